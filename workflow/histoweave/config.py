@@ -1,0 +1,259 @@
+"""The configuration: science only, never the machine (threads, memory, devices are `mechanics`, and rerun nothing).
+
+These models are the one source of defaults, of the JSON schema in `workflow/schemas/` and of the messages that a
+wrong configuration gets.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from histoweave.errors import InputError, nearest
+from histoweave.ids import ID
+
+Share = Annotated[float, Field(ge=0, le=1)]
+OnError = Literal["continue", "stop"]
+
+
+class Section(BaseModel):
+    """A part of the configuration in which unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Simulate(Section):
+    """A cohort made by the workflow itself, with a known truth. Only for the demo and for tests."""
+
+    seed: int = 7
+    field_um: float = Field(1008.0, gt=200, description="Edge of the square scene of a slide, in µm.")
+    n_genes: int = Field(2000, ge=100, description="Genes in the simulated count matrix, the PAM50 genes included.")
+    planted_share: Share = Field(0.35, description="Share of a positive slide's tissue that carries the image factor.")
+    no_mpp: list[str] = Field([], description="Slides written without a resolution.")
+    no_tissue: list[str] = Field([], description="Slides of empty glass.")
+    truncated: list[str] = Field([], description="Slides whose file is cut short.")
+    without_rna: list[str] = Field([], description="Patients without an RNA sample.")
+    duplicate_aliquot: list[str] = Field([], description="Patients with a second RNA aliquot.")
+
+
+class ExpressionInput(Section):
+    """Where a cohort's RNA lies and in which unit."""
+
+    path: str = Field(description="A matrix (.tsv, .csv, .parquet, .h5ad, gz) or a folder of GDC STAR-Counts files.")
+    unit: Literal["counts", "tpm", "fpkm", "rsem", "log2"] = Field(description="Unit of the values.")
+    orientation: Literal["auto", "genes_by_samples", "samples_by_genes"] = "auto"
+    sample_sheet: str | None = Field(None, description="GDC sample sheet, for a folder of STAR-Counts files.")
+
+
+class Cohort(Section):
+    """One cohort: its tables, its RNA, its label."""
+
+    role: Literal["train"] = Field("train", description="train: cross-validated on itself.")
+    patients: str = Field(description="Table with `patient`, the label column, `site` (optional), covariates.")
+    slides: str | None = Field(None, description="Table with `slide`, `patient`, `path`, `mpp` (optional override).")
+    expression: ExpressionInput | None = None
+    ids: Literal["auto", "tcga", "plain"] = Field(
+        "auto", description="auto: TCGA barcode rules if every patient id is a TCGA barcode."
+    )
+    label: str = Field("label", description="Column of the patients table that holds the label.")
+    label_map: dict[str, str | None] = Field(
+        {}, description="Renames or merges label values; null drops the patients with that value."
+    )
+    positive: str | None = Field(None, description="Positive class of a binary label; default: the last by name.")
+    simulate: Simulate | None = None
+
+
+class Tiles(Section):
+    """Tissue segmentation and the tile grid."""
+
+    tile_px: int = Field(224, ge=16, le=4096, description="Edge of a tile in px at `target_mpp`.")
+    target_mpp: float = Field(0.5, ge=0.05, le=20, description="µm per px of a tile.")
+    overlap_px: int = Field(0, ge=0, description="Overlap of neighbouring tiles in px at `target_mpp`.")
+    mpp_tolerance: Share = Field(0.05, description="A slide this much coarser than `target_mpp` is still accepted.")
+    min_tissue: Share = Field(0.5, description="Least share of tissue in a kept tile.")
+    segmentation_mpp: float = Field(8.0, gt=0, description="µm per px at which tissue is looked for.")
+    min_region_um2: float = Field(20000.0, ge=0, description="Smaller tissue pieces and holes are ignored.")
+    max_failed_share: Share = Field(0.1, description="A slide with more unreadable tiles than this is refused.")
+
+
+class Encoder(Section):
+    """Which network turns a tile into a feature vector. A plain string in the config is short for `name`."""
+
+    name: str = Field("resnet50", description="An entry of the registry, `timm:<name>` or `hf-hub:<owner>/<model>`.")
+    weights: str | None = Field(None, description="Local .safetensors file, in place of downloaded weights.")
+    input_px: int | None = Field(None, ge=16, description="Overrides the encoder's own input size.")
+    mean: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own mean.")
+    std: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own std.")
+
+    @property
+    def folder(self) -> str:
+        """Folder name of this encoder's features: letters, digits, `. _ -` only."""
+        stem = f"{self.name}-{Path(self.weights).stem}" if self.weights else self.name
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
+
+
+class Features(Section):
+    """Tile features."""
+
+    encoder: Encoder = Encoder()
+    precision: Literal["float32", "float16"] = Field("float32", description="Number format of the stored features.")
+
+    @pydantic.field_validator("encoder", mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Folds(Section):
+    """Cross-validation over patients."""
+
+    n_folds: int = Field(5, ge=2, le=50)
+    repeats: int = Field(1, ge=1, le=100)
+    group_by: Literal["patient", "site"] = Field("patient", description="site: a site is never split over folds.")
+    val_share: float = Field(0.2, gt=0, lt=0.5, description="Share of a fold's training patients kept for early stopping.")
+
+
+class Fusion(Section):
+    """Models of each fold. Everything here is fitted or used on that fold's training patients only."""
+
+    models: list[str] = Field(
+        [
+            "majority", "best_gene", "logistic_expression",
+            "image", "expression", "concat", "late_mean", "cross_attention",
+        ],
+        min_length=1,
+    )  # fmt: skip
+    n_genes: int = Field(1000, ge=1, description="Genes kept per fold: the most variable on train.")
+    gene_tokens: int = Field(16, ge=2, description="Number of learned gene groups (clusters of co-expressed genes).")
+    gene_sets: str | None = Field(None, description="GMT file of gene sets, in place of learned groups.")
+    image_components: int | None = Field(64, ge=2, description="PCA components of tile features; null: no PCA.")
+    width: int = Field(64, ge=8, description="Width of the tokens.")
+    heads: int = Field(4, ge=1, description="Attention heads; must divide `width`.")
+    dropout: Share = 0.25
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    epochs: int = Field(100, ge=1)
+    patience: int = Field(20, ge=1, description="Epochs without a better validation loss before training stops.")
+    batch_patients: int = Field(16, ge=1, description="Patients per optimisation step.")
+    max_tiles: int = Field(512, ge=1, description="Tiles drawn per patient and epoch in training; all at inference.")
+
+
+class Evaluation(Section):
+    """Metrics and intervals."""
+
+    bootstrap: int = Field(2000, ge=1000, description="Bootstrap draws over patients.")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    permutations: int = Field(20, ge=1, description="Permutations of a modality between the patients of a test fold.")
+
+
+class Control(Section):
+    """The negative control."""
+
+    permuted_labels: bool = Field(True, description="Run folds and models once more on shuffled labels.")
+
+
+class Mechanics(Section):
+    """How the machine does it. Changing these reruns nothing."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tile_batch: int = Field(64, ge=1, description="Tiles per forward pass.")
+    read_workers: int = Field(2, ge=1, description="Threads that read tiles of a slide.")
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    cohorts: dict[str, Cohort] = Field(min_length=1)
+    seed: int = Field(1, ge=0)
+    on_error: OnError = Field("continue", description="stop: a slide that cannot be used ends the run.")
+    tiles: Tiles = Tiles()
+    features: Features = Features()
+    folds: Folds = Folds()
+    fusion: Fusion = Fusion()
+    evaluation: Evaluation = Evaluation()
+    control: Control = Control()
+    mechanics: Mechanics = Mechanics()
+
+
+def _section(model: type[BaseModel], path: tuple) -> type[BaseModel] | None:
+    """The section model at a key path, None where the path leaves the models."""
+    for key in path:
+        if isinstance(key, str) and key in model.model_fields:
+            annotation = model.model_fields[key].annotation
+        else:
+            return model if model is not Config else None
+        candidates = [annotation, *get_args(annotation)]
+        sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not sections:
+            return None
+        model = sections[0]
+        if annotation == dict[str, Cohort]:
+            return _section(Cohort, path[path.index(key) + 2 :])
+    return model
+
+
+def _explain(file: str, error: dict) -> str:
+    path = error["loc"]
+    key = ".".join(str(part) for part in path)
+    if error["type"] == "extra_forbidden":
+        section = _section(Config, path[:-1])
+        known = list(section.model_fields) if section else []
+        return f"{file}: unknown key '{key}'{nearest(str(path[-1]), known)}; known here: {', '.join(known)}"
+    if error["type"] == "missing":
+        return f"{file}: key '{key}' is missing; add it (see config/README.md)"
+    return f"{file}: key '{key}' is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def parse_config(raw: Any, *, file: str = "config") -> Config:
+    """Check a configuration and fill its defaults.
+
+    Raises
+    ------
+    InputError
+        one line with the file, the key, what is wrong and (for a typo) the nearest known key.
+    """
+    if not isinstance(raw, dict) or not raw:
+        raise InputError(f"{file}: the configuration is empty; start from config/config.yaml")
+    try:
+        config = Config.model_validate(raw)
+    except pydantic.ValidationError as error:
+        # A misspelt key is named before the key that it leaves missing.
+        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise InputError(_explain(file, problems[0]) + more) from None
+    for name, cohort in config.cohorts.items():
+        if not ID.fullmatch(name):
+            raise InputError(
+                f"{file}: cohort name '{name}' is not a valid id; use letters, digits, '.', '_' and '-' only"
+            )
+        if cohort.slides is None and cohort.expression is None:
+            raise InputError(f"{file}: cohort '{name}' has neither 'slides' nor 'expression'; give at least one")
+        if cohort.simulate and (cohort.slides is None or cohort.expression is None):
+            raise InputError(f"{file}: cohort '{name}' is simulated, so it needs both 'slides' and 'expression'")
+    if config.fusion.width % config.fusion.heads:
+        raise InputError(
+            f"{file}: key 'fusion.heads' is {config.fusion.heads}, which does not divide "
+            f"fusion.width {config.fusion.width}"
+        )
+    if config.tiles.overlap_px >= config.tiles.tile_px:
+        raise InputError(
+            f"{file}: key 'tiles.overlap_px' is {config.tiles.overlap_px}; it must be below tiles.tile_px "
+            f"{config.tiles.tile_px}"
+        )
+    return config
+
+
+def read_config(path: str | Path) -> Config:
+    """Read and check a YAML configuration file."""
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: is not valid YAML: {error}") from None
+    return parse_config(raw, file=str(path))

@@ -1,0 +1,65 @@
+"""Ids are data, not paths. TCGA barcodes: patient = 12 characters, sample type = characters 14-15, vial = 16.
+
+Source: GDC documentation, "TCGA Barcode".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from histoweave.errors import InputError
+
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_TCGA = re.compile(r"TCGA[-.][A-Z0-9]{2}[-.][A-Z0-9]{4}(?:$|[-.])")
+
+
+def check_ids(values: Iterable[str], *, file: str, column: str) -> None:
+    """Refuse ids that are empty, repeated, or could be read as a path or a shell word.
+
+    Raises
+    ------
+    InputError
+        naming the file, the row (the header is row 1) and the id.
+    """
+    seen: dict[str, int] = {}
+    for row, value in enumerate(values, start=2):
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"{file}, row {row}: column '{column}' is empty; give every row an id")
+        if not ID.fullmatch(value):
+            raise InputError(
+                f"{file}, row {row}: {column} '{value}' is not a valid id; "
+                "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
+            )
+        if value in seen:
+            raise InputError(
+                f"{file}, row {row}: {column} '{value}' is a duplicate id, already in row {seen[value]}; "
+                "keep one row per id"
+            )
+        seen[value] = row
+
+
+def is_tcga(identifier: str) -> bool:
+    """True for a TCGA barcode of any length from the patient on, with dashes or (as R writes them) dots."""
+    return bool(_TCGA.match(identifier))
+
+
+def dashed(barcode: str) -> str:
+    """Return a TCGA barcode with dashes where R has put dots; any other id as it is."""
+    return barcode.replace(".", "-") if is_tcga(barcode) else barcode
+
+
+def tcga_patient(barcode: str) -> str:
+    """The patient part (12 characters) of a TCGA barcode."""
+    return dashed(barcode)[:12]
+
+
+def tcga_site(barcode: str) -> str:
+    """The tissue source site (characters 6-7) of a TCGA barcode."""
+    return dashed(barcode)[5:7]
+
+
+def tcga_sample_type(barcode: str) -> str | None:
+    """The two-digit sample type ('01' primary tumour, '06' metastasis, '11' normal), None for a patient barcode."""
+    barcode = dashed(barcode)
+    return barcode[13:15] if len(barcode) >= 15 else None
