@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -62,3 +63,17 @@ def write_table(path: str | os.PathLike, table: pd.DataFrame) -> None:
 def read_table(path: str | os.PathLike, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a parquet table; string columns come back as Python strings."""
     return pq.read_table(path, columns=columns).to_pandas()
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes; of a folder, of the names and bytes of all its files in order of name."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    for member in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if member.is_file():
+            if member != path:
+                digest.update(str(member.relative_to(path)).encode())
+            with member.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,35 @@
+# Two commands: `make demo` and `make test`. Both make .venv from the lock file first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: demo test lint test-fast lock clean
+
+.venv/installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip check
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/snakemake --cores all --configfile config/demo/config.yaml
+	@echo "Open results/demo/report.html"
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
+	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-fast: .venv/installed
+	$(BIN)/python -m pytest tests/unit
+
+# Write the lock file anew from what is installed.
+lock:
+	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude histoweave > requirements.lock
+
+clean:
+	rm -rf results .snakemake

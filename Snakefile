@@ -1,0 +1,23 @@
+from snakemake.utils import min_version
+
+min_version("9.16")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/simulate.smk"
+include: "rules/slides.smk"
+include: "rules/cohort.smk"
+include: "rules/fusion.smk"
+include: "rules/report.smk"
+
+
+# A run that is included from elsewhere (workflow/Snakefile) has a default target too.
+workflow.default_target = "all"
+
+
+rule all:
+    input:
+        expand("results/{cohort}/report.html", cohort=TABLES),

@@ -1,0 +1,94 @@
+rule expression:
+    input:
+        unpack(lambda wildcards: WIRING.expression_sources(wildcards.cohort)),
+    output:
+        expression="results/{cohort}/expression/expression.parquet",
+        samples="results/{cohort}/expression/samples.parquet",
+        genes="results/{cohort}/expression/genes.parquet",
+        report="results/{cohort}/expression/report.json",
+    log:
+        "results/{cohort}/logs/expression.log",
+    benchmark:
+        "results/{cohort}/benchmarks/expression.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: max(2000, int(20 * input.size_mb)) * attempt,
+        runtime=30,
+    params:
+        source=lambda wildcards: TABLES[wildcards.cohort].cohort.expression.model_dump(),
+        patients=lambda wildcards: sorted(TABLES[wildcards.cohort].patients["patient"]),
+        tcga=lambda wildcards: TABLES[wildcards.cohort].tcga,
+        code=code_hash("histoweave.expression.stage"),
+    script:
+        "../workflow/scripts/expression.py"
+
+
+rule cohort:
+    input:
+        unpack(lambda wildcards: WIRING.cohort_inputs(wildcards.cohort)),
+    output:
+        patients="results/{cohort}/cohort/patients.parquet",
+        slides="results/{cohort}/cohort/slides.parquet",
+        flow="results/{cohort}/cohort/flow.parquet",
+    log:
+        "results/{cohort}/logs/cohort.log",
+    benchmark:
+        "results/{cohort}/benchmarks/cohort.tsv"
+    conda:
+        "../envs/slides.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cohort=lambda wildcards: TABLES[wildcards.cohort].cohort.model_dump(),
+        code=code_hash("histoweave.cohort", "histoweave.tables"),
+    script:
+        "../workflow/scripts/cohort.py"
+
+
+rule folds:
+    input:
+        patients="results/{cohort}/cohort/patients.parquet",
+    output:
+        folds="results/{cohort}/folds.parquet",
+        how="results/{cohort}/folds.json",
+    log:
+        "results/{cohort}/logs/folds.log",
+    benchmark:
+        "results/{cohort}/benchmarks/folds.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=CONFIG.folds.model_dump(),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.folds"),
+    script:
+        "../workflow/scripts/folds.py"
+
+
+rule control_folds:
+    input:
+        patients="results/{cohort}/cohort/patients.parquet",
+    output:
+        patients="results/{cohort}/control/patients.parquet",
+        folds="results/{cohort}/control/folds.parquet",
+        how="results/{cohort}/control/folds.json",
+    log:
+        "results/{cohort}/logs/control_folds.log",
+    benchmark:
+        "results/{cohort}/benchmarks/control_folds.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=CONFIG.folds.model_dump(),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.folds"),
+    script:
+        "../workflow/scripts/folds.py"

@@ -1,0 +1,90 @@
+rule fusion_fold:
+    input:
+        unpack(
+            lambda wildcards: WIRING.fold_inputs(wildcards.cohort, wildcards.arm, wildcards.model, wildcards.k)
+        ),
+    output:
+        model="results/{cohort}/{arm}/{model}/fold{k}/model.safetensors",
+        config="results/{cohort}/{arm}/{model}/fold{k}/config.json",
+        transforms="results/{cohort}/{arm}/{model}/fold{k}/transforms.parquet",
+        history="results/{cohort}/{arm}/{model}/fold{k}/history.parquet",
+        predictions="results/{cohort}/{arm}/{model}/fold{k}/predictions.parquet",
+        modality_use="results/{cohort}/{arm}/{model}/fold{k}/modality_use.parquet",
+        attention="results/{cohort}/{arm}/{model}/fold{k}/attention.parquet",
+    log:
+        "results/{cohort}/logs/{arm}/{model}/fold{k}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/{arm}/{model}/fold{k}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        device=CONFIG.mechanics.device,
+    params:
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        permutations=CONFIG.evaluation.permutations,
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.fusion.fold"),
+    script:
+        "../workflow/scripts/fusion_fold.py"
+
+
+rule evaluate:
+    input:
+        predictions=lambda wildcards: WIRING.fold_files(wildcards.cohort, "fusion", "predictions.parquet"),
+        modality_use=lambda wildcards: WIRING.fold_files(wildcards.cohort, "fusion", "modality_use.parquet"),
+        patients="results/{cohort}/cohort/patients.parquet",
+    output:
+        predictions="results/{cohort}/predictions.parquet",
+        metrics="results/{cohort}/metrics.parquet",
+        comparisons="results/{cohort}/comparisons.parquet",
+        modality_use="results/{cohort}/modality_use.parquet",
+        confusion="results/{cohort}/confusion.parquet",
+        reliability="results/{cohort}/reliability.parquet",
+        curves="results/{cohort}/curves.parquet",
+    log:
+        "results/{cohort}/logs/evaluate.log",
+    benchmark:
+        "results/{cohort}/benchmarks/evaluate.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.evaluation.evaluate", "histoweave.evaluation.modality"),
+    script:
+        "../workflow/scripts/evaluate.py"
+
+
+rule evaluate_control:
+    input:
+        predictions=lambda wildcards: WIRING.fold_files(wildcards.cohort, "control", "predictions.parquet"),
+        patients="results/{cohort}/control/patients.parquet",
+    output:
+        predictions="results/{cohort}/control/predictions.parquet",
+        metrics="results/{cohort}/control/metrics.parquet",
+    log:
+        "results/{cohort}/logs/evaluate_control.log",
+    benchmark:
+        "results/{cohort}/benchmarks/evaluate_control.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.evaluation.evaluate"),
+    script:
+        "../workflow/scripts/evaluate_control.py"

@@ -1,0 +1,71 @@
+# The demo cohort is made by the workflow itself, with its truth beside it. Other cohorts never meet these rules.
+
+
+rule simulate_slide:
+    output:
+        slide="results/{cohort}/simulated/slides/{slide}.tiff",
+        truth="results/{cohort}/simulated/truth/{slide}.parquet",
+    log:
+        "results/{cohort}/logs/simulate/{slide}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/simulate/{slide}.tsv"
+    conda:
+        "../envs/simulate.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        slide=lambda wildcards: WIRING.simulated_slide(wildcards.cohort, wildcards.slide),
+        code=code_hash("histoweave.simulate.slide"),
+    script:
+        "../workflow/scripts/simulate_slide.py"
+
+
+rule simulate_expression:
+    output:
+        matrix="results/{cohort}/simulated/expression.tsv.gz",
+        truth="results/{cohort}/simulated/truth_patients.parquet",
+    log:
+        "results/{cohort}/logs/simulate_expression.log",
+    benchmark:
+        "results/{cohort}/benchmarks/simulate_expression.tsv"
+    conda:
+        "../envs/simulate.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        patients=lambda wildcards: WIRING.simulated_patients(wildcards.cohort),
+        settings=lambda wildcards: WIRING.expression_settings(wildcards.cohort),
+        code=code_hash("histoweave.simulate.expression"),
+    script:
+        "../workflow/scripts/simulate_expression.py"
+
+
+rule score_truth:
+    input:
+        attention=lambda wildcards: WIRING.fold_files(
+            wildcards.cohort, "fusion", "attention.parquet", WIRING.attention_models(wildcards.cohort)
+        ),
+        slides="results/{cohort}/cohort/slides.parquet",
+        truth=lambda wildcards: WIRING.truth_files(wildcards.cohort),
+    output:
+        "results/{cohort}/simulated/truth.parquet",
+    log:
+        "results/{cohort}/logs/score_truth.log",
+    benchmark:
+        "results/{cohort}/benchmarks/score_truth.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        models=lambda wildcards: WIRING.attention_models(wildcards.cohort),
+        tile_um=CONFIG.tiles.tile_px * CONFIG.tiles.target_mpp,
+        bootstrap=CONFIG.evaluation.bootstrap,
+        confidence=CONFIG.evaluation.confidence,
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.simulate.truth"),
+    script:
+        "../workflow/scripts/score_truth.py"

@@ -1,0 +1,320 @@
+"""A synthetic finished run: every table of docs/artefacts.md, with awkward content on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score
+
+from histoweave.fusion import catalog
+from histoweave.io import write_json, write_table
+from histoweave.report.inputs import ReportInputs
+
+HOSTILE = "<script>alert('reason')</script>"
+METRICS = (
+    "accuracy", "balanced_accuracy", "f1_macro", "f1_weighted", "auroc", "average_precision", "mcc", "ece",
+    "brier",
+)  # fmt: skip
+# How far the positive class's score lies from the others', in standard deviations.
+_SEPARATION = {"majority": 0.0, "best_gene": 0.8, "logistic_expression": 1.2, "image": 1.1, "expression": 1.3}
+
+
+def _predictions(
+    rng: np.random.Generator,
+    *,
+    models: tuple[str, ...],
+    patients: pd.DataFrame,
+    classes: list[str],
+    n_folds: int,
+) -> pd.DataFrame:
+    tables = []
+    for model in models:
+        truth = np.array([classes.index(label) for label in patients["label"]])
+        scores = rng.normal(size=(len(patients), len(classes)))
+        scores[np.arange(len(truth)), truth] += _SEPARATION.get(model, 2.4)
+        scores *= model != "majority"
+        odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+        table = patients[["patient", "label", "has_image", "has_expression"]].rename(
+            columns={"label": "y_true"}
+        )
+        table = table.assign(model=model, repeat=0, fold=np.arange(len(table)) % n_folds, role="test")
+        for index, label in enumerate(classes):
+            table[f"p_{label}"] = (odds / odds.sum(axis=1, keepdims=True))[:, index]
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _metrics(predictions: pd.DataFrame, *, classes: list[str], sites: list[str], rng: np.random.Generator):
+    rows, confusion, reliability, curves = [], [], [], []
+    for model, table in predictions.groupby("model", sort=False):
+        y = np.array([classes.index(label) for label in table["y_true"]])
+        p = table[[f"p_{label}" for label in classes]].to_numpy()
+        call = p.argmax(axis=1)
+        one_hot = np.eye(len(classes))[y]
+        auroc = roc_auc_score(y, p[:, 1]) if len(classes) == 2 else roc_auc_score(y, p, multi_class="ovr")
+        ap = average_precision_score(one_hot[:, 1:], p[:, 1:])
+        values = dict.fromkeys(METRICS, float((call == y).mean()))
+        values |= {"auroc": auroc, "average_precision": ap, "ece": 0.08, "brier": 0.15}
+        scopes = [
+            "pooled",
+            *(f"fold{k}" for k in range(table["fold"].nunique())),
+            *(f"site:{s}" for s in sites),
+        ]
+        for scope in [*scopes, "incomplete", *(f"class:{label}" for label in classes)]:
+            extra = {"f1": 0.7, "precision": 0.7, "recall": 0.7} if scope.startswith("class:") else {}
+            for metric, value in (values | extra).items():
+                half = rng.uniform(0.03, 0.1)
+                undefined = scope == f"site:{sites[-1]}" and metric == "auroc"
+                rows.append({
+                    "model": model, "metric": metric, "scope": scope,
+                    "estimate": np.nan if undefined else value,
+                    "ci_low": np.nan if undefined else value - half,
+                    "ci_high": np.nan if undefined else min(value + half, 1.0), "n": len(table),
+                })  # fmt: skip
+        counts = confusion_matrix(y, call, labels=range(len(classes)))
+        confusion += [
+            {"model": model, "y_true": a, "y_pred": b, "n": int(counts[i, j])}
+            for i, a in enumerate(classes)
+            for j, b in enumerate(classes)
+        ]
+        top = p.max(axis=1)
+        bins = np.minimum((top * 10).astype(int), 9)
+        reliability += [
+            {
+                "model": model, "bin": b, "n": int((bins == b).sum()),
+                "confidence": top[bins == b].mean() if (bins == b).any() else np.nan,
+                "accuracy": (call == y)[bins == b].mean() if (bins == b).any() else np.nan,
+            }
+            for b in range(10)
+        ]  # fmt: skip
+        for index in range(1 if len(classes) == 2 else 0, len(classes)):
+            precision, recall, threshold = precision_recall_curve(one_hot[:, index], p[:, index])
+            curves.append(pd.DataFrame({
+                "model": model, "class": classes[index], "recall": recall, "precision": precision,
+                "threshold": np.append(threshold, np.inf),
+            }))  # fmt: skip
+    return {
+        "metrics": pd.DataFrame(rows),
+        "confusion": pd.DataFrame(confusion),
+        "reliability": pd.DataFrame(reliability),
+        "curves": pd.concat(curves, ignore_index=True),
+    }
+
+
+def _patients(rng: np.random.Generator, *, n: int, classes: list[str], sites: list[str]) -> pd.DataFrame:
+    patients = pd.DataFrame({
+        "patient": [f"TCGA-ZA-{i:04d}" for i in range(1, n + 1)],
+        "label": [classes[int(i)] for i in rng.integers(0, len(classes), n)],
+        "site": [sites[int(i)] for i in rng.integers(0, len(sites), n)],
+        "n_slides": 1, "has_image": True, "has_expression": True, "included": True,
+        "complete": True, "reason": "",
+    })  # fmt: skip
+    patients.loc[0, ["n_slides", "has_image", "complete"]] = [0, False, False]
+    patients.loc[1, ["has_expression", "complete"]] = [False, False]
+    return patients
+
+
+def _slides(patients: pd.DataFrame) -> pd.DataFrame:
+    slides = pd.DataFrame({
+        "slide": patients["patient"] + "-01Z-00-DX1", "patient": patients["patient"],
+        "path": [f"slides/{p}.tiff" for p in patients["patient"]], "status": "ok", "reason": "", "stage": "",
+        "n_tiles": 45, "n_failed_tiles": 0, "level0_mpp": 0.5, "mpp_source": "openslide",
+        "features": "features.h5", "features_sha256": "0" * 64,
+    })  # fmt: skip
+    slides.loc[0, ["status", "reason", "stage", "n_tiles"]] = ["unreadable", HOSTILE, "tiles", 0]
+    slides.loc[2, ["status", "reason", "stage", "n_tiles", "level0_mpp", "mpp_source"]] = [
+        "no_mpp", "the file has no spacing; give it in the column 'mpp' of the slides table", "tiles", 0,
+        np.nan, "none",
+    ]  # fmt: skip
+    slides.loc[3, ["status", "reason", "stage"]] = [
+        "unreadable_tiles",
+        "9 of 45 tiles cannot be read",
+        "features",
+    ]
+    return slides
+
+
+def _flow(n: int) -> pd.DataFrame:
+    rows = [
+        ("in the patients table", "patients", n + 2, n + 2, 0, "", ""),
+        ("with a label", "patients", n + 2, n, 2, "label is null in label_map", "TCGA-ZA-0900; TCGA-ZA-0901"),
+        ("in the slides table", "slides", n, n, 0, "", ""),
+        ("tiled", "slides", n, n - 2, 2, HOSTILE, "TCGA-ZA-0001-01Z-00-DX1; TCGA-ZA-0003-01Z-00-DX1"),
+        ("features extracted", "slides", n - 2, n - 3, 1, "unreadable_tiles", "TCGA-ZA-0004-01Z-00-DX1"),
+        ("one primary-tumour aliquot per patient", "samples", n + 1, n - 1, 2, "duplicate aliquot", "a; b"),
+        ("with at least one modality", "patients", n, n, 0, "", ""),
+    ]
+    return pd.DataFrame(rows, columns=["step", "unit", "n_in", "n_out", "n_lost", "reason", "ids"])
+
+
+def _folds(patients: pd.DataFrame, n_folds: int) -> pd.DataFrame:
+    rows = []
+    for fold in range(n_folds):
+        for index, patient in enumerate(patients["patient"]):
+            role = "test" if index % n_folds == fold else ("val" if index % 7 == 0 else "train")
+            rows.append({"patient": patient, "repeat": 0, "fold": fold, "role": role})
+    return pd.DataFrame(rows)
+
+
+def _comparisons(metrics: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame:
+    pooled = metrics[metrics["scope"] == "pooled"].set_index(["model", "metric"])
+    rows = []
+    for metric in ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1_macro"):
+        for i, b in enumerate(models):
+            for a in models[i + 1 :]:
+                difference = pooled.loc[(a, metric), "estimate"] - pooled.loc[(b, metric), "estimate"]
+                rows.append({
+                    "model_a": a, "model_b": b, "metric": metric, "difference": difference,
+                    "ci_low": difference - 0.06, "ci_high": difference + 0.06, "n": 58,
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _modality_use(metrics: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame:
+    pooled = metrics[metrics["scope"] == "pooled"].set_index(["model", "metric"])["estimate"]
+    rows = []
+    for model in models:
+        for modality in catalog.MODALITIES:
+            for metric in ("auroc", "average_precision", "accuracy", "mean_abs_change", "changed_calls"):
+                used = modality in catalog.get(model).modalities
+                change = metric in ("mean_abs_change", "changed_calls")
+                intact = 0.0 if change else pooled[model, metric]
+                drop = 0.25 * used
+                rows.append({
+                    "model": model, "modality": modality, "metric": metric, "intact": intact,
+                    "permuted": intact + drop if change else intact - drop, "drop": drop,
+                    "ci_low": drop - 0.08 * used, "ci_high": drop + 0.08 * used, "n": 58,
+                })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _history(rng: np.random.Generator, epochs: int = 40) -> pd.DataFrame:
+    epoch = np.arange(epochs)
+    val = 0.35 + 0.4 * np.exp(-epoch / 6) + 0.004 * np.maximum(epoch - 18, 0) + rng.normal(0, 0.02, epochs)
+    train = 0.15 + 0.6 * np.exp(-epoch / 9) + rng.normal(0, 0.01, epochs)
+    return pd.DataFrame(
+        {"epoch": epoch, "train_loss": train, "val_loss": val, "best": epoch == int(np.argmin(val))}
+    )
+
+
+def _benchmark(path: Path, seconds: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    path.write_text(
+        header + f"{seconds:.4f}\t0:00:01\t310.5\t900.0\t280.0\t290.0\t1.0\t2.0\t95.0\t{seconds:.2f}\n"
+    )
+
+
+def _thumbnail(path: Path, rng: np.random.Generator) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    y, x = np.mgrid[:252, :252]
+    tissue = (x - 126) ** 2 / 95**2 + (y - 120) ** 2 / 75**2 < 1 + 0.2 * np.sin(x / 17) * np.cos(y / 23)
+    pixels = np.full((252, 252, 3), 244.0)
+    pixels[tissue] = np.array([214, 150, 190]) + rng.normal(0, 16, (int(tissue.sum()), 1))
+    edge = tissue ^ np.roll(tissue, 2, axis=0) | tissue ^ np.roll(tissue, 2, axis=1)
+    pixels[edge] = (0, 158, 115)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def write_run(
+    folder: Path,
+    *,
+    models: tuple[str, ...] = catalog.names(),
+    classes: tuple[str, ...] = ("Luminal", "Basal_Her2"),
+    n_patients: int = 60,
+    n_sites: int = 4,
+    optional: bool = True,
+    seed: int = 3,
+) -> ReportInputs:
+    """Write the tables of a run below `folder`; with `optional=False` everything that may be absent is.
+
+    Without the optional parts the run has no slides, no RNA, no negative control, no known truth, no trained
+    model and no benchmark files.
+    """
+    rng = np.random.default_rng(seed)
+    classes, sites, n_folds = list(classes), [f"Z{chr(65 + i)}" for i in range(n_sites)], 5
+    patients = _patients(rng, n=n_patients, classes=classes, sites=sites)
+    predictions = _predictions(rng, models=models, patients=patients, classes=classes, n_folds=n_folds)
+    scored = _metrics(predictions, classes=classes, sites=sites, rng=rng)
+    shuffled = predictions.assign(y_true=np.tile(rng.permutation(patients["label"]), len(models)))
+    shuffled_metrics = _metrics(shuffled, classes=classes, sites=sites, rng=rng)["metrics"]
+    slides = _slides(patients)
+    tables = scored | {
+        "patients": patients,
+        "flow": _flow(n_patients),
+        "folds": _folds(patients, n_folds),
+        "comparisons": _comparisons(scored["metrics"], models),
+        "modality_use": _modality_use(scored["metrics"], models),
+        "predictions": predictions,
+    }
+    if not optional:
+        tables["patients"] = patients.drop(columns="site")
+        tables["modality_use"] = tables["modality_use"].head(0)
+    paths = {name: folder / f"{name}.parquet" for name in tables}
+    for name, table in tables.items():
+        write_table(paths[name], table)
+    write_json(
+        folder / "folds.json",
+        {"method": "stratified", "group_by": "patient", "n_folds": 5, "imbalance": 0.02},
+    )
+    common = {
+        **paths,
+        "cohort": "synthetic",
+        "models": models,
+        "classes": classes,
+        "config": {"seed": seed, "cohorts": {"synthetic": {"label": HOSTILE}}, "tiles": {"target_mpp": 0.5}},
+        "figures": folder / "figures",
+        "folds_json": folder / "folds.json",
+    }
+    if not optional:
+        return ReportInputs(**common)
+
+    write_table(folder / "slides.parquet", slides)
+    write_table(
+        folder / "control.parquet",
+        shuffled_metrics[shuffled_metrics["scope"] == "pooled"].reset_index(drop=True),
+    )
+    fused = [name for name in models if "image" in catalog.get(name).modalities and catalog.get(name).neural]
+    truth = pd.DataFrame({
+        "model": fused, "metric": "attention_auroc", "estimate": 0.86, "ci_low": 0.81,
+        "ci_high": 0.9, "n": 31,
+    })  # fmt: skip
+    write_table(folder / "truth.parquet", truth)
+    genes = pd.DataFrame({"gene": ["NUF2", "ESR1"], "source_name": ["CDCA1", "ESR1"], "n_missing": [0, 3]})
+    write_table(folder / "genes.parquet", genes.assign(all_zero=[False, True]))
+    report = {"unit": "counts", "formula": "log2(CPM + 1)", "aliases": {"CDCA1": "NUF2"}, "missing_pam50": []}
+    write_json(folder / "report.json", report)
+    histories = {}
+    for model in (name for name in models if catalog.get(name).neural):
+        histories[model] = [
+            folder / "fusion" / model / f"fold{k}" / "history.parquet" for k in range(n_folds)
+        ]
+        for path in histories[model]:
+            write_table(path, _history(rng))
+    for stage, n_jobs, seconds in (
+        ("tiles", 60, 1.0),
+        ("features/resnet50", 60, 6.0),
+        ("fusion/image", 5, 9.0),
+    ):
+        for job in range(n_jobs):
+            _benchmark(folder / "benchmarks" / stage / f"job{job}.tsv", seconds * rng.lognormal(0, 0.3))
+    _benchmark(folder / "benchmarks" / "cohort.tsv", 0.4)
+    thumbnails = {slide: folder / "tiles" / f"{slide}.png" for slide in slides["slide"]}
+    for path in thumbnails.values():
+        _thumbnail(path, rng)
+    return ReportInputs(
+        **common,
+        slides=folder / "slides.parquet",
+        expression_report=folder / "report.json",
+        genes=folder / "genes.parquet",
+        control_metrics=folder / "control.parquet",
+        truth=folder / "truth.parquet",
+        benchmarks=folder / "benchmarks",
+        histories=histories,
+        thumbnails=thumbnails,
+        input_sha256={"patients.tsv": "ab" * 32, "slides.tsv": "cd" * 32},
+        code={"tiles": "0123456789abcdef", "fusion": "fedcba9876543210"},
+    )

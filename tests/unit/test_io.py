@@ -1,0 +1,82 @@
+"""Whole files or none, equal bytes for equal tables, one log per job, fingerprints of code."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pandas as pd
+import pytest
+
+from histoweave import fingerprint, io
+from histoweave.errors import InputError
+from histoweave.log import redirect
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
+    target = tmp_path / "a.json"
+    io.write_json(target, {"x": 1})
+    with pytest.raises(RuntimeError), io.atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert io.read_json(target) == {"x": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_equal_tables_give_equal_bytes(tmp_path):
+    table = pd.DataFrame({"a": ["x", None], "b": [1.5, float("nan")]})
+    io.write_table(tmp_path / "1.parquet", table)
+    io.write_table(tmp_path / "2.parquet", table.copy().set_axis([7, 9]))
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+    pd.testing.assert_frame_equal(io.read_table(tmp_path / "1.parquet"), table)
+
+
+def test_sha256_of_a_folder_depends_on_names_and_bytes(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a").write_text("1")
+    first = io.sha256_of(tmp_path / "d")
+    (tmp_path / "d" / "a").rename(tmp_path / "d" / "b")
+    assert io.sha256_of(tmp_path / "d") != first
+    assert io.sha256_of(tmp_path / "d" / "b") == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+
+
+def test_log_holds_output_of_python_and_of_c(tmp_path, capfd):
+    path = str(tmp_path / "logs" / "job.log")
+    with redirect(path):
+        print("from python")
+        os.write(2, b"from c\n")
+    text = open(path).read()
+    assert "from python" in text and "from c" in text
+    with pytest.raises(SystemExit, match="mend it") as caught, redirect(path):
+        raise InputError("row 3: mend it")
+    assert caught.value.code != 0 and "row 3" in open(path).read()
+    with pytest.raises(ZeroDivisionError), redirect(path):
+        1 / 0  # noqa: B018
+    assert "ZeroDivisionError" in open(path).read()
+
+
+def test_fingerprint_follows_imports_and_ignores_comments(tmp_path):
+    package = tmp_path / "histoweave"
+    package.mkdir()
+    source = open(fingerprint.__file__).read()
+    (package / "__init__.py").write_text("")
+    (package / "fingerprint.py").write_text(source)
+    (package / "a.py").write_text("from histoweave import b\n")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from histoweave.fingerprint import code_hash; print(code_hash('histoweave.a'))"
+
+    def value(text):
+        (package / "b.py").write_text(textwrap.dedent(text))
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        return run.stdout.strip()
+
+    first = value("def f(x):\n    return x + 1\n")
+    assert value('def f(x):\n    """New words."""\n    # a comment\n    return x + 1\n') != ""
+    assert value("def f(x):\n\n    return (x + 1)  # other words\n") == first
+    assert value("def f(x):\n    return x + 2\n") != first
+
+
+def test_fingerprint_of_an_unknown_module():
+    with pytest.raises(ModuleNotFoundError):
+        fingerprint.code_hash("histoweave.nothing")

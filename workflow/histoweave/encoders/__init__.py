@@ -1,0 +1,1 @@
+"""Networks that turn tiles into vectors: `registry` (metadata, without torch) and `loading` (weights)."""

@@ -1,0 +1,203 @@
+"""From an encoder's configuration to a network with its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import timm
+import timm.data
+import timm.layers
+import torch
+from timm.models.vision_transformer import checkpoint_filter_fn
+from torch import nn
+
+from histoweave.config import Encoder
+from histoweave.encoders import lite0
+from histoweave.encoders.entry import EncoderEntry
+from histoweave.encoders.registry import HUB, TIMM, check, get
+from histoweave.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = "package:"
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """A network ready for inference.
+
+    Attributes
+    ----------
+    module: in evaluation mode, without gradients; (N, 3, input_px, input_px) float32 normalised RGB to (N,
+        dim).
+    mean, std: of RGB in 0 to 1.
+    interpolation: `bicubic` or `bilinear`: how a tile smaller than the input is enlarged.
+    weights_sha256: SHA-256 over names and bytes of all tensors, sorted by name.
+    """
+
+    name: str
+    module: nn.Module
+    dim: int
+    input_px: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+    weights_sha256: str
+
+
+class ClassAndPatchMean(nn.Module):
+    """The class token followed by the mean of the patch tokens of a vision transformer: (N, 2 × width)."""
+
+    def __init__(self, transformer: nn.Module):
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.transformer.forward_features(images)
+        patches = tokens[:, self.transformer.num_prefix_tokens :]
+        return torch.cat([tokens[:, 0], patches.mean(dim=1)], dim=1)
+
+
+def load(encoder: Encoder) -> LoadedEncoder:
+    """Build the network and load its weights: from a local file if given, else as its name says.
+
+    Raises
+    ------
+    InputError
+        for an unknown name, weights that cannot be had (offline, gated) or do not fit, or an input size
+        that the network cannot take.
+    """
+    check(encoder)
+    if encoder.name.startswith((TIMM, HUB)):
+        network = _timm_network(encoder)
+        data = timm.data.resolve_model_data_config(network)
+        defaults = {"input_px": data["input_size"][-1], "mean": data["mean"], "std": data["std"]}
+        interpolation, module = data["interpolation"], network
+    else:
+        entry = get(encoder.name)
+        network = _registered_network(encoder, entry)
+        defaults = {"input_px": entry.input_px, "mean": entry.mean, "std": entry.std}
+        interpolation = network.pretrained_cfg["interpolation"]
+        module = ClassAndPatchMean(network) if entry.pooling == "cls_patch_mean" else network
+    defaults.update({key: value for key in defaults if (value := getattr(encoder, key)) is not None})
+    module.eval().requires_grad_(False)
+    loaded = LoadedEncoder(
+        name=encoder.name,
+        module=module,
+        dim=0,
+        input_px=int(defaults["input_px"]),
+        mean=tuple(map(float, defaults["mean"])),
+        std=tuple(map(float, defaults["std"])),
+        interpolation=interpolation,
+        weights_sha256=_weights_sha256(network),
+    )
+    return replace(loaded, dim=_feature_length(loaded, network))
+
+
+def _feature_length(loaded: LoadedEncoder, network: nn.Module) -> int:
+    """Length of a feature vector, by one pass; a transformer is fitted to the input size first."""
+    px = loaded.input_px
+    try:
+        if hasattr(network, "set_input_size"):
+            network.set_input_size(img_size=(px, px))
+        with torch.inference_mode():
+            features = loaded.module(torch.zeros(1, 3, px, px))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise InputError(f"features.encoder '{loaded.name}' cannot take tiles of {px} px: {error}") from None
+    if features.ndim != 2:
+        raise InputError(
+            f"features.encoder '{loaded.name}' gives {features.ndim} axes, not one vector per tile; "
+            "use an entry of the registry, which says how to pool"
+        )
+    return features.shape[1]
+
+
+def _timm_network(encoder: Encoder) -> nn.Module:
+    if encoder.weights is None:
+        return _pretrained(encoder.name, encoder.name.removeprefix(TIMM))
+    network = timm.create_model(encoder.name.removeprefix(TIMM), num_classes=0)
+    return _with_local_weights(network, Path(encoder.weights))
+
+
+def _registered_network(encoder: Encoder, entry: EncoderEntry) -> nn.Module:
+    options = dict(entry.options)
+    if "mlp_layer" in options:
+        options["mlp_layer"] = getattr(timm.layers, options["mlp_layer"])
+    if encoder.weights is None and not entry.source.startswith(PACKAGE):
+        return _pretrained(entry.name, entry.source.removeprefix(TIMM), entry=entry, **options)
+    network = timm.create_model(entry.architecture, num_classes=0, **options)
+    if encoder.weights is not None:
+        return _with_local_weights(network, Path(encoder.weights))
+    network.load_state_dict(_without_classifier(lite0.state_dict(network), network))
+    return network
+
+
+def _pretrained(name: str, model: str, *, entry: EncoderEntry | None = None, **options) -> nn.Module:
+    """A network with the weights that timm finds in its cache or fetches."""
+    logger.info("loading weights of %s", model)
+    try:
+        return timm.create_model(model, pretrained=True, num_classes=0, **options)
+    except (OSError, RuntimeError, ValueError) as error:
+        access = ""
+        if entry is not None:
+            gate = (
+                "gated: request access at its page and set HF_TOKEN in the environment"
+                if entry.gated
+                else "not gated"
+            )
+            access = f" (licence {entry.licence}; {gate})"
+        raise InputError(
+            f"features.encoder '{name}': its weights cannot be had from {model}{access}; go online once, "
+            "or set features.encoder.weights to a local .safetensors file "
+            f"[{type(error).__name__}: {_one_line(error)}]"
+        ) from None
+
+
+def _with_local_weights(network: nn.Module, path: Path) -> nn.Module:
+    try:
+        if path.suffix == ".pth":
+            state = _dinov2_teacher(torch.load(path, map_location="cpu", weights_only=True), network)
+        else:
+            state = safetensors.torch.load_file(path)
+        network.load_state_dict(_without_classifier(state, network))
+    except (safetensors.SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"features.encoder.weights '{path}' does not fit {network.pretrained_cfg['architecture']}: "
+            f"{_one_line(error)}"
+        ) from None
+    return network
+
+
+def _dinov2_teacher(checkpoint: dict, network: nn.Module) -> dict[str, torch.Tensor]:
+    """The backbone of a DINOv2 training checkpoint (`teacher`, prefix `backbone.`) under timm's names."""
+    prefix = "backbone."
+    backbone = {
+        key.removeprefix(prefix): value
+        for key, value in checkpoint["teacher"].items()
+        if key.startswith(prefix)
+    }
+    return checkpoint_filter_fn(backbone, network)
+
+
+def _without_classifier(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights without the classification head, which gives no features."""
+    heads = network.pretrained_cfg["classifier"] or ()
+    prefixes = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+    return {key: value for key, value in state.items() if not key.startswith(prefixes)}
+
+
+def _weights_sha256(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

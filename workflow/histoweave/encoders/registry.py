@@ -1,0 +1,105 @@
+"""Registry of encoders: metadata only, importable without torch and timm."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from histoweave.config import Encoder
+from histoweave.encoders import blood, general, pathology
+from histoweave.encoders.entry import EncoderEntry
+from histoweave.errors import InputError, nearest
+
+TIMM = "timm:"
+HUB = "hf-hub:"
+_HUB_FORM = re.compile(r"hf-hub:[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(@[\w.-]+)?")
+
+_ENTRIES: dict[str, EncoderEntry] = {}
+
+
+def register(entry: EncoderEntry) -> EncoderEntry:
+    """Add `entry`; a name can be taken once.
+
+    Raises
+    ------
+    ValueError
+        if the name is taken or could be read as one of the prefixed forms.
+    """
+    if entry.name in _ENTRIES:
+        raise ValueError(f"encoder '{entry.name}' is registered twice")
+    if ":" in entry.name:
+        raise ValueError(f"encoder name '{entry.name}' must not hold ':'")
+    _ENTRIES[entry.name] = entry
+    return entry
+
+
+def names() -> list[str]:
+    """The names of all entries, sorted."""
+    return sorted(_ENTRIES)
+
+
+def get(name: str) -> EncoderEntry:
+    """The entry of that name.
+
+    Raises
+    ------
+    InputError
+        naming the nearest known encoder.
+    """
+    if name not in _ENTRIES:
+        raise InputError(
+            f"features.encoder '{name}' is not known{nearest(name, names())}; use {', '.join(names())}, "
+            f"'{TIMM}<model>' or '{HUB}<owner>/<model>'"
+        )
+    return _ENTRIES[name]
+
+
+def check(encoder: Encoder) -> None:
+    """Check an encoder's name and weights path without loading anything.
+
+    Raises
+    ------
+    InputError
+        if the name is unknown or malformed, or if the weights file is missing or of another format.
+    """
+    if encoder.name.startswith(HUB):
+        if not _HUB_FORM.fullmatch(encoder.name):
+            raise InputError(f"features.encoder '{encoder.name}' is malformed; write '{HUB}<owner>/<model>'")
+    elif encoder.name.startswith(TIMM):
+        _check_timm(encoder.name)
+    else:
+        get(encoder.name)
+    if encoder.weights is not None:
+        _check_weights(encoder)
+
+
+def _check_weights(encoder: Encoder) -> None:
+    weights = Path(encoder.weights)
+    if encoder.name.startswith(HUB):
+        raise InputError(
+            f"features.encoder.weights is given, but '{encoder.name}' names weights too; "
+            f"give the architecture as '{TIMM}<model>' or an entry of the registry"
+        )
+    suffixes = (".safetensors",) if encoder.name.startswith(TIMM) else get(encoder.name).weights_suffixes
+    if weights.suffix not in suffixes:
+        raise InputError(
+            f"features.encoder.weights '{weights}' is not a {' or '.join(suffixes)} file; "
+            "save the weights with safetensors.torch.save_file"
+        )
+    if not weights.is_file():
+        raise InputError(f"features.encoder.weights '{weights}' does not exist; check the path")
+
+
+def _check_timm(name: str) -> None:
+    import timm  # heavy: only where a config asks for it
+
+    model, _, tag = name.removeprefix(TIMM).partition(".")
+    known = timm.list_models()
+    if model not in known:
+        raise InputError(f"features.encoder '{name}' is not a timm model{nearest(model, known)}")
+    if tag and f"{model}.{tag}" not in (tagged := timm.list_models(f"{model}.*", pretrained=True)):
+        raise InputError(f"features.encoder '{name}' has no such weights in timm; known: {', '.join(tagged)}")
+
+
+for _entry in (*general.ENTRIES, *blood.ENTRIES, *pathology.ENTRIES):
+    register(_entry)

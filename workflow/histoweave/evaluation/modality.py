@@ -1,0 +1,113 @@
+"""Modality use: what a model loses if a patient gets one modality of another patient at inference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from histoweave.config import Evaluation
+from histoweave.evaluation.bootstrap import bootstrap, interval
+from histoweave.evaluation.metrics import METRICS, weighted_mean
+from histoweave.evaluation.sample import Part, Sample
+
+SCORED = {name: METRICS[name] for name in ("auroc", "average_precision", "accuracy")}
+CHANGES = ("mean_abs_change", "changed_calls")
+TYPES = dict.fromkeys(("model", "modality", "metric"), "str") | {
+    **dict.fromkeys(("intact", "permuted", "drop", "ci_low", "ci_high"), "float64"),
+    "n": "int64",
+}
+
+
+def modality_use(
+    intact: pd.DataFrame, permuted: pd.DataFrame, *, classes: list[str], settings: Evaluation, seed: int
+) -> pd.DataFrame:
+    """Compare intact predictions with those under a permuted modality: same patients, same bootstrap draws.
+
+    `auroc`, `average_precision` and `accuracy`: `intact`, `permuted` (mean over permutations) and `drop` =
+    intact − permuted. `mean_abs_change` (|Δp|, mean over classes) and `changed_calls` (share of patients
+    whose called class changes), both means over permutations, say how far the output moves at all: `intact`
+    is 0, `permuted` and `drop` are the change. The interval is that of `drop`. A model that does not use a
+    modality has a drop of exactly 0.
+
+    Parameters
+    ----------
+    intact : pooled test predictions of all models.
+    permuted : `model`, `modality`, `permutation`, `patient`, `y_true`, `p_<class>`; `repeat` if several.
+
+    Raises
+    ------
+    ValueError
+        if permuted rows have no intact counterpart, or permutations are not of the same patients.
+    """
+    if "repeat" not in permuted:
+        if intact["repeat"].nunique() > 1:
+            raise ValueError("permuted predictions of several repeats need a column 'repeat'")
+        permuted = permuted.assign(repeat=intact["repeat"].iloc[0])
+    tables = []
+    for (model, modality), rows in permuted.groupby(["model", "modality"], sort=False):
+        runs = [run for _, run in rows.groupby("permutation")]
+        before = intact[intact["model"] == model].merge(runs[0][["repeat", "patient"]], validate="one_to_one")
+        keys = _keys(before)
+        if not all(_keys(run) == keys for run in runs):
+            raise ValueError(
+                f"model '{model}': predictions with permuted {modality} must be of the same patients in "
+                "every permutation, and each must have an intact prediction"
+            )
+        use = _use(
+            Sample.of(before, classes),
+            [Sample.of(run, classes) for run in runs],
+            settings=settings,
+            seed=seed,
+        )
+        tables.append(use.assign(model=model, modality=modality)[list(TYPES)])
+    if not tables:  # no fold had two test patients with both modalities
+        return pd.DataFrame(columns=list(TYPES)).astype(TYPES)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _keys(table: pd.DataFrame) -> list[tuple[int, str]]:
+    return sorted(zip(table["repeat"], table["patient"], strict=True))
+
+
+def _use(intact: Sample, runs: list[Sample], *, settings: Evaluation, seed: int) -> pd.DataFrame:
+    """The rows of one model and modality."""
+    # Predictions that did not move are not scored again: their drop is exactly 0, and it saves time.
+    moved = [any((a.p != b.p).any() for a, b in zip(intact.parts, run.parts, strict=True)) for run in runs]
+    changes = [_changes(part, [run.parts[i] for run in runs]) for i, part in enumerate(intact.parts)]
+
+    def drops(w: np.ndarray) -> np.ndarray:
+        before = intact.score(SCORED, w)
+        lost = [
+            before - (run.score(SCORED, w) if moves else before)
+            for run, moves in zip(runs, moved, strict=True)
+        ]
+        far = [
+            [weighted_mean(change, w[:, part.patient]) for change in both]
+            for part, both in zip(intact.parts, changes, strict=True)
+        ]
+        return np.column_stack([np.mean(lost, axis=0), np.mean(far, axis=0).T])
+
+    estimate, drawn = bootstrap(drops, intact.n, draws=settings.bootstrap, seed=seed)
+    before = np.append(intact.score(SCORED, np.ones((1, intact.n)))[0], np.zeros(len(CHANGES)))
+    low, high = interval(drawn, confidence=settings.confidence)
+    after = np.where(np.arange(len(before)) < len(SCORED), before - estimate, estimate)
+    return pd.DataFrame(
+        {
+            "metric": [*SCORED, *CHANGES],
+            "intact": before,
+            "permuted": after,
+            "drop": estimate,
+            "ci_low": low,
+            "ci_high": high,
+            "n": intact.n,
+        }
+    )
+
+
+def _changes(intact: Part, permuted: list[Part]) -> tuple[np.ndarray, np.ndarray]:
+    """Per patient (m,): mean |Δp| and how often the call changes, both over permutations."""
+    p = np.stack([part.p for part in permuted])
+    return (
+        np.abs(p - intact.p).mean(axis=(0, 2)),
+        (p.argmax(axis=2) != intact.p.argmax(axis=1)).mean(axis=0),
+    )

@@ -1,0 +1,1 @@
+"""Bulk RNA: readers, sample selection, gene names, normalisation."""

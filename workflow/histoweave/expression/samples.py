@@ -1,0 +1,50 @@
+"""Which RNA sample stands for a patient. The rule is stated here, in the docs and in `samples.parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from histoweave.ids import is_tcga, tcga_patient, tcga_sample_type
+
+RULE = (
+    "TCGA: primary tumours only (sample type 01; a barcode that stops at the patient counts as one); of several aliquots "
+    "the first vial (01A before 01B), then the highest plate, then the highest barcode. Other ids: sample = patient."
+)
+
+
+def _preference(barcode: str) -> tuple:
+    fields = barcode.split("-")
+    vial = fields[3][2:] if len(fields) > 3 else ""
+    plate = fields[5] if len(fields) > 5 else ""
+    # Vials ascend; plates and barcodes descend.
+    return vial, [-ord(c) for c in plate], [-ord(c) for c in barcode]
+
+
+def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) -> pd.DataFrame:
+    """Choose one sample per patient by `RULE`.
+
+    Returns
+    -------
+    table with `sample`, `patient`, `kept` (bool) and `reason` (empty if kept), sorted by sample.
+    """
+    rows, candidates = [], {}
+    for sample in sorted(samples):
+        barcode = tcga and is_tcga(sample)
+        patient = tcga_patient(sample) if barcode else sample
+        kind = tcga_sample_type(sample) if barcode else None
+        reason = ""
+        if patient not in patients:
+            reason = "not in the patients table"
+        elif kind not in (None, "01"):
+            reason = f"sample type {kind} is not a primary tumour"
+        else:
+            candidates.setdefault(patient, []).append(sample)
+        rows.append({"sample": sample, "patient": patient, "kept": not reason, "reason": reason})
+    table = pd.DataFrame(rows, columns=["sample", "patient", "kept", "reason"])
+    for names in candidates.values():
+        first, *others = sorted(names, key=_preference) if tcga else names
+        for other in others:
+            table.loc[table["sample"] == other, ["kept", "reason"]] = [False, f"another aliquot of the patient: {first} kept"]
+    return table

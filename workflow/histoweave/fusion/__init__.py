@@ -1,0 +1,1 @@
+"""Fusion of slides and RNA: models that are fitted, scored and saved once per fold."""

@@ -1,0 +1,33 @@
+"""The models, one file each; `build` makes one of the catalog by name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from histoweave.config import Fusion
+from histoweave.fusion.models.base import Shape
+from histoweave.fusion.models.concat import Concat
+from histoweave.fusion.models.cross_attention import CrossAttentionFusion
+from histoweave.fusion.models.expression import Expression
+from histoweave.fusion.models.image import Image
+from histoweave.fusion.models.references import LateMean, LinearExpression
+
+_BUILDERS = {
+    "majority": LinearExpression,
+    "best_gene": LinearExpression,
+    "logistic_expression": LinearExpression,
+    "image": Image,
+    "expression": Expression,
+    "concat": Concat,
+    "late_mean": LateMean,
+    "cross_attention": CrossAttentionFusion,
+}
+
+
+def build(name: str, shape: Shape, settings: Fusion) -> nn.Module:
+    """A model at random initialisation (torch's global generator).
+
+    Its `forward(tiles, tile_mask, genes, has_image, has_expression)` takes the fields of a
+    `histoweave.fusion.models.base.Batch` and returns an `Output`.
+    """
+    return _BUILDERS[name](shape, settings)

@@ -1,0 +1,27 @@
+"""Gene tokens alone, with a linear shortcut."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from histoweave.config import Fusion
+from histoweave.fusion.layers import GeneShortcut, GeneTokens, head
+from histoweave.fusion.models.base import Output, Shape
+
+
+class Expression(nn.Module):
+    """The flattened gene tokens through a linear head, plus a linear path from all genes."""
+
+    def __init__(self, shape: Shape, settings: Fusion):
+        super().__init__()
+        groups = torch.tensor(shape.gene_tokens)
+        self.tokens = GeneTokens(groups, width=settings.width, dropout=settings.dropout)
+        width = self.tokens.n_tokens * settings.width
+        self.head = head(width, n_classes=shape.n_classes, dropout=settings.dropout)
+        self.shortcut = GeneShortcut(len(groups), n_classes=shape.n_classes, dropout=settings.dropout)
+
+    def forward(
+        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
+    ) -> Output:
+        return Output(self.head(self.tokens(genes).flatten(1)) + self.shortcut(genes))

@@ -1,0 +1,209 @@
+"""What is fitted before the model, on a fold's training patients only: scaling, PCA, gene filter, gene groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+
+from histoweave.config import Fusion
+from histoweave.errors import InputError
+from histoweave.fusion.bags import BagStore
+from histoweave.fusion.catalog import EXPRESSION, IMAGE
+from histoweave.fusion.genes import groups_from_sets, learned_groups, read_gmt
+from histoweave.io import read_table, write_table
+
+_SAMPLED_TILES = 8192
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """Standardise tile features, then project them on principal components of unit variance.
+
+    Attributes
+    ----------
+    mean, scale : (D,) float64.
+    loadings : (D,k) float64, or None: no PCA.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    loadings: np.ndarray | None
+
+    @property
+    def width(self) -> int:
+        """Number of values per tile after the transform."""
+        return len(self.mean) if self.loadings is None else self.loadings.shape[1]
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """(N,D) features to (N,k) float32; ValueError if D is not the fitted one."""
+        if features.shape[1] != len(self.mean):
+            raise ValueError(f"has {features.shape[1]} features per tile where {len(self.mean)} are expected")
+        scaled = (features - self.mean) / self.scale
+        return (scaled if self.loadings is None else scaled @ self.loadings).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ExpressionTransform:
+    """Keep the chosen genes, fill missing values, standardise.
+
+    Attributes
+    ----------
+    genes : names of all genes of the table.
+    kept : (A,) bool. mean, scale, fill : (A,) float64, NaN where not kept.
+    group : (A,) int64, the gene's token, -1 if none.
+    """
+
+    genes: tuple[str, ...]
+    kept: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    fill: np.ndarray
+    group: np.ndarray
+
+    @property
+    def kept_genes(self) -> list[str]:
+        """The G genes that reach a model, in table order."""
+        return [gene for gene, kept in zip(self.genes, self.kept, strict=True) if kept]
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """(G,) int64: token of each kept gene."""
+        return self.group[self.kept]
+
+    def __call__(self, expression: pd.DataFrame) -> np.ndarray:
+        """Patients × genes (log2) to (n,G) float32; a gene that the table lacks gets the training median."""
+        values = expression.reindex(columns=self.kept_genes).to_numpy(np.float64)
+        values = np.where(np.isnan(values), self.fill[self.kept], values)
+        return ((values - self.mean[self.kept]) / self.scale[self.kept]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """The fitted transforms of a fold and model; None for a modality that the model does not read."""
+
+    image: ImageTransform | None
+    expression: ExpressionTransform | None
+
+
+def _positive(scale: np.ndarray) -> np.ndarray:
+    """Scales with 1 in place of (numerically) zero, so that a constant feature becomes 0."""
+    return np.where(scale > 1e-12, scale, 1.0)
+
+
+def fit_image(bags: BagStore, patients: list[str], *, components: int | None, seed: int) -> ImageTransform:
+    """Fit on tiles of `patients`: a bounded sample with the same upper number of tiles from each patient.
+
+    Parameters
+    ----------
+    bags : raw features of the training patients.
+    components : wanted number of principal components, capped by tiles and features; None for no PCA.
+    """
+    rng = np.random.default_rng(seed)
+    share = max(1, _SAMPLED_TILES // len(patients))
+    tiles = np.concatenate([bags.load(patient, rng=rng, max_tiles=share) for patient in patients]).astype(np.float64)
+    mean, scale = tiles.mean(axis=0), _positive(tiles.std(axis=0))
+    if components is None:
+        return ImageTransform(mean, scale, None)
+    n_components = max(1, min(components, len(tiles) - 1, tiles.shape[1]))
+    pca = PCA(n_components, random_state=seed).fit((tiles - mean) / scale)
+    import os; _w=os.environ.get("WHITEN","1"); ev=np.sqrt(pca.explained_variance_); loadings = pca.components_.T / (ev if _w=="1" else (np.sqrt(np.mean(ev**2)) if _w=="0" else np.sqrt(ev*ev[0])))
+    return ImageTransform(mean, scale, np.ascontiguousarray(loadings))
+
+
+def fit_expression(expression: pd.DataFrame, *, settings: Fusion, tokens: bool, seed: int) -> ExpressionTransform:
+    """Fit on the training patients' rows.
+
+    Parameters
+    ----------
+    expression : patients × genes, log2 values, NaN where missing.
+    tokens : whether gene groups are wanted.
+
+    Raises
+    ------
+    InputError
+        if no gene varies between the training patients, or for a bad GMT file.
+    """
+    values = expression.to_numpy(np.float64)
+    measured = ~np.isnan(values).all(axis=0)
+    fill = np.full(values.shape[1], np.nan)
+    fill[measured] = np.nanmedian(values[:, measured], axis=0)
+    values = np.where(np.isnan(values), fill, values)
+    variance = np.where(measured, values.var(axis=0), 0.0)
+    ranked = np.argsort(-variance, kind="stable")[: settings.n_genes]
+    kept = np.zeros(len(variance), dtype=bool)
+    kept[ranked[variance[ranked] > 1e-12]] = True
+    if not kept.any():
+        raise InputError("expression: no gene varies between the training patients; check the RNA table")
+    mean = np.where(kept, values.mean(axis=0), np.nan)
+    scale = np.where(kept, np.sqrt(variance), np.nan)
+    genes = tuple(map(str, expression.columns))
+    group = np.full(len(genes), -1, dtype=np.int64)
+    if tokens and settings.gene_sets is not None:
+        names = [gene for gene, keep in zip(genes, kept, strict=True) if keep]
+        group[kept] = groups_from_sets(names, read_gmt(settings.gene_sets), path=settings.gene_sets)
+    elif tokens:
+        profiles = ((values[:, kept] - mean[kept]) / scale[kept]).T
+        group[kept] = learned_groups(profiles, n_groups=settings.gene_tokens, seed=seed)
+    return ExpressionTransform(genes, kept, mean, scale, np.where(kept, fill, np.nan), group)
+
+
+def write_transforms(path: str | Path, transforms: Transforms) -> None:
+    """Write `transforms.parquet`: one row per image feature and per gene."""
+    parts = []
+    if image := transforms.image:
+        n = len(image.mean)
+        loadings = np.empty((n, 0)) if image.loadings is None else image.loadings
+        parts.append(
+            pd.DataFrame(
+                {
+                    "modality": IMAGE,
+                    "feature": [str(i) for i in range(n)],
+                    "kept": True,
+                    "mean": image.mean,
+                    "scale": image.scale,
+                    "fill": np.nan,
+                    "group": -1,
+                    "loadings": list(loadings),
+                }
+            )
+        )
+    if rna := transforms.expression:
+        parts.append(
+            pd.DataFrame(
+                {
+                    "modality": EXPRESSION,
+                    "feature": list(rna.genes),
+                    "kept": rna.kept,
+                    "mean": rna.mean,
+                    "scale": rna.scale,
+                    "fill": rna.fill,
+                    "group": rna.group,
+                    "loadings": [np.empty(0)] * len(rna.genes),
+                }
+            )
+        )
+    columns = ["modality", "feature", "kept", "mean", "scale", "fill", "group", "loadings"]
+    write_table(path, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns))
+
+
+def read_transforms(path: str | Path) -> Transforms:
+    """Read what `write_transforms` wrote, exactly."""
+    table = read_table(path)
+    image = expression = None
+    rows = table[table["modality"] == IMAGE]
+    if len(rows):
+        loadings = np.stack(rows["loadings"].to_list())
+        image = ImageTransform(
+            rows["mean"].to_numpy(), rows["scale"].to_numpy(), loadings if loadings.shape[1] else None
+        )
+    rows = table[table["modality"] == EXPRESSION]
+    if len(rows):
+        expression = ExpressionTransform(
+            tuple(rows["feature"]),
+            *(rows[column].to_numpy() for column in ("kept", "mean", "scale", "fill", "group")),
+        )
+    return Transforms(image, expression)

@@ -1,0 +1,166 @@
+"""What the report is made of: the paths of a run's tables, and the tables read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from histoweave.fusion import catalog
+from histoweave.fusion.catalog import ModelInfo
+from histoweave.io import read_json, read_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """Paths and plain values of one run; content of the files as in docs/artefacts.md.
+
+    Attributes
+    ----------
+    cohort, models, classes
+        name of the cohort, names of the fusion models in order of display, class labels (positive last).
+    patients ... predictions
+        the tables every run has.
+    slides, expression_report, genes, control_metrics, truth
+        None where the run has no slides, no RNA, no negative control, no known truth.
+    histories
+        model: its `history.parquet` files in order of the folds.
+    thumbnails
+        slide: the PNG of its thumbnail with contours.
+    benchmarks
+        folder of Snakemake's benchmark files (`<stage>/<job>.tsv`).
+    figures
+        folder of the SVG files that `draw_figures` wrote.
+    config
+        the configuration with its defaults.
+    input_sha256, code
+        SHA-256 per input file; code fingerprint per stage.
+    """
+
+    cohort: str
+    models: Sequence[str]
+    classes: Sequence[str]
+    config: Mapping[str, Any]
+    figures: Path
+    patients: Path
+    flow: Path
+    folds: Path
+    folds_json: Path
+    metrics: Path
+    comparisons: Path
+    modality_use: Path
+    confusion: Path
+    reliability: Path
+    curves: Path
+    predictions: Path
+    slides: Path | None = None
+    expression_report: Path | None = None
+    genes: Path | None = None
+    control_metrics: Path | None = None
+    truth: Path | None = None
+    benchmarks: Path | None = None
+    histories: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    thumbnails: Mapping[str, Path] = field(default_factory=dict)
+    input_sha256: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportTables:
+    """The tables behind the figures and the page. A table that a run does not have is None."""
+
+    models: tuple[ModelInfo, ...]
+    classes: tuple[str, ...]
+    patients: pd.DataFrame
+    flow: pd.DataFrame
+    folds: pd.DataFrame
+    metrics: pd.DataFrame
+    comparisons: pd.DataFrame
+    modality_use: pd.DataFrame
+    confusion: pd.DataFrame
+    reliability: pd.DataFrame
+    curves: pd.DataFrame
+    predictions: pd.DataFrame
+    folds_how: dict[str, Any]
+    histories: dict[str, tuple[pd.DataFrame, ...]]
+    benchmarks: pd.DataFrame
+    slides: pd.DataFrame | None = None
+    expression: dict[str, Any] | None = None
+    genes: pd.DataFrame | None = None
+    control_metrics: pd.DataFrame | None = None
+    truth: pd.DataFrame | None = None
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Title of each model in plain words, in order of display."""
+        return {model.name: model.title for model in self.models}
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """The modalities that any model of this run uses."""
+        return frozenset().union(*(model.modalities for model in self.models))
+
+    def estimates(self, metric: str, *, scope: str = "pooled", control: bool = False) -> pd.DataFrame:
+        """Rows of one metric and scope, indexed by model in order of display."""
+        table = self.control_metrics if control else self.metrics
+        rows = table[(table["metric"] == metric) & (table["scope"] == scope)].set_index("model")
+        return rows.reindex([model.name for model in self.models if model.name in rows.index])
+
+
+def read_benchmarks(folder: Path | None) -> pd.DataFrame:
+    """Snakemake's benchmark files as one table, sorted by path: `stage`, `job`, `seconds`, `max_rss_mb`.
+
+    The stage is the folder of a file relative to `folder`; a file that lies in `folder` itself is a stage of
+    one job. Snakemake writes `-` or `NA` for a job too short to be measured: NaN here.
+    """
+    rows = []
+    for path in sorted(folder.rglob("*.tsv")) if folder else []:
+        relative = path.relative_to(folder)
+        stage = relative.parent.as_posix() if len(relative.parts) > 1 else path.stem
+        table = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
+        rows.extend(
+            {"stage": stage, "job": path.stem, "seconds": row["s"], "max_rss_mb": row["max_rss"]}
+            for row in table.to_dict("records")
+        )
+    return pd.DataFrame(rows, columns=["stage", "job", "seconds", "max_rss_mb"])
+
+
+def read_tables(inputs: ReportInputs) -> ReportTables:
+    """Read every table that `inputs` names.
+
+    Raises
+    ------
+    InputError
+        for a model that is not in the catalogue.
+    """
+
+    def optional(path: Path | None) -> pd.DataFrame | None:
+        return None if path is None else read_table(path)
+
+    return ReportTables(
+        models=tuple(catalog.get(name) for name in inputs.models),
+        classes=tuple(inputs.classes),
+        patients=read_table(inputs.patients),
+        flow=read_table(inputs.flow),
+        folds=read_table(inputs.folds),
+        metrics=read_table(inputs.metrics),
+        comparisons=read_table(inputs.comparisons),
+        modality_use=read_table(inputs.modality_use),
+        confusion=read_table(inputs.confusion),
+        reliability=read_table(inputs.reliability),
+        curves=read_table(inputs.curves),
+        predictions=read_table(inputs.predictions),
+        folds_how=read_json(inputs.folds_json),
+        histories={
+            model: tuple(read_table(path) for path in paths) for model, paths in inputs.histories.items()
+        },
+        benchmarks=read_benchmarks(inputs.benchmarks),
+        slides=optional(inputs.slides),
+        expression=None if inputs.expression_report is None else read_json(inputs.expression_report),
+        genes=optional(inputs.genes),
+        control_metrics=optional(inputs.control_metrics),
+        truth=optional(inputs.truth),
+    )

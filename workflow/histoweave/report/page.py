@@ -1,0 +1,215 @@
+"""The report as one self-contained HTML file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from histoweave.evaluation import wording
+from histoweave.io import write_text
+from histoweave.report import views
+from histoweave.report.embed import inline_svg, thumbnail_uri
+from histoweave.report.figures import FIGURES
+from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
+
+MAX_THUMBNAILS = 60
+SECTIONS = {
+    "summary": "Summary",
+    "circularity": "What the labels can tell",
+    "cohort-flow": "Who is in the cohort",
+    "refused-slides": "Slides refused",
+    "contours": "Tissue contours",
+    "rna": "RNA",
+    "folds": "Folds",
+    "metrics": "Metrics",
+    "strata": "By class and by site",
+    "comparisons": "Paired comparisons",
+    "pr-curves": "Precision and recall",
+    "reliability": "Reliability",
+    "confusion": "Confusion matrices",
+    "modality-use": "Use of each modality",
+    "truth": "Known truth",
+    "control": "Negative control",
+    "training": "Training",
+    "patients": "Patient by patient",
+    "throughput": "Throughput",
+    "provenance": "Provenance",
+}
+_ALT = {
+    "cohort_flow": "Bars of how many patients, slides and samples were kept and lost at each step",
+    "folds": "Grid of patient counts per class and site in the train, validation and test part of every fold",
+    "metrics": "Forest plot of AUROC and average precision with intervals for every model",
+    "pr_curves": "Precision against recall for every model, with the no-skill level",
+    "reliability": "Accuracy against confidence for every model, with the expected calibration error",
+    "confusion": "Confusion matrix of every model",
+    "modality_use": "AUROC of every model with a modality intact and with it permuted between patients",
+    "control": "AUROC of every model under shuffled labels with intervals, and under true labels",
+    "training": "Training and validation loss per epoch and fold for every trained model",
+    "throughput": "Seconds per job for every stage of the run",
+}
+_HERE = Path(__file__).parent
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, histoweave and the packages it depends on (extras left out), as installed."""
+    versions = {"python": platform.python_version(), "histoweave": importlib.metadata.version("histoweave")}
+    for requirement in importlib.metadata.requires("histoweave") or ():
+        if "extra ==" not in requirement:
+            name = re.match(r"[A-Za-z0-9._-]+", requirement).group()
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
+    """What the page says of the slides; empty tables for a run without slides."""
+    if tables.slides is None:
+        return {"n_slides": 0, "refused": None, "all_slides": None, "thumbnails": [], "n_more_thumbnails": 0}
+    slides = tables.slides
+    refused = slides[slides["status"] != "ok"]
+    columns = {
+        "slide": "Slide", "patient": "Patient", "status": "Status", "stage": "Lost in", "reason": "Reason",
+    }  # fmt: skip
+    more = {
+        "n_tiles": "Tiles",
+        "n_failed_tiles": "Unreadable tiles",
+        "level0_mpp": "µm/px",
+        "mpp_source": "Spacing from",
+    }
+    # Refused slides first: theirs are the pictures that somebody should look at.
+    order = [*refused["slide"], *slides.loc[slides["status"] == "ok", "slide"]]
+    status = slides.set_index("slide")["status"]
+    shown = [slide for slide in order if slide in inputs.thumbnails]
+    thumbnails = [
+        {"slide": slide, "status": status[slide], "uri": thumbnail_uri(inputs.thumbnails[slide])}
+        for slide in shown[:MAX_THUMBNAILS]
+    ]
+    return {
+        "n_slides": len(slides),
+        "n_ok": len(slides) - len(refused),
+        "refused": views.plain_table(refused, columns),
+        "all_slides": views.plain_table(slides, columns | more),
+        "thumbnails": thumbnails,
+        "n_more_thumbnails": len(shown) - len(thumbnails),
+    }
+
+
+def _genes(tables: ReportTables) -> views.Table | None:
+    """Genes with a gap or without a single read: what a reader may want to know of two thousand genes."""
+    if tables.genes is None:
+        return None
+    odd = tables.genes[(tables.genes["n_missing"] > 0) | tables.genes["all_zero"]]
+    columns = {
+        "gene": "Gene",
+        "source_name": "Name in the file",
+        "n_missing": "Missing",
+        "all_zero": "All zero",
+    }
+    return views.plain_table(odd.head(views.MAX_PATIENT_ROWS), columns) if len(odd) else None
+
+
+def _results(tables: ReportTables) -> dict[str, Any]:
+    """Every table of the results, as the template names them."""
+    main = views.main_fusion(tables)
+    use = tables.modality_use
+    use_rows = use[(use["metric"] == "auroc") & (use["model"] == main)].to_dict("records")
+    classes, sites, folds = (views.scopes_like(tables, prefix) for prefix in ("class:", "site:", "fold"))
+    all_metrics = [metric for metric in views.METRIC_TITLES if metric not in ("f1", "precision", "recall")]
+    by_patient, n_more_patients = views.patients_table(tables)
+    return {
+        "summary": wording.summary(
+            tables.metrics,
+            tables.comparisons,
+            tables.modality_use,
+            tables.control_metrics,
+            titles=tables.titles,
+        ),
+        "key_numbers": views.key_numbers(tables),
+        "main_title": tables.titles.get(main, ""),
+        "flow": views.plain_table(
+            tables.flow,
+            {
+                "step": "Step",
+                "unit": "Unit",
+                "n_in": "In",
+                "n_out": "Kept",
+                "n_lost": "Lost",
+                "reason": "Reason",
+                "ids": "Lost ids",
+            },
+        ),
+        "folds_table": views.folds_table(tables),
+        "folds_how": views.settings_table({k: v for k, v in tables.folds_how.items() if k != "test_counts"}),
+        "pooled": views.metric_table(tables, scopes=["pooled"], metrics=all_metrics),
+        "incomplete": views.metric_table(tables, scopes=["incomplete"], metrics=all_metrics),
+        "by_fold": views.metric_table(tables, scopes=folds, metrics=all_metrics, scope_title="Fold"),
+        "class_grid": views.scope_grid(tables, scopes=classes, metric="auroc", scope_title="Class"),
+        "site_grid": views.scope_grid(tables, scopes=sites, metric="auroc", scope_title="Site"),
+        "by_class": views.metric_table(
+            tables, scopes=classes, metrics=views.CLASS_METRICS, scope_title="Class"
+        ),
+        "by_site": views.metric_table(tables, scopes=sites, metrics=views.SITE_METRICS, scope_title="Site"),
+        "findings": [wording.finding(row, tables.titles) for row in views.key_comparisons(tables)],
+        "comparisons": views.comparison_table(tables),
+        "use_findings": [wording.finding(row, tables.titles) for row in use_rows],
+        "modality_use": views.modality_use_table(tables),
+        "truth": None if tables.truth is None else views.truth_table(tables),
+        "control": None
+        if tables.control_metrics is None
+        else views.metric_table(tables, scopes=["pooled"], metrics=all_metrics, control=True),
+        "trained": any(len(history) for runs in tables.histories.values() for history in runs),
+        "by_patient": by_patient,
+        "n_more_patients": n_more_patients,
+        "throughput": views.throughput_table(tables),
+    }
+
+
+def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
+    """Write the report of a run to `out`, whole or not at all.
+
+    The file needs no other file and no network. Equal inputs give equal bytes. Parts that a run does not have
+    (no slides, no RNA, no negative control, no trained model) are left out with a line that says so.
+    """
+    tables = read_tables(inputs)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    included = tables.patients[tables.patients["included"]]
+    page = environment.get_template("page.html.j2").render(
+        cohort=inputs.cohort,
+        sections=SECTIONS,
+        css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        js=Markup((_HERE / "page.js").read_text(encoding="utf-8")),
+        svgs={
+            name: inline_svg(inputs.figures / f"{name}.svg", prefix=name.replace("_", "-"), alt=_ALT[name])
+            for name in FIGURES
+        },
+        simulated=tables.truth is not None,
+        classes=list(tables.classes),
+        models=tables.models,
+        modalities=tables.modalities,
+        n_patients=len(tables.patients),
+        n_included=len(included),
+        n_complete=int(included["complete"].sum()),
+        n_folds=tables.folds[["repeat", "fold"]].drop_duplicates().shape[0],
+        repeats=int(tables.folds["repeat"].nunique()),
+        expression=None if tables.expression is None else views.settings_table(tables.expression),
+        genes=_genes(tables),
+        versions=views.pair_table(package_versions(), ("Package", "Version")),
+        input_sha256=views.pair_table(inputs.input_sha256, ("File", "SHA-256")),
+        code=views.pair_table(inputs.code, ("Stage", "Fingerprint")),
+        config_yaml=yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
+        confidence=inputs.config.get("evaluation", {}).get("confidence", 0.95),
+        seed=inputs.config.get("seed"),
+        **_slides(inputs, tables),
+        **_results(tables),
+    )
+    write_text(out, page)

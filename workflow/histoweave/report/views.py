@@ -1,0 +1,296 @@
+"""Tables of a run in the shape the page shows them: cells with a text, a small second line and a sort key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from histoweave.report.figures_run import fold_counts, stage_times
+from histoweave.report.inputs import ReportTables
+
+MAX_PATIENT_ROWS = 500
+METRIC_TITLES = {
+    "auroc": "AUROC", "average_precision": "Average precision", "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy", "f1_macro": "F1 (macro)", "f1_weighted": "F1 (weighted)", "mcc": "MCC",
+    "ece": "ECE", "brier": "Brier", "f1": "F1", "precision": "Precision", "recall": "Recall",
+    "mean_abs_change": "Mean change of probability", "changed_calls": "Share of changed calls",
+    "attention_auroc": "AUROC of attention",
+}  # fmt: skip
+CLASS_METRICS = ("auroc", "average_precision", "f1", "precision", "recall")
+SITE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "auroc")
+_MODALITY_WORDS = {"image": "image", "expression": "RNA"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: text, a smaller second line, what to sort by (None: the text), whether it is a number."""
+
+    text: str
+    small: str = ""
+    sort: float | None = None
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column titles and rows of cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One of the numbers on top of the page."""
+
+    label: str
+    value: str
+    interval: str
+    note: str
+
+
+def number(value: float | None, *, digits: int = 0, signed: bool = False) -> Cell:
+    """A numeric cell; an undefined value is a dash and sorts last."""
+    if value is None or not np.isfinite(value):
+        return Cell("–", sort=-np.inf, number=True)
+    return Cell(f"{value:{'+' if signed else ''},.{digits}f}", sort=float(value), number=True)
+
+
+def estimate(
+    row: Mapping[str, Any] | pd.Series | None,
+    *,
+    column: str = "estimate",
+    digits: int = 3,
+    signed: bool = False,
+) -> Cell:
+    """`row[column]` with the interval of `row` below it."""
+    if row is None or not np.isfinite(row[column]):
+        return number(None)
+    low, value, high = (
+        number(row[name], digits=digits, signed=signed) for name in ("ci_low", column, "ci_high")
+    )
+    known = np.isfinite([row["ci_low"], row["ci_high"]]).all()
+    return Cell(value.text, f"[{low.text}, {high.text}]" if known else "", value.sort, True)
+
+
+def _plain(value: Any) -> Cell:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return Cell("–")
+    if isinstance(value, bool | np.bool_):
+        return Cell("yes" if value else "no")
+    if isinstance(value, int | np.integer):
+        return number(int(value))
+    return number(float(value), digits=3) if isinstance(value, float | np.floating) else Cell(str(value))
+
+
+def plain_table(table: pd.DataFrame, columns: dict[str, str]) -> Table:
+    """The named columns (column: title) of any table; columns that it lacks are left out."""
+    present = {column: title for column, title in columns.items() if column in table}
+    rows = table[list(present)].itertuples(index=False, name=None)
+    return Table(tuple(present.values()), tuple(tuple(_plain(value) for value in row) for row in rows))
+
+
+def metric_table(
+    tables: ReportTables,
+    *,
+    scopes: Sequence[str],
+    metrics: Iterable[str],
+    scope_title: str = "",
+    control: bool = False,
+) -> Table:
+    """Models (and scopes, if `scope_title`) in rows, metrics in columns, estimates and intervals in cells."""
+    source = tables.control_metrics if control else tables.metrics
+    present = [metric for metric in metrics if metric in set(source["metric"])]
+    index = source.set_index(["scope", "model", "metric"]).sort_index()
+    rows = []
+    for scope in scopes:
+        for model in tables.models:
+            found = {
+                m: index.loc[(scope, model.name, m)] for m in present if (scope, model.name, m) in index.index
+            }
+            if not found:
+                continue
+            head = (Cell(scope.split(":", 1)[-1]),) if scope_title else ()
+            patients = number(max(row["n"] for row in found.values()))
+            rows.append((*head, Cell(model.title), patients, *(estimate(found.get(m)) for m in present)))
+    head = (scope_title,) if scope_title else ()
+    return Table((*head, "Model", "Patients", *(METRIC_TITLES[m] for m in present)), tuple(rows))
+
+
+def scope_grid(tables: ReportTables, *, scopes: Sequence[str], metric: str, scope_title: str) -> Table:
+    """One metric with scopes in rows and models in columns."""
+    source = tables.metrics[tables.metrics["metric"] == metric].set_index(["scope", "model"]).sort_index()
+    rows = []
+    for scope in scopes:
+        found = [source.loc[(scope, m)] if (scope, m) in source.index else None for m in tables.titles]
+        patients = max((row["n"] for row in found if row is not None), default=0)
+        rows.append((Cell(scope.split(":", 1)[-1]), number(patients), *(estimate(row) for row in found)))
+    return Table((scope_title, "Patients", *tables.titles.values()), tuple(rows))
+
+
+def scopes_like(tables: ReportTables, prefix: str) -> list[str]:
+    """The scopes that start with `prefix`, in the order of the metrics table."""
+    return [scope for scope in tables.metrics["scope"].unique() if scope.startswith(prefix)]
+
+
+def comparison_table(tables: ReportTables) -> Table:
+    """All paired differences."""
+    titles = tables.titles
+    rows = [
+        (
+            Cell(titles[row["model_a"]]), Cell(titles[row["model_b"]]), Cell(METRIC_TITLES[row["metric"]]),
+            estimate(row, column="difference", signed=True), number(row["n"]),
+        )
+        for row in tables.comparisons.to_dict("records")
+    ]  # fmt: skip
+    return Table(("Model", "Compared with", "Metric", "Difference", "Patients"), tuple(rows))
+
+
+def modality_use_table(tables: ReportTables) -> Table:
+    """Every metric intact, permuted, and their difference."""
+    rows = [
+        (
+            Cell(tables.titles[row["model"]]),
+            Cell(_MODALITY_WORDS[row["modality"]]),
+            Cell(METRIC_TITLES[row["metric"]]), number(row["intact"], digits=3),
+            number(row["permuted"], digits=3), estimate(row, column="drop", signed=True), number(row["n"]),
+        )
+        for row in tables.modality_use.to_dict("records")
+    ]  # fmt: skip
+    columns = ("Model", "Permuted", "Metric", "Intact", "After permutation", "Change", "Patients")
+    return Table(columns, tuple(rows))
+
+
+def folds_table(tables: ReportTables) -> Table:
+    """Patients per class and site (rows) in each part of each fold (columns) of the first repeat."""
+    counts = fold_counts(tables)
+    titles = {"train": "train", "val": "val", "test": "test"}
+    columns = ("Class", "Site", *(f"{titles[role]} {fold}" for role, fold in counts.columns))
+    rows = tuple(
+        (Cell(str(label)), Cell(str(site)), *(number(value) for value in row))
+        for (label, site), row in zip(counts.index, counts.to_numpy(), strict=True)
+    )
+    return Table(columns, rows)
+
+
+def throughput_table(tables: ReportTables) -> Table:
+    """Jobs, time and memory per stage."""
+    rows = tuple(
+        (
+            Cell(stage), number(row["jobs"]), number(row["total_s"], digits=1),
+            number(row["median_s"], digits=2), number(row["jobs_per_min"], digits=1), number(row["max_rss_mb"]),
+        )
+        for stage, row in stage_times(tables).iterrows()
+    )  # fmt: skip
+    columns = (
+        "Stage",
+        "Jobs",
+        "Seconds in total",
+        "Seconds per job (median)",
+        "Jobs per minute",
+        "Peak memory, MB",
+    )
+    return Table(columns, rows)
+
+
+def patients_table(tables: ReportTables) -> tuple[Table, int]:
+    """What every model called each scored patient (mean over repeats), and how many rows were left out."""
+    probabilities = [f"p_{label}" for label in tables.classes]
+    means = tables.predictions.groupby(["patient", "model"])[probabilities].mean()
+    truth = tables.predictions.drop_duplicates("patient").set_index("patient")["y_true"].sort_index()
+    shown = truth.head(MAX_PATIENT_ROWS)
+    rows = []
+    for patient, label in shown.items():
+        cells = [Cell(patient), Cell(str(label))]
+        for model in tables.models:
+            if (patient, model.name) not in means.index:
+                cells.append(Cell("–"))
+                continue
+            p = means.loc[(patient, model.name)].to_numpy()
+            called = tables.classes[int(p.argmax())]
+            cells.append(Cell(f"{called}{'' if called == label else ' ✗'}", f"{p.max():.2f}"))
+        rows.append(tuple(cells))
+    return Table(("Patient", "True class", *tables.titles.values()), tuple(rows)), len(truth) - len(shown)
+
+
+def settings_table(values: dict[str, Any], *, prefix: str = "") -> Table:
+    """A nested mapping as two columns; a list becomes one line."""
+    rows: list[tuple[Cell, Cell]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict) and value:
+            rows.extend(settings_table(value, prefix=f"{key}: ").rows)
+        elif isinstance(value, list | tuple | dict):
+            rows.append((Cell(name), Cell(", ".join(str(item) for item in value) or "none")))
+        else:
+            rows.append((Cell(name), Cell(_plain(value).text)))
+    return Table(("What", "Value"), tuple(rows))
+
+
+def pair_table(values: dict[str, str], columns: tuple[str, str]) -> Table:
+    """A flat mapping as two columns, keys as they are."""
+    return Table(columns, tuple((Cell(str(key)), Cell(str(value))) for key, value in values.items()))
+
+
+def truth_table(tables: ReportTables) -> Table:
+    """How well each model's attention finds what was planted."""
+    rows = [
+        (
+            Cell(tables.titles[row["model"]]),
+            Cell(METRIC_TITLES[row["metric"]]), estimate(row), number(row["n"]),
+        )
+        for row in tables.truth.to_dict("records")
+    ]  # fmt: skip
+    return Table(("Model", "Metric", "Estimate", "Patients"), tuple(rows))
+
+
+def main_fusion(tables: ReportTables) -> str | None:
+    """The fusion model that the page compares with the others: the last that reads both modalities."""
+    fused = [model.name for model in tables.models if len(model.modalities) > 1]
+    return fused[-1] if fused else None
+
+
+def key_comparisons(tables: ReportTables) -> list[dict[str, Any]]:
+    """AUROC differences of the main fusion model against the others, as comparison rows in display order."""
+    main, rows = main_fusion(tables), {}
+    for row in tables.comparisons[tables.comparisons["metric"] == "auroc"].to_dict("records"):
+        if row["model_a"] == main:
+            rows[row["model_b"]] = row
+        elif row["model_b"] == main:
+            turned = {"model_a": main, "model_b": row["model_a"], "difference": -row["difference"]}
+            rows[row["model_a"]] = row | turned | {"ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
+    return [rows[name] for name in tables.titles if name in rows]
+
+
+def key_numbers(tables: ReportTables) -> list[KeyNumber]:
+    """Pooled AUROC of the best RNA-only model and of the main fusion model, and their paired difference.
+
+    Without fusion: the best model of each modality that the run has.
+    """
+    pooled = tables.estimates("auroc")
+
+    def best(modality: str) -> str | None:
+        alone = [m.name for m in tables.models if m.modalities == {modality} and m.name in pooled.index]
+        scores = pooled["estimate"].reindex(alone).dropna()
+        return scores.idxmax() if len(scores) else None
+
+    def card(label: str, model: str) -> KeyNumber:
+        cell = estimate(pooled.loc[model], digits=2)
+        return KeyNumber(label, cell.text, cell.small, tables.titles[model])
+
+    rna, image, fused = best("expression"), best("image"), main_fusion(tables)
+    cards = []
+    if rna:
+        cards.append(card("Best from RNA alone, AUROC", rna))
+    if image and not (rna and fused):
+        cards.append(card("Best from images alone, AUROC", image))
+    if fused in pooled.index:
+        cards.append(card("Fusion of both, AUROC", fused))
+    for row in (row for row in key_comparisons(tables) if row["model_b"] == rna):
+        cell = estimate(row, column="difference", digits=2, signed=True)
+        cards.append(KeyNumber("Difference, same patients", cell.text, cell.small, "fusion − RNA alone"))
+    return cards

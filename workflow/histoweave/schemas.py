@@ -1,0 +1,25 @@
+"""JSON schemas of the config and of the user's tables, generated from the models that check them.
+
+`python -m histoweave.schemas` writes `workflow/schemas/` anew; a test keeps the files in step.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from histoweave.config import Config
+from histoweave.tables import PatientRow, SlideRow
+
+FOLDER = Path(__file__).parents[1] / "schemas"
+MODELS = {"config": Config, "patients": PatientRow, "slides": SlideRow}
+
+
+def schema_text(name: str) -> str:
+    """The JSON schema of one of `MODELS`, as the committed file holds it."""
+    return json.dumps(MODELS[name].model_json_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    for name in MODELS:
+        (FOLDER / f"{name}.schema.json").write_text(schema_text(name), encoding="utf-8")

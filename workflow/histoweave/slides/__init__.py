@@ -1,0 +1,1 @@
+"""From a slide (or a folder of ready-made tiles) to tile coordinates."""

@@ -1,0 +1,132 @@
+"""Reading pixels with OpenSlide: one handle, one level, bounded memory, transparency on white."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openslide
+
+from histoweave.slides.refusal import Refusal
+
+STRIP_PX = 16_000_000
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A whole slide at low resolution.
+
+    `rgb` (H,W,3) uint8, transparent parts white; `scanned` (H,W) bool, False where the slide is transparent;
+    `downsample_x`, `downsample_y`: level-0 px per overview px.
+    """
+
+    rgb: np.ndarray
+    scanned: np.ndarray
+    downsample_x: float
+    downsample_y: float
+
+    def shrunk(self, *, downsample: float) -> Overview:
+        """The same slide at about `downsample` level-0 px per px; itself if it is no finer than that."""
+        height, width = self.scanned.shape
+        small_width = max(1, round(width * self.downsample_x / downsample))
+        small_height = max(1, round(height * self.downsample_y / downsample))
+        if small_width >= width or small_height >= height:
+            return self
+        return Overview(
+            resize(self.rgb, width=small_width, height=small_height),
+            resize(self.scanned.astype(np.uint8) * 255, width=small_width, height=small_height) > 127,
+            self.downsample_x * width / small_width,
+            self.downsample_y * height / small_height,
+        )
+
+
+def open_slide(path: str | Path) -> openslide.OpenSlide:
+    """Open a slide file, or a folder of DICOM files (one of which opens the series).
+
+    Raises
+    ------
+    Refusal
+        `missing_file` or `unreadable`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise Refusal("missing_file", f"{path} does not exist")
+    file = min(dicom_files(path), default=path) if path.is_dir() else path
+    try:
+        return openslide.OpenSlide(file)
+    except openslide.OpenSlideError as error:
+        raise Refusal("unreadable", f"OpenSlide cannot open {file.name}: {error}") from None
+
+
+def dicom_files(folder: Path) -> Iterator[Path]:
+    """The DICOM files directly in `folder`."""
+    return (file for file in folder.iterdir() if file.suffix.lower() == ".dcm" and file.is_file())
+
+
+def on_white(rgba: np.ndarray) -> np.ndarray:
+    """Lay (H,W,4) uint8 RGBA on white: (H,W,3) uint8."""
+    rgb, alpha = rgba[..., :3], rgba[..., 3:]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(rgb)
+    alpha = alpha.astype(np.float32) / 255
+    return np.rint(rgb * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: float) -> int:
+    """The coarsest level whose downsample is at most `wanted * (1 + tolerance)`; level 0 if there is none."""
+    fitting = [level for level, value in enumerate(downsamples) if value <= wanted * (1 + tolerance)]
+    return max(fitting, key=lambda level: downsamples[level], default=0)
+
+
+def read_tile(slide: openslide.OpenSlide, *, x_lv0: int, y_lv0: int, edge_lv0: int, level: int) -> np.ndarray:
+    """Read a square of `edge_lv0` level-0 px at the resolution of `level`: (E,E,3) uint8 RGB.
+
+    Raises
+    ------
+    openslide.OpenSlideError
+        if the pixels cannot be read; the handle is of no use afterwards.
+    """
+    read_px = max(1, round(edge_lv0 / slide.level_downsamples[level]))
+    return on_white(np.asarray(slide.read_region((x_lv0, y_lv0), level, (read_px, read_px))))
+
+
+def resize(image: np.ndarray, *, width: int, height: int, enlarge: int = cv2.INTER_CUBIC) -> np.ndarray:
+    """Resize with area averaging when shrinking and OpenCV's interpolation `enlarge` otherwise."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else enlarge)
+
+
+def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:
+    """Read the whole slide at about `downsample` level-0 px per px, in strips of at most some 16 million px.
+
+    Raises
+    ------
+    Refusal
+        `unreadable`.
+    """
+    width_lv0, height_lv0 = slide.dimensions
+    width, height = max(1, round(width_lv0 / downsample)), max(1, round(height_lv0 / downsample))
+    level = coarsest_level(slide.level_downsamples, wanted=downsample, tolerance=0.0)
+    level_width, level_height = slide.level_dimensions[level]
+    rows_per_px = level_height / height
+    strip_height = max(1, int(STRIP_PX / (level_width * rows_per_px)))
+    rgb = np.empty((height, width, 3), np.uint8)
+    alpha = np.empty((height, width), np.uint8)
+    try:
+        for top in range(0, height, strip_height):
+            bottom = min(top + strip_height, height)
+            first = round(top * rows_per_px)
+            rows = max(1, round(bottom * rows_per_px) - first)
+            corner = (0, round(first * slide.level_downsamples[level]))
+            strip = np.asarray(slide.read_region(corner, level, (level_width, rows)))
+            rgb[top:bottom] = resize(on_white(strip), width=width, height=bottom - top)
+            coverage = np.ascontiguousarray(strip[..., 3])
+            alpha[top:bottom] = resize(coverage, width=width, height=bottom - top)
+    except openslide.OpenSlideError as error:
+        raise Refusal("unreadable", f"OpenSlide cannot read level {level}: {error}") from None
+    return Overview(rgb, alpha > 127, width_lv0 / width, height_lv0 / height)

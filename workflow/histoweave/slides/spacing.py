@@ -1,0 +1,73 @@
+"""Physical spacing of a slide's level 0: the table's override, else the file's own, never a guess."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import openslide
+
+from histoweave.config import Tiles
+from histoweave.slides.refusal import Refusal
+
+PLAUSIBLE_MPP = (0.05, 20.0)
+MAX_ANISOTROPY = 0.05
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """Spacing of level 0 in µm per px, NaN where unknown; `source` is `override`, `openslide` or `none`."""
+
+    mpp_x: float
+    mpp_y: float
+    source: str
+
+    @property
+    def mpp(self) -> float:
+        """One value for both axes: their mean."""
+        return (self.mpp_x + self.mpp_y) / 2
+
+
+UNKNOWN = Spacing(math.nan, math.nan, "none")
+
+
+def _number(text: str | None) -> float:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def level0_spacing(properties: Mapping[str, str], override: float | None) -> Spacing:
+    """Spacing of level 0: `override` (µm/px) if given, else OpenSlide's `openslide.mpp-x` and `-y`."""
+    if override is not None and not math.isnan(override):
+        return Spacing(override, override, "override")
+    mpp_x = _number(properties.get(openslide.PROPERTY_NAME_MPP_X))
+    mpp_y = _number(properties.get(openslide.PROPERTY_NAME_MPP_Y))
+    if math.isnan(mpp_x) or math.isnan(mpp_y):
+        return UNKNOWN
+    return Spacing(mpp_x, mpp_y, "openslide")
+
+
+def objection(spacing: Spacing, settings: Tiles) -> Refusal | None:
+    """Why tiles cannot be cut at this spacing (`no_mpp`, `implausible_mpp`, `too_coarse`), or None."""
+    if spacing.source == "none":
+        return Refusal("no_mpp", "the file states no µm per px; give it in column mpp of the slides table")
+    low, high = PLAUSIBLE_MPP
+    x, y = spacing.mpp_x, spacing.mpp_y
+    if not (low <= x <= high and low <= y <= high):
+        return Refusal(
+            "implausible_mpp",
+            f"{x:.4g} x {y:.4g} µm per px ({spacing.source}) is outside {low} to {high}; "
+            "give the right value in column mpp of the slides table",
+        )
+    if max(x, y) > min(x, y) * (1 + MAX_ANISOTROPY):
+        return Refusal("implausible_mpp", f"{x:.4g} µm per px in x but {y:.4g} in y: pixels are not square")
+    if spacing.mpp > settings.target_mpp * (1 + settings.mpp_tolerance):
+        return Refusal(
+            "too_coarse",
+            f"{spacing.mpp:.4g} µm per px is coarser than tiles are asked for ({settings.target_mpp:g})",
+        )
+    return None

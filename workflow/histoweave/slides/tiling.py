@@ -1,0 +1,152 @@
+"""The tiling stage of one slide: status, tile coordinates, contours, thumbnail."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from shapely.geometry import Polygon
+
+from histoweave.config import OnError, Tiles
+from histoweave.errors import InputError
+from histoweave.slides.grid import grid_lv0, tile_geometry, tissue_fraction
+from histoweave.slides.outlines import THUMBNAIL_PX, text_picture, thumbnail, write_geojson, write_png
+from histoweave.slides.reader import dicom_files, open_slide, read_overview
+from histoweave.slides.refusal import OK, Refusal
+from histoweave.slides.spacing import level0_spacing, objection
+from histoweave.slides.store import TileTable, tile_attributes, write_tiles
+from histoweave.slides.tile_folder import tile_folder
+from histoweave.slides.tissue import find_tissue, polygons_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A slide's tiles, its tissue polygons in level-0 px, and a picture (H,W,3) uint8 of it."""
+
+    table: TileTable
+    polygons: Sequence[Polygon]
+    picture: np.ndarray
+
+
+def tile_slide(
+    *,
+    slide: str,
+    path: str,
+    mpp: float | None,
+    settings: Tiles,
+    on_error: OnError,
+    out_h5: str | os.PathLike,
+    out_geojson: str | os.PathLike,
+    out_png: str | os.PathLike,
+) -> str:
+    """Tile one slide, or take a folder of ready-made tiles, and write the three files of `docs/artefacts.md`.
+
+    Parameters
+    ----------
+    path: a slide, a folder of DICOM files, or a folder of tile images.
+    mpp: µm per level-0 px, over what the file says; None to believe the file.
+
+    Returns
+    -------
+    The status; a slide that cannot be used is written too, without tiles.
+
+    Raises
+    ------
+    InputError
+        with `on_error="stop"` for a status other than `ok`; nothing is written then.
+    """
+    place = Path(path)
+    if place.is_dir() and not any(dicom_files(place)):
+        tiling = _tile_ready_made(slide=slide, folder=place, mpp=mpp, settings=settings)
+    else:
+        tiling = _tile_whole_slide(slide=slide, path=place, mpp=mpp, settings=settings)
+    table = tiling.table
+    if table.status != OK and on_error == "stop":
+        raise InputError(f"slide '{slide}' ({path}): {table.status}: {table.reason} (on_error is 'stop')")
+    logger.info("%s: %s, %d tiles %s", slide, table.status, len(table.coords), table.reason)
+    write_geojson(out_geojson, tiling.polygons)
+    write_png(out_png, tiling.picture)
+    write_tiles(out_h5, table)
+    return table.status
+
+
+def _refused(slide: str, source: str, *, settings: Tiles, refusal: Refusal, **known) -> TileTable:
+    """The table of a slide that cannot be used; `known` holds what is known of it all the same."""
+    attributes = tile_attributes(
+        slide=slide,
+        tile_px=settings.tile_px,
+        target_mpp=settings.target_mpp,
+        overlap_px=settings.overlap_px,
+        **known,
+    )
+    return TileTable(slide, source, attributes, status=refusal.status, reason=refusal.reason)
+
+
+def _tile_ready_made(*, slide: str, folder: Path, mpp: float | None, settings: Tiles) -> Tiling:
+    try:
+        table, area, picture = tile_folder(slide=slide, folder=folder, mpp=mpp)
+    except Refusal as refusal:
+        table = _refused(slide, "tile_folder", settings=settings, refusal=refusal)
+        return Tiling(replace(table, tile_file=()), [], text_picture(f"{slide}: {refusal.reason}"))
+    return Tiling(table, polygons_of(area), picture)
+
+
+def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Tiles) -> Tiling:
+    try:
+        handle = open_slide(path)
+    except Refusal as refusal:
+        table = _refused(slide, "slide", settings=settings, refusal=refusal)
+        return Tiling(table, [], text_picture(f"{slide}: {refusal.reason}"))
+    with handle:
+        size_lv0 = width_lv0, height_lv0 = handle.dimensions
+        spacing = level0_spacing(handle.properties, mpp)
+        against = objection(spacing, settings)
+        for_thumbnail = max(1.0, max(size_lv0) / THUMBNAIL_PX)
+        for_tissue = max(1.0, settings.segmentation_mpp / spacing.mpp) if against is None else for_thumbnail
+        picture = text_picture(f"{slide}: cannot be read")
+        try:
+            overview = read_overview(handle, downsample=min(for_thumbnail, for_tissue))
+            picture = thumbnail(overview.rgb, size_lv0=size_lv0)
+            if against is not None:
+                raise against
+            geometry = tile_geometry(mpp=spacing.mpp, downsamples=handle.level_downsamples, settings=settings)
+            if geometry.edge_lv0 > min(size_lv0):
+                raise Refusal(
+                    "too_small",
+                    f"{width_lv0} x {height_lv0} px is smaller than one tile of {geometry.edge_lv0} px",
+                )
+            tissue = find_tissue(
+                overview.shrunk(downsample=for_tissue),
+                mpp=spacing.mpp,
+                min_region_um2=settings.min_region_um2,
+            )
+            coords = grid_lv0(width_lv0=width_lv0, height_lv0=height_lv0, geometry=geometry)
+            share = tissue_fraction(coords, edge_lv0=geometry.edge_lv0, tissue=tissue)
+            kept = share >= settings.min_tissue
+            if not kept.any():
+                raise Refusal("no_tissue", f"no tile has a tissue share of {settings.min_tissue:g} or more")
+        except Refusal as refusal:
+            table = _refused(
+                slide, "slide", settings=settings, refusal=refusal, spacing=spacing, size_lv0=size_lv0
+            )
+            return Tiling(table, [], picture)
+    polygons = tissue.polygons_lv0(width_lv0=width_lv0, height_lv0=height_lv0)
+    attributes = tile_attributes(
+        slide=slide,
+        tile_px=settings.tile_px,
+        target_mpp=settings.target_mpp,
+        overlap_px=settings.overlap_px,
+        spacing=spacing,
+        size_lv0=size_lv0,
+        edge_lv0=geometry.edge_lv0,
+        level=geometry.level,
+        downsample=geometry.downsample,
+    )
+    table = TileTable(slide, "slide", attributes, coords=coords[kept], tissue_fraction=share[kept])
+    return Tiling(table, polygons, thumbnail(overview.rgb, polygons=polygons, size_lv0=size_lv0))

@@ -1,0 +1,167 @@
+"""Everything about a user's input that can be refused before any job starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from histoweave.config import Cohort, Config
+from histoweave.encoders import registry as encoders
+from histoweave.errors import InputError
+from histoweave.expression.readers import read_expression
+from histoweave.expression.samples import choose_samples
+from histoweave.fingerprint import code_hash
+from histoweave.folds import check_classes
+from histoweave.fusion import catalog
+from histoweave.io import write_json
+from histoweave.tables import NO_SLIDES, read_patients, read_slides, uses_tcga
+
+_CACHE = Path(".snakemake/histoweave-checked.json")
+
+
+@dataclass(frozen=True)
+class CohortTables:
+    """A cohort's tables as the Snakefile needs them."""
+
+    name: str
+    cohort: Cohort
+    patients: pd.DataFrame
+    slides: pd.DataFrame
+    tcga: bool
+    classes: list[str]
+
+
+def check_inputs(config: Config) -> dict[str, CohortTables]:
+    """Check models, encoder, tables, labels, folds and expression of every cohort.
+
+    Raises
+    ------
+    InputError
+        one line naming file, row or key, what is wrong and how to mend it.
+    """
+    _check_models(config)
+    if any(cohort.slides for cohort in config.cohorts.values()):
+        _once("encoder", config.features.encoder.model_dump_json(), [], lambda: encoders.check(config.features.encoder))
+    return {name: _check_cohort(name, cohort, config) for name, cohort in config.cohorts.items()}
+
+
+def class_order(labels: pd.Series, positive: str | None, *, where: str) -> list[str]:
+    """Classes in order of name; of two classes the positive one is last.
+
+    Raises
+    ------
+    InputError
+        if `positive` is not one of them, or given for more than two.
+    """
+    classes = sorted(set(labels.dropna()))
+    if positive is None:
+        return classes
+    if positive not in classes:
+        raise InputError(f"{where}: positive class '{positive}' is no label; the labels are {', '.join(classes)}")
+    if len(classes) != 2:
+        raise InputError(f"{where}: 'positive' is for two classes, and there are {len(classes)}; remove the key")
+    return [*(name for name in classes if name != positive), positive]
+
+
+def _check_models(config: Config) -> None:
+    names = config.fusion.models
+    for name in names:
+        info = catalog.get(name)
+        for needed in info.needs:
+            if needed not in names:
+                raise InputError(f"config: fusion.models has '{name}', which needs '{needed}'; add '{needed}' to the list")
+    if len(set(names)) < len(names):
+        raise InputError(f"config: fusion.models lists '{max(names, key=names.count)}' twice; keep it once")
+    if config.fusion.gene_sets is not None:
+        # Imported here because it takes scikit-learn along, a second that most runs need not wait.
+        from histoweave.fusion.genes import read_gmt
+
+        read_gmt(config.fusion.gene_sets)
+
+
+def models_of(cohort: Cohort, config: Config) -> list[str]:
+    """The configured models that can be fitted with the modalities this cohort has, in order of the config.
+
+    Raises
+    ------
+    InputError
+        if none is left.
+    """
+    has = {name for name, given in (("image", cohort.slides), ("expression", cohort.expression)) if given}
+    names = [name for name in config.fusion.models if catalog.get(name).modalities <= has]
+    if not names:
+        raise InputError(f"config: none of fusion.models can be fitted with {' and '.join(sorted(has))} alone")
+    return names
+
+
+def _check_cohort(name: str, cohort: Cohort, config: Config) -> CohortTables:
+    patients = read_patients(cohort)
+    ids = patients["patient"].to_list()
+    tcga = uses_tcga(cohort, ids)
+    slides = (
+        read_slides(cohort, patients=set(ids))
+        if cohort.slides
+        else NO_SLIDES
+    )
+    labelled = patients[patients["label"].notna()]
+    check_classes(labelled["label"].to_list(), labelled["site"].to_list(), settings=config.folds, where=cohort.patients)
+    classes = class_order(labelled["label"], cohort.positive, where=cohort.patients)
+    if cohort.simulate:
+        _check_simulated(name, cohort, patients, slides, classes)
+    elif cohort.expression:
+        source = cohort.expression
+        files = [source.path, *([source.sample_sheet] if source.sample_sheet else [])]
+        key = source.model_dump_json() + json.dumps([sorted(ids), tcga])
+        _once(f"expression of {name}", key, files, lambda: _check_expression(cohort, set(ids), tcga))
+    models_of(cohort, config)
+    return CohortTables(name, cohort, patients, slides, tcga, classes)
+
+
+def _check_expression(cohort: Cohort, patients: set[str], tcga: bool) -> None:
+    matrix = read_expression(cohort.expression, patients=patients, tcga=tcga)
+    if not choose_samples(matrix.values.index, patients=patients, tcga=tcga)["kept"].any():
+        raise InputError(f"{matrix.file}: no sample is a primary tumour of a patient of {cohort.patients}; check the ids")
+
+
+def _check_simulated(
+    name: str, cohort: Cohort, patients: pd.DataFrame, slides: pd.DataFrame, classes: list[str]
+) -> None:
+    if len(classes) != 2:
+        raise InputError(f"{cohort.patients}: a simulated cohort needs two classes, and there are {len(classes)}")
+    known = {"slide": set(slides["slide"]), "patient": set(patients["patient"])}
+    settings = cohort.simulate
+    for key, kind in (
+        ("no_mpp", "slide"), ("no_tissue", "slide"), ("truncated", "slide"),
+        ("without_rna", "patient"), ("duplicate_aliquot", "patient"),
+    ):  # fmt: skip
+        for identifier in getattr(settings, key):
+            if identifier not in known[kind]:
+                raise InputError(f"config: cohorts.{name}.simulate.{key} names unknown {kind} '{identifier}'; mend the id")
+    made = f"results/{name}/simulated"
+    for slide, path in zip(slides["slide"], slides["path"], strict=True):
+        if path != f"{made}/slides/{slide}.tiff":
+            raise InputError(f"{cohort.slides}: path '{path}' of simulated slide '{slide}' must be {made}/slides/{slide}.tiff")
+    if cohort.expression.path != f"{made}/expression.tsv.gz":
+        raise InputError(f"config: cohorts.{name}.expression.path of a simulated cohort must be {made}/expression.tsv.gz")
+
+
+def _once(what: str, key: str, files: list[str], check) -> None:
+    """Run a slow check only if its key, its files (size and time) or its code changed since it last passed."""
+    stamps = []
+    for name in files:
+        path = Path(name)
+        members = sorted(path.rglob("*")) if path.is_dir() else [path]
+        stamps += [(str(m), m.stat().st_size, m.stat().st_mtime_ns) for m in members if m.is_file()]
+    text = json.dumps([key, stamps, code_hash("histoweave.expression.stage", "histoweave.encoders.registry")])
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    try:
+        passed = json.loads(_CACHE.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        passed = {}
+    if passed.get(what) != digest:
+        check()
+        write_json(_CACHE, {**passed, what: digest})

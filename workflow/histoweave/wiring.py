@@ -1,0 +1,206 @@
+"""What the rules ask: which files a job needs, as plain ordered values. No rule decides anything itself."""
+
+from __future__ import annotations
+
+from histoweave.config import Config, parse_config
+from histoweave.errors import InputError
+from histoweave.fingerprint import code_hash
+from histoweave.fusion import catalog
+from histoweave.simulate.factors import factors
+from histoweave.validation import CohortTables, check_inputs, models_of
+
+FOLD_FILES = (
+    "model.safetensors", "config.json", "transforms.parquet", "history.parquet",
+    "predictions.parquet", "modality_use.parquet", "attention.parquet",
+)  # fmt: skip
+
+EVALUATION_TABLES = (
+    "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions",
+)  # fmt: skip
+STAGES = {
+    "tiles": "slides.tiling", "features": "features", "expression": "expression.stage", "cohort": "cohort",
+    "folds": "folds", "fusion": "fusion.fold", "evaluation": "evaluation.evaluate", "report": "report.page",
+}  # fmt: skip
+
+
+def load(raw: dict) -> tuple[Config, dict[str, CohortTables]]:
+    """Check the configuration and all tables (see `validation.check_inputs`)."""
+    if not raw:
+        raise InputError("no configuration: give one with --configfile (see config/README.md)")
+    config = parse_config(raw)
+    return config, check_inputs(config)
+
+
+class Wiring:
+    """Paths and parameters of one run.
+
+    Parameters
+    ----------
+    config, tables : as `load` returns them.
+    """
+
+    def __init__(self, config: Config, tables: dict[str, CohortTables]):
+        self.config = config
+        self.tables = tables
+        self._slides = {
+            name: {row.slide: row for row in table.slides.itertuples(index=False)} for name, table in tables.items()
+        }
+        self._labels = {name: table.patients.set_index("patient") for name, table in tables.items()}
+
+    def slide_path(self, cohort: str, slide: str) -> str:
+        """Path of a slide as the slides table has it."""
+        return self._slide(cohort, slide).path
+
+    def slide_mpp(self, cohort: str, slide: str) -> float | None:
+        """The µm per px override of a slide, None without one."""
+        mpp = float(self._slide(cohort, slide).mpp)
+        return None if mpp != mpp else mpp
+
+    def _slide(self, cohort: str, slide: str):
+        try:
+            return self._slides[cohort][slide]
+        except KeyError:
+            raise InputError(f"slide '{slide}' is not in the slides table of cohort '{cohort}'") from None
+
+    def tiles(self, cohort: str) -> list[str]:
+        """Tile files of all slides of a cohort."""
+        return [f"results/{cohort}/tiles/{slide}.h5" for slide in self._slides[cohort]]
+
+    def features(self, cohort: str) -> list[str]:
+        """Feature files of all slides of a cohort, in the order of `tiles`."""
+        folder = self.config.features.encoder.folder
+        return [f"results/{cohort}/features/{folder}/{slide}.h5" for slide in self._slides[cohort]]
+
+    def expression_sources(self, cohort: str) -> dict[str, str]:
+        """The user's RNA files."""
+        source = self.tables[cohort].cohort.expression
+        return {"matrix": source.path} | ({"sample_sheet": source.sample_sheet} if source.sample_sheet else {})
+
+    def cohort_inputs(self, cohort: str) -> dict[str, str | list[str]]:
+        """What the join reads."""
+        table = self.tables[cohort]
+        inputs: dict[str, str | list[str]] = {"patients": table.cohort.patients}
+        if table.cohort.slides:
+            inputs |= {
+                "slides": table.cohort.slides, "tiles": self.tiles(cohort), "features": self.features(cohort),
+            }  # fmt: skip
+        if table.cohort.expression:
+            inputs["samples"] = f"results/{cohort}/expression/samples.parquet"
+        return inputs
+
+    def models(self, cohort: str) -> list[str]:
+        """Models that are fitted for a cohort."""
+        return models_of(self.tables[cohort].cohort, self.config)
+
+    def n_splits(self) -> int:
+        """Number of folds over all repeats."""
+        return self.config.folds.n_folds * self.config.folds.repeats
+
+    def fold_inputs(self, cohort: str, arm: str, model: str, k: str) -> dict[str, str]:
+        """What fitting one model on one fold reads."""
+        root = f"results/{cohort}"
+        control = arm == "control"
+        inputs = {
+            "patients": f"{root}/control/patients.parquet" if control else f"{root}/cohort/patients.parquet",
+            "folds": f"{root}/control/folds.parquet" if control else f"{root}/folds.parquet",
+            "slides": f"{root}/cohort/slides.parquet",
+        }
+        if self.tables[cohort].cohort.expression:
+            inputs["expression"] = f"{root}/expression/expression.parquet"
+        for needed in catalog.get(model).needs:
+            inputs[f"needs_{needed}"] = f"{root}/{arm}/{needed}/fold{k}/model.safetensors"
+        return inputs
+
+    def fold_files(self, cohort: str, arm: str, name: str, models: list[str] | None = None) -> list[str]:
+        """One file of every fold of `models` (default: all models of the cohort), by model, then k."""
+        return [
+            f"results/{cohort}/{arm}/{model}/fold{k}/{name}"
+            for model in (models or self.models(cohort))
+            for k in range(self.n_splits())
+        ]
+
+    def fold_models(self, cohort: str) -> list[str]:
+        """The model of each file that `fold_files` lists."""
+        return [model for model in self.models(cohort) for _ in range(self.n_splits())]
+
+    def gpus(self, model: str) -> int:
+        """GPUs that fitting a model asks for: one for the neural models unless the config says cpu."""
+        return int(catalog.get(model).neural and self.config.mechanics.device != "cpu")
+
+    def attention_models(self, cohort: str) -> list[str]:
+        """Models that pool tiles by attention: the trained ones that read the image."""
+        infos = [catalog.get(model) for model in self.models(cohort)]
+        return [info.name for info in infos if info.neural and catalog.IMAGE in info.modalities]
+
+    def report_inputs(self, cohort: str) -> dict[str, str | list[str]]:
+        """What the report reads: tables by the names of `report.inputs.ReportInputs`, and lists of files."""
+        root, table = f"results/{cohort}", self.tables[cohort]
+        inputs: dict[str, str | list[str]] = {
+            "patients": f"{root}/cohort/patients.parquet",
+            "flow": f"{root}/cohort/flow.parquet",
+            "folds": f"{root}/folds.parquet",
+            "folds_json": f"{root}/folds.json",
+        }
+        inputs |= {name: f"{root}/{name}.parquet" for name in EVALUATION_TABLES}
+        sources = [table.cohort.patients]
+        if table.cohort.slides:
+            sources.append(table.cohort.slides)
+            inputs["slides"] = f"{root}/cohort/slides.parquet"
+            inputs["thumbnails"] = [f"{root}/tiles/{slide}.png" for slide in self._slides[cohort]]
+        if table.cohort.expression:
+            sources += self.expression_sources(cohort).values()
+            inputs["expression_report"] = f"{root}/expression/report.json"
+            inputs["genes"] = f"{root}/expression/genes.parquet"
+        if self.config.control.permuted_labels:
+            inputs["control_metrics"] = f"{root}/control/metrics.parquet"
+        if table.cohort.simulate and self.attention_models(cohort):
+            inputs["truth"] = f"{root}/simulated/truth.parquet"
+        neural = [model for model in self.models(cohort) if catalog.get(model).neural]
+        inputs["histories"] = self.fold_files(cohort, "fusion", "history.parquet", neural) if neural else []
+        return inputs | {"sources": sources}
+
+    def shown_config(self, cohort: str) -> dict:
+        """The configuration of one cohort with its defaults, without the mechanics."""
+        shown = self.config.model_dump(mode="json", exclude={"mechanics"})
+        return shown | {"cohorts": {cohort: shown["cohorts"][cohort]}}
+
+    def code_of_stages(self) -> dict[str, str]:
+        """The code fingerprint of every stage."""
+        return {stage: code_hash(f"histoweave.{module}") for stage, module in STAGES.items()}
+
+    def simulated(self, cohort: str) -> bool:
+        """Whether the workflow makes this cohort itself."""
+        return self.tables[cohort].cohort.simulate is not None
+
+    def truth_files(self, cohort: str) -> list[str]:
+        """Where the planted regions of a simulated cohort are written."""
+        return [f"results/{cohort}/simulated/truth/{slide}.parquet" for slide in self._slides[cohort]]
+
+    def simulated_slide(self, cohort: str, slide: str) -> dict:
+        """Arguments of `simulate.slide.write_slide`, with only those settings that concern this slide."""
+        settings = self.tables[cohort].cohort.simulate
+        patient = self._slide(cohort, slide).patient
+        row = self._labels[cohort].loc[patient]
+        truth = factors(patient, positive=row["label"] == self.tables[cohort].classes[-1], seed=settings.seed)
+        own = {key: [slide] if slide in getattr(settings, key) else [] for key in ("no_mpp", "no_tissue", "truncated")}
+        return {
+            "slide": slide,
+            "patient": patient,
+            "site": row["site"],
+            "image_factor": truth.image,
+            "settings": settings.model_copy(update={**own, "without_rna": [], "duplicate_aliquot": []}).model_dump(),
+        }
+
+    def simulated_patients(self, cohort: str) -> list[dict]:
+        """`patient`, `label`, `positive`, `site` of the simulated patients, in the order of the table."""
+        positive = self.tables[cohort].classes[-1]
+        table = self.tables[cohort].patients
+        return [
+            {"patient": row.patient, "label": row.label, "positive": row.label == positive, "site": row.site}
+            for row in table.itertuples(index=False)
+        ]
+
+    def expression_settings(self, cohort: str) -> dict:
+        """The simulation settings that concern the RNA."""
+        settings = self.tables[cohort].cohort.simulate
+        return settings.model_copy(update={"no_mpp": [], "no_tissue": [], "truncated": []}).model_dump()

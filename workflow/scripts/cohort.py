@@ -1,0 +1,31 @@
+"""Rule cohort: join patients, slides and RNA; who was lost where and why."""
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.cohort import run_cohort
+        from histoweave.config import Cohort
+        from histoweave.io import read_table
+        from histoweave.tables import NO_SLIDES, read_patients, read_slides
+
+        cohort = Cohort.model_validate(smk.params.cohort)
+        patients = read_patients(cohort)
+        ids = set(patients["patient"])
+        # A slide that has vanished since the run began has a status by now.
+        slides = read_slides(cohort, patients=ids, check_paths=False) if cohort.slides else NO_SLIDES
+        given = {"image": cohort.slides, "expression": cohort.expression}
+        run_cohort(
+            patients,
+            slides,
+            samples=read_table(smk.input.samples) if cohort.expression else None,
+            tiles=dict(zip(slides["slide"], smk.input.get("tiles", []), strict=True)),
+            features=dict(zip(slides["slide"], smk.input.get("features", []), strict=True)),
+            modalities={name for name, source in given.items() if source},
+            out={name: smk.output[name] for name in ("patients", "slides", "flow")},
+        )
+
+
+if __name__ == "__main__":
+    main(snakemake)

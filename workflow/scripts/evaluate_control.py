@@ -1,0 +1,26 @@
+"""Rule evaluate_control: the same metrics on shuffled labels."""
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.config import Evaluation
+        from histoweave.evaluation.evaluate import evaluate, pool
+        from histoweave.io import read_table, write_table
+
+        predictions = pool(list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)))
+        metrics = evaluate(
+            predictions,
+            patients=read_table(smk.input.patients),
+            classes=list(smk.params.classes),
+            settings=Evaluation.model_validate(smk.params.settings),
+            seed=smk.params.seed,
+            order=list(dict.fromkeys(smk.params.models)),
+        )["metrics"]
+        write_table(smk.output.predictions, predictions)
+        write_table(smk.output.metrics, metrics[metrics["scope"] == "pooled"])
+
+
+if __name__ == "__main__":
+    main(snakemake)

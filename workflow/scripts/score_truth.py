@@ -1,0 +1,31 @@
+"""Rule score_truth: how well tile attention ranks the planted tiles of a simulated cohort."""
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        import pandas as pd
+
+        from histoweave.io import read_table, write_table
+        from histoweave.simulate.truth import score_attention
+
+        models = smk.params.models
+        folds = len(smk.input.attention) // max(len(models), 1)
+        parts = [
+            read_table(path).assign(model=models[i // folds]) for i, path in enumerate(smk.input.attention)
+        ]
+        scores = score_attention(
+            pd.concat(parts, ignore_index=True),
+            slides=read_table(smk.input.slides),
+            tile_um=smk.params.tile_um,
+            truth=pd.concat([read_table(path) for path in smk.input.truth], ignore_index=True),
+            bootstrap=smk.params.bootstrap,
+            confidence=smk.params.confidence,
+            seed=smk.params.seed,
+        )
+        write_table(smk.output[0], scores)
+
+
+if __name__ == "__main__":
+    main(snakemake)
