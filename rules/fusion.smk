@@ -27,7 +27,7 @@ rule fusion_fold:
         settings=CONFIG.fusion.model_dump(exclude={"models"}),
         permutations=CONFIG.evaluation.permutations,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.fold"),
+        code=code_hash("histoweave.fusion.fold", "histoweave.device"),
     script:
         "../workflow/scripts/fusion_fold.py"
 
@@ -56,6 +56,7 @@ rule evaluate:
         runtime=60,
     params:
         models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
+        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
         seed=CONFIG.seed,
@@ -82,6 +83,7 @@ rule evaluate_control:
         runtime=60,
     params:
         models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
+        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
         seed=CONFIG.seed,

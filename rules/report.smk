@@ -11,7 +11,7 @@ rule report:
         summary=report(
             "results/{cohort}/metrics.tsv",
             category="Results",
-            caption="../workflow/report/metrics_table.rst",
+            caption="../workflow/report/tables.rst",
             labels={"what": "metrics as a table"},
         ),
         cohort_flow=report(

@@ -170,7 +170,8 @@ def _comparisons(metrics: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame
                     "model_a": a, "model_b": b, "metric": metric, "difference": difference,
                     "ci_low": difference - 0.06, "ci_high": difference + 0.06, "n": 58,
                 })  # fmt: skip
-    return pd.DataFrame(rows)
+    columns = ["model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _modality_use(metrics: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame:

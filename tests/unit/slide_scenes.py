@@ -33,7 +33,7 @@ def tissue_scene(mpp: float, *, field_um: tuple[float, float] = FIELD_UM) -> np.
 def write_slide(
     path: Path, rgb: np.ndarray, *, mpp: float | None, levels: int = 1, compression: str | None = "jpeg"
 ) -> Path:
-    """Write `rgb` as a tiled, pyramidal generic TIFF (each level half the one before); no tag without `mpp`."""
+    """Write `rgb` as a tiled generic TIFF, each level half the one before; no resolution tag without `mpp`."""
     with tifffile.TiffWriter(path) as writer:
         for level in range(levels):
             resolution = None if mpp is None else (1e4 / (mpp * 2**level),) * 2

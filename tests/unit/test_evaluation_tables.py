@@ -3,50 +3,31 @@
 import numpy as np
 import pandas as pd
 import pytest
+from evaluation_data import CLASSES, N_FOLDS, SETTINGS, predictions
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, roc_auc_score
 
-from histoweave.config import Evaluation
 from histoweave.errors import InputError
 from histoweave.evaluation.evaluate import COMPARED, evaluate, pool
 from histoweave.evaluation.metrics import CLASS_METRICS, METRICS
-from histoweave.evaluation.modality import modality_use
-
-SETTINGS = Evaluation(bootstrap=1000)
-CLASSES = ["neg", "pos"]
-N_FOLDS = 4
+from histoweave.evaluation.sample import Sample
 
 
-def predictions(*, n=48, classes=CLASSES, repeats=1, signal=1.5, seed=0, model_seed=0):
-    """A model's prediction table: `signal` shifts the logit of the true class; patients of `seed` share their truth."""
-    truth = np.random.default_rng(seed).integers(len(classes), size=n)
-    rng = np.random.default_rng([seed, model_seed])
-    tables = []
-    for repeat in range(repeats):
-        logits = rng.normal(size=(n, len(classes)))
-        logits[np.arange(n), truth] += signal
-        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        table = pd.DataFrame(
-            {
-                "patient": [f"P{i:03d}" for i in range(n)],
-                "repeat": repeat,
-                "fold": (np.arange(n) + repeat) % N_FOLDS,
-                "role": "test",
-                "y_true": np.array(classes)[truth],
-                "has_image": True,
-                "has_expression": True,
-            }
-        )
-        tables.append(table.assign(**{f"p_{name}": p[:, c] for c, name in enumerate(classes)}))
-    return pd.concat(tables, ignore_index=True)
+BOTH = ["expression", "image"]
 
 
-def run(tables, *, classes=CLASSES, site=None, order=None, seed=1):
+def run(tables, *, classes=CLASSES, site=None, order=None, modalities=BOTH, seed=1):
     pooled = pool(tables.items())
     patients = pd.DataFrame({"patient": sorted(set(pooled["patient"]))})
     if site is not None:
         patients["site"] = site
     return evaluate(
-        pooled, patients=patients, classes=classes, order=order or list(tables), settings=SETTINGS, seed=seed
+        pooled,
+        patients=patients,
+        classes=classes,
+        order=order or list(tables),
+        modalities=modalities,
+        settings=SETTINGS,
+        seed=seed,
     )
 
 
@@ -114,9 +95,7 @@ def test_comparison_is_later_minus_earlier():
         ("strong", "weak"), ("other", "weak"), ("other", "strong"),
     ]  # fmt: skip
     row = out["comparisons"].iloc[0]
-    expected = (
-        value(out["metrics"], "strong", "auroc").estimate - value(out["metrics"], "weak", "auroc").estimate
-    )
+    expected = value(out["metrics"], "strong", "auroc").estimate - value(out["metrics"], "weak", "auroc").estimate
     assert row["metric"] == "auroc" and row["difference"] == expected > 0 and row["ci_low"] > 0
 
 
@@ -167,6 +146,19 @@ def test_repeats_of_one_result_change_nothing():
     pd.testing.assert_frame_equal(first, second, rtol=1e-12)
 
 
+def test_a_draw_weighs_the_same_patients_in_every_repeat():
+    table = predictions(n=20, repeats=2)
+    table = table[~((table["repeat"] == 1) & table["patient"].isin(["P000", "P003"]))]
+    w = np.random.default_rng(0).multinomial(20, np.full(20, 1 / 20), size=1).astype(float)
+    weight = table["patient"].str[1:].astype(int).map(lambda i: w[0, i])
+    each = [
+        roc_auc_score(rows["y_true"] == "pos", rows["p_pos"], sample_weight=weight[rows.index])
+        for _, rows in table.groupby("repeat")
+    ]
+    scored = Sample.of(table, CLASSES).score({"auroc": METRICS["auroc"]}, w)
+    assert scored == pytest.approx(np.mean(each), abs=1e-12)
+
+
 def test_more_classes():
     classes = ["Basal", "Her2", "LumA", "LumB"]
     table = predictions(n=80, classes=classes)
@@ -208,7 +200,7 @@ def test_patients_without_a_modality_are_a_scope_of_their_own():
 
 
 def test_a_cohort_of_one_modality_is_scored_whole():
-    metrics = run({"a": predictions().assign(has_image=False)})["metrics"]
+    metrics = run({"a": predictions().assign(has_image=False)}, modalities=["expression"])["metrics"]
     assert value(metrics, "a", "auroc").n == 48
     assert "incomplete" not in set(metrics["scope"])
 
@@ -217,7 +209,7 @@ def test_modalities_that_never_meet_are_an_input_error():
     table = predictions()
     table["has_image"] = table.index < 20
     table["has_expression"] = ~table["has_image"]
-    with pytest.raises(InputError, match="no patient has both"):
+    with pytest.raises(InputError, match="no patient has expression and image"):
         run({"a": table})
 
 
@@ -261,9 +253,7 @@ def test_order_of_rows_and_a_second_run_change_nothing():
 def test_dishonest_predictions_are_refused(spoil, message):
     table = pool([("a", predictions())])
     with pytest.raises(ValueError, match=message):
-        evaluate(
-            spoil(table), patients=table[["patient"]], classes=CLASSES, order=["a"], settings=SETTINGS, seed=1
-        )
+        evaluate(spoil(table), patients=table[["patient"]], classes=CLASSES, order=["a"], modalities=BOTH, settings=SETTINGS, seed=1)
 
 
 def test_models_on_other_patients_are_refused():
@@ -271,90 +261,3 @@ def test_models_on_other_patients_are_refused():
         run({"a": predictions(), "b": predictions().head(47)})
     with pytest.raises(ValueError, match="'b' is missing in the order"):
         run({"a": predictions(), "b": predictions()}, order=["a"])
-
-
-def permuted_tables(table, *, uses, permutations=5):
-    """Permuted predictions of one repeat; an unused modality leaves the prediction as it was."""
-    columns = ["p_neg", "p_pos"]
-    for modality in ("image", "expression"):
-        for permutation in range(permutations):
-            rows = table[["patient", "repeat", "y_true", *columns]].assign(
-                modality=modality, permutation=permutation
-            )
-            if modality in uses:
-                rows[columns] = np.roll(rows[columns].to_numpy(), permutation + 1, axis=0)
-            yield rows
-
-
-def use_of(tables, uses, *, drop=("repeat",)):
-    permuted = [(m, rows) for m, table in tables.items() for rows in permuted_tables(table, uses=uses[m])]
-    return modality_use(
-        pool(tables.items()),
-        pool(permuted).drop(columns=list(drop)),
-        classes=CLASSES,
-        settings=SETTINGS,
-        seed=1,
-    )
-
-
-def test_modality_use():
-    tables = {"a": predictions(signal=3), "b": predictions(signal=3, model_seed=1)}
-    use = use_of(tables, {"a": ("image",), "b": ()}).set_index(["model", "modality", "metric"])
-    assert len(use) == 2 * 2 * 5
-    numbers = ["drop", "ci_low", "ci_high"]
-    assert (use.loc[("a", "expression"), numbers] == 0).all(axis=None)
-    assert (use.loc["b", numbers] == 0).all(axis=None)
-
-    table, positive = tables["a"], tables["a"]["y_true"] == "pos"
-    shuffled = [roc_auc_score(positive, np.roll(table["p_pos"], k + 1)) for k in range(5)]
-    row = use.loc[("a", "image", "auroc")]
-    assert row["intact"] == pytest.approx(roc_auc_score(positive, table["p_pos"]))
-    assert row["permuted"] == pytest.approx(np.mean(shuffled))
-    assert row["drop"] == pytest.approx(row["intact"] - row["permuted"])
-    assert 0 < row["ci_low"] < row["drop"] < row["ci_high"]
-
-    moved = np.mean([np.abs(np.roll(table["p_pos"], k + 1) - table["p_pos"]).mean() for k in range(5)])
-    row = use.loc[("a", "image", "mean_abs_change")]
-    assert row["intact"] == 0 and row["permuted"] == row["drop"] == pytest.approx(moved)
-    calls = table["p_pos"] > table["p_neg"]
-    changed = np.mean([(np.roll(calls, k + 1) != calls).mean() for k in range(5)])
-    assert use.loc[("a", "image", "changed_calls"), "drop"] == pytest.approx(changed)
-
-
-def test_modality_use_of_the_complete_patients_alone():
-    table = predictions(signal=2)
-    use = modality_use(
-        pool([("a", table)]),
-        pool([("a", rows) for rows in permuted_tables(table.head(30), uses=("image",))]),
-        classes=CLASSES,
-        settings=SETTINGS,
-        seed=1,
-    )
-    part = table.head(30)
-    assert (use["n"] == 30).all()
-    assert use["intact"].iloc[0] == pytest.approx(roc_auc_score(part["y_true"] == "pos", part["p_pos"]))
-
-
-def test_modality_use_over_repeats():
-    table = predictions(repeats=2, signal=2)
-    with pytest.raises(ValueError, match="column 'repeat'"):
-        use_of({"a": table}, {"a": ("image",)})
-    use = use_of({"a": table}, {"a": ("image",)}, drop=()).iloc[0]
-    each = [roc_auc_score(rows["y_true"] == "pos", rows["p_pos"]) for _, rows in table.groupby("repeat")]
-    assert use["intact"] == pytest.approx(np.mean(each)) and use["n"] == 48
-
-
-def test_modality_use_refuses_permutations_of_other_patients():
-    table = predictions()
-    permuted = pool([("a", rows) for rows in permuted_tables(table, uses=())])
-    with pytest.raises(ValueError, match="same patients"):
-        modality_use(pool([("a", table)]), permuted.iloc[1:], classes=CLASSES, settings=SETTINGS, seed=1)
-
-
-def test_modality_use_of_nothing_is_an_empty_table():
-    table = predictions()
-    nothing = next(permuted_tables(table, uses=())).head(0)
-    use = modality_use(
-        pool([("a", table)]), pool([("a", nothing)]), classes=CLASSES, settings=SETTINGS, seed=1
-    )
-    assert use.empty and use["drop"].dtype == float and "ci_high" in use

@@ -104,9 +104,7 @@ def whole_run(control=None):
             comparison(0.15, 0.0, 0.3, b="late_mean"),
         ]
     )
-    uses = pd.DataFrame(
-        [use(0.2, 0.1, 0.3), use(0.3, 0.2, 0.4, modality="expression"), use(1, 1, 1, model="concat")]
-    )
+    uses = pd.DataFrame([use(0.2, 0.1, 0.3), use(0.3, 0.2, 0.4, modality="expression"), use(1, 1, 1, model="concat")])
     return metrics, comparisons, uses, control
 
 

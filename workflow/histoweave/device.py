@@ -19,7 +19,5 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if available else "cpu")
     if device == "cuda" and not available:
-        raise InputError(
-            "mechanics.device is 'cuda', but this machine has no CUDA device; use 'auto' or 'cpu'"
-        )
+        raise InputError("mechanics.device is 'cuda', but this machine has no CUDA device; use 'auto' or 'cpu'")
     return torch.device(device)

@@ -111,9 +111,7 @@ def extract(
         reason=reason,
     )
     seconds = time.perf_counter() - started
-    logger.info(
-        "%s: %s, %d tiles, %d failed, %.1f s %s", slide, status, len(features), failed.sum(), seconds, reason
-    )
+    logger.info("%s: %s, %d tiles, %d failed, %.1f s %s", slide, status, len(features), failed.sum(), seconds, reason)
     return status
 
 
@@ -146,7 +144,8 @@ def _encode_all(
     batch: dict[int, np.ndarray] = {}
 
     def encode_batch() -> None:
-        out[list(batch)] = encode(np.stack(list(batch.values())), encoder=encoder, device=device)
+        with np.errstate(over="ignore"):  # overflow of float16 becomes inf, which `extract` refuses
+            out[list(batch)] = encode(np.stack(list(batch.values())), encoder=encoder, device=device)
         batch.clear()
 
     tiles = _in_order_ahead(reader, range(len(reader)), workers=read_workers, ahead=tile_batch + read_workers)

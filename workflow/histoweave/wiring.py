@@ -123,6 +123,10 @@ class Wiring:
         """The model of each file that `fold_files` lists."""
         return [model for model in self.models(cohort) for _ in range(self.n_splits())]
 
+    def modalities(self, cohort: str) -> list[str]:
+        """The modalities that any model of the cohort reads."""
+        return sorted(frozenset().union(*(catalog.get(model).modalities for model in self.models(cohort))))
+
     def gpus(self, model: str) -> int:
         """GPUs that fitting a model asks for: one for the neural models unless the config says cpu."""
         return int(catalog.get(model).neural and self.config.mechanics.device != "cpu")

@@ -21,6 +21,7 @@ def main(smk):
             settings=settings,
             seed=seed,
             order=list(dict.fromkeys(smk.params.models)),
+            modalities=list(smk.params.modalities),
         )
         tables["modality_use"] = modality_use(
             predictions, permuted, classes=classes, settings=settings, seed=seed

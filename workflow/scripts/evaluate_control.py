@@ -17,6 +17,7 @@ def main(smk):
             settings=Evaluation.model_validate(smk.params.settings),
             seed=smk.params.seed,
             order=list(dict.fromkeys(smk.params.models)),
+            modalities=list(smk.params.modalities),
         )["metrics"]
         write_table(smk.output.predictions, predictions)
         write_table(smk.output.metrics, metrics[metrics["scope"] == "pooled"])

@@ -8,6 +8,7 @@ from histoweave.log import redirect
 def main(smk):
     with redirect(smk.log[0]):
         from histoweave.config import Fusion
+        from histoweave.device import resolve_device
         from histoweave.fusion.fold import run_fold
         from histoweave.io import read_table
 
@@ -27,7 +28,7 @@ def main(smk):
             settings=Fusion.model_validate(smk.params.settings),
             seed=smk.params.seed,
             permutations=smk.params.permutations,
-            device=smk.resources.device,
+            device=str(resolve_device(smk.resources.device)),
             out_dir=Path(smk.output.model).parent,
             needs=needs,
         )

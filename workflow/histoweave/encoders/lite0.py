@@ -51,11 +51,7 @@ def state_dict(network: nn.Module) -> dict[str, torch.Tensor]:
         )
     weights = torch.load(file, map_location="cpu", weights_only=True)
     # The package numbers its blocks through; timm numbers them within stages.
-    places = [
-        f"blocks.{stage}.{block}"
-        for stage, blocks in enumerate(network.blocks)
-        for block in range(len(blocks))
-    ]
+    places = [f"blocks.{stage}.{block}" for stage, blocks in enumerate(network.blocks) for block in range(len(blocks))]
     renamed = {}
     for key, value in weights.items():
         first, *rest = key.split(".")

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError  # raised by torch.load(weights_only=True) for anything but tensors
 
 import safetensors
 import safetensors.torch
@@ -146,9 +147,7 @@ def _pretrained(name: str, model: str, *, entry: EncoderEntry | None = None, **o
         access = ""
         if entry is not None:
             gate = (
-                "gated: request access at its page and set HF_TOKEN in the environment"
-                if entry.gated
-                else "not gated"
+                "gated: request access at its page and set HF_TOKEN in the environment" if entry.gated else "not gated"
             )
             access = f" (licence {entry.licence}; {gate})"
         raise InputError(
@@ -165,10 +164,15 @@ def _with_local_weights(network: nn.Module, path: Path) -> nn.Module:
         else:
             state = safetensors.torch.load_file(path)
         network.load_state_dict(_without_classifier(state, network))
+    except UnpicklingError:
+        raise InputError(
+            f"features.encoder.weights '{path}' holds more than tensors, which is not loaded; "
+            "save its tensors with safetensors.torch.save_file"
+        ) from None
     except (safetensors.SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise InputError(
             f"features.encoder.weights '{path}' does not fit {network.pretrained_cfg['architecture']}: "
-            f"{_one_line(error)}"
+            f"{_one_line(error)}; give the file and the architecture that belong together"
         ) from None
     return network
 
@@ -177,9 +181,7 @@ def _dinov2_teacher(checkpoint: dict, network: nn.Module) -> dict[str, torch.Ten
     """The backbone of a DINOv2 training checkpoint (`teacher`, prefix `backbone.`) under timm's names."""
     prefix = "backbone."
     backbone = {
-        key.removeprefix(prefix): value
-        for key, value in checkpoint["teacher"].items()
-        if key.startswith(prefix)
+        key.removeprefix(prefix): value for key, value in checkpoint["teacher"].items() if key.startswith(prefix)
     }
     return checkpoint_filter_fn(backbone, network)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,7 @@ def evaluate(
     patients: pd.DataFrame,
     classes: list[str],
     order: list[str],
+    modalities: Collection[str],
     settings: Evaluation,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
@@ -63,6 +64,7 @@ def evaluate(
     predictions : pooled test rows: one row per model, repeat and test patient.
     patients : `patient` and, for the site scopes, `site` (null: none).
     classes : labels in order of the probability columns; the last of two is the positive one.
+    modalities : those that any of the models reads; the pooled scope holds the patients that have them all.
     order : models in the order of the tables; a comparison is a later model minus an earlier one.
 
     Returns
@@ -73,7 +75,7 @@ def evaluate(
     Raises
     ------
     InputError
-        if the cohort has both modalities but no patient has both.
+        if no patient has all modalities that the models read.
     ValueError
         for predictions that `check_predictions` refuses, a model that `order` does not name, or models that
         are not scored on the same patients in the pooled scope.
@@ -82,7 +84,7 @@ def evaluate(
     if unknown := sorted(set(predictions["model"]) - set(order)):
         raise ValueError(f"model '{unknown[0]}' is missing in the order of models")
     models = [model for model in order if model in set(predictions["model"])]
-    is_pooled = _pooled(predictions)
+    is_pooled = _pooled(predictions, modalities)
     pooled = predictions[is_pooled]
     _check_same_patients(pooled, models)
 
@@ -108,9 +110,7 @@ def evaluate(
     }
 
 
-def _rows(
-    names: list[tuple[str, str]], values: tuple[np.ndarray, np.ndarray], confidence: float
-) -> pd.DataFrame:
+def _rows(names: list[tuple[str, str]], values: tuple[np.ndarray, np.ndarray], confidence: float) -> pd.DataFrame:
     """Rows of the metrics table: `names` are (metric, scope), `values` the estimates and their draws."""
     estimate, drawn = values
     low, high = interval(drawn, confidence=confidence)
@@ -118,18 +118,15 @@ def _rows(
     return table.assign(estimate=estimate, ci_low=low, ci_high=high)
 
 
-def _pooled(predictions: pd.DataFrame) -> pd.Series:
-    """Mask of the pooled scope: patients with both modalities, or all if the whole cohort lacks one."""
-    image, expression = predictions["has_image"], predictions["has_expression"]
-    if not (image.any() and expression.any()):
-        return pd.Series(True, index=predictions.index)
-    both = image & expression
-    if not both.any():
+def _pooled(predictions: pd.DataFrame, modalities: Collection[str]) -> pd.Series:
+    """Mask of the pooled scope: patients with every modality that the run's models read."""
+    has = predictions[[f"has_{modality}" for modality in sorted(modalities)]].astype(bool).all(axis=1)
+    if not has.any():
         raise InputError(
-            "no patient has both an image and RNA, so the models cannot be compared; "
-            "check the ids of the tables, or give the cohort one modality only"
+            f"no patient has {' and '.join(sorted(modalities))}, so the models cannot be compared; "
+            "check the ids of the tables, or choose models of one modality"
         )
-    return both
+    return has
 
 
 def _check_same_patients(pooled: pd.DataFrame, models: list[str]) -> None:

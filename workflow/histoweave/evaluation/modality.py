@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,7 @@ from histoweave.evaluation.metrics import METRICS, weighted_mean
 from histoweave.evaluation.sample import Part, Sample
 
 SCORED = {name: METRICS[name] for name in ("auroc", "average_precision", "accuracy")}
+ROUNDING = 1e-6  # of a probability in float32
 CHANGES = ("mean_abs_change", "changed_calls")
 TYPES = dict.fromkeys(("model", "modality", "metric"), "str") | {
     **dict.fromkeys(("intact", "permuted", "drop", "ci_low", "ci_high"), "float64"),
@@ -71,16 +74,14 @@ def _keys(table: pd.DataFrame) -> list[tuple[int, str]]:
 
 def _use(intact: Sample, runs: list[Sample], *, settings: Evaluation, seed: int) -> pd.DataFrame:
     """The rows of one model and modality."""
+    runs = [_without_rounding(run, intact) for run in runs]
     # Predictions that did not move are not scored again: their drop is exactly 0, and it saves time.
     moved = [any((a.p != b.p).any() for a, b in zip(intact.parts, run.parts, strict=True)) for run in runs]
     changes = [_changes(part, [run.parts[i] for run in runs]) for i, part in enumerate(intact.parts)]
 
     def drops(w: np.ndarray) -> np.ndarray:
         before = intact.score(SCORED, w)
-        lost = [
-            before - (run.score(SCORED, w) if moves else before)
-            for run, moves in zip(runs, moved, strict=True)
-        ]
+        lost = [before - (run.score(SCORED, w) if moves else before) for run, moves in zip(runs, moved, strict=True)]
         far = [
             [weighted_mean(change, w[:, part.patient]) for change in both]
             for part, both in zip(intact.parts, changes, strict=True)
@@ -102,6 +103,15 @@ def _use(intact: Sample, runs: list[Sample], *, settings: Evaluation, seed: int)
             "n": intact.n,
         }
     )
+
+
+def _without_rounding(permuted: Sample, intact: Sample) -> Sample:
+    """Permuted predictions, the intact one where all that differs is the rounding of another batch."""
+    parts = []
+    for part, own in zip(permuted.parts, intact.parts, strict=True):
+        same = np.abs(part.p - own.p).max(axis=1, keepdims=True) <= ROUNDING
+        parts.append(replace(part, p=np.where(same, own.p, part.p)))
+    return Sample(n=intact.n, parts=tuple(parts))
 
 
 def _changes(intact: Part, permuted: list[Part]) -> tuple[np.ndarray, np.ndarray]:

@@ -54,15 +54,10 @@ class Sample:
         """Mean over repeats of each metric under weights `w` (b, n): (b, K), a class metric as C columns."""
         weighted = [(part, w[:, part.patient]) for part in self.parts]
         return np.column_stack(
-            [
-                np.mean([metric(part.y, part.p, v) for part, v in weighted], axis=0)
-                for metric in metrics.values()
-            ]
+            [np.mean([metric(part.y, part.p, v) for part, v in weighted], axis=0) for metric in metrics.values()]
         )
 
-    def bootstrap(
-        self, metrics: Mapping[str, Metric], *, draws: int, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def bootstrap(self, metrics: Mapping[str, Metric], *, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Estimate (K,) and draws (draws, K) of `score`: a draw of a patient counts in every repeat."""
         return bootstrap(lambda w: self.score(metrics, w), self.n, draws=draws, seed=seed)
 
@@ -85,9 +80,7 @@ def check_predictions(table: pd.DataFrame, classes: list[str]) -> None:
     def refuse(bad: np.ndarray | pd.Series, problem: str) -> None:
         if np.any(bad):
             row = table.loc[np.asarray(bad)].iloc[0]
-            raise ValueError(
-                f"prediction of model '{row['model']}' for patient '{row['patient']}': {problem}"
-            )
+            raise ValueError(f"prediction of model '{row['model']}' for patient '{row['patient']}': {problem}")
 
     refuse(table["role"] != "test", "only test rows can be scored")
     refuse(table.duplicated(["model", "repeat", "patient"]), "is there twice in one repeat")

@@ -135,7 +135,7 @@ def _control_finding(control: pd.DataFrame, titles: Mapping[str, str]) -> str:
     named = ", ".join(f"{titles[m]} {_interval(row)}" for m, row in misses.iterrows())
     return (
         f"With shuffled labels the AUROC interval of {len(misses)} of {len(scores)} models misses 0.5 "
-        f"({named}): chance does this now and then, a leak always; find out which before trusting the results."
+        f"({named}): chance does this now and then, a leak always; find out which before trusting a result."
     )
 
 

@@ -58,9 +58,13 @@ class GatedAttentionPool(nn.Module):
         self.gate = nn.Linear(width, width)
         self.score = nn.Linear(width, 1, bias=False)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,N,width) to the pooled (B,width) and the attention (B,N), which sums to 1 over unmasked tokens."""
-        scores = self.score(torch.tanh(self.value(tokens)) * torch.sigmoid(self.gate(tokens))).squeeze(-1)
+    def forward(self, tokens: Tensor, mask: Tensor, keys: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B,N,width) to the pooled (B,width) and the attention (B,N), which sums to 1 over unmasked tokens.
+
+        keys : (B,N,width) that the attention is computed from; the tokens themselves by default.
+        """
+        keys = tokens if keys is None else keys
+        scores = self.score(torch.tanh(self.value(keys)) * torch.sigmoid(self.gate(keys))).squeeze(-1)
         attention = masked_softmax(scores, mask)
         return torch.einsum("bn,bnw->bw", attention, tokens), attention
 

@@ -65,7 +65,7 @@ def metrics(tables: ReportTables) -> Figure:
             chance = prevalence(tables, tables.classes[-1]) if binary else 1 / len(tables.classes)
         axes.axvline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         lowest = np.nanmin([chance, *rows["ci_low"], *rows["estimate"]])
-        axes.set_xlim(max(0.0, np.floor(lowest * 10 - 0.2) / 10), 1.02)
+        axes.set_xlim(max(0.0, np.floor(lowest * 10 - 0.2) / 10), 1.04)
     return figure
 
 
@@ -129,7 +129,7 @@ def confusion(tables: ReportTables) -> Figure:
     """Patients by true and called class, one matrix per model; the shade is the share of the true class."""
     n_classes = len(tables.classes)
     mark = marks(tables.models)
-    figure, flat = panels(len(tables.models), columns=2, panel_height_in=1.7 if n_classes <= 3 else 2.5)
+    figure, flat = panels(len(tables.models), columns=2, panel_height_in=1.8 if n_classes <= 3 else 2.5)
     names = [wrap(label, 11) for label in tables.classes]
     for index, (axes, model) in enumerate(zip(flat, tables.models, strict=True)):
         rows = tables.confusion[tables.confusion["model"] == model.name]
@@ -139,7 +139,7 @@ def confusion(tables: ReportTables) -> Figure:
         shaded_cells(axes, counts, shares, colour=mark[model.name].colour, size=10 if n_classes <= 3 else 9)
         axes.set_xticks(range(n_classes), names, fontsize=8.5, rotation=0 if n_classes <= 3 else 35)
         axes.set_yticks(range(n_classes), names if index % 2 == 0 else [], fontsize=8.5)
-        axes.set_title(wrap(model.title, 34), fontsize=9.5)
+        axes.set_title(wrap(model.title, 25), fontsize=9.5)
         axes.set_aspect("equal" if n_classes > 3 else 0.6)
         if index % 2 == 0:
             axes.set_ylabel("True class")

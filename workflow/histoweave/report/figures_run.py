@@ -27,7 +27,7 @@ _MAX_STRATA = 24
 
 
 def cohort_flow(tables: ReportTables) -> Figure:
-    """Kept and lost at each step, as a share of what the step's unit (patients, slides, samples) began with."""
+    """Kept and lost at each step, as a share of what its unit (patients, slides, samples) began with."""
     flow = tables.flow.reset_index(drop=True)
     if flow.empty:
         return message("No cohort flow: the flow table is empty.")

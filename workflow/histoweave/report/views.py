@@ -168,8 +168,7 @@ def modality_use_table(tables: ReportTables) -> Table:
 def folds_table(tables: ReportTables) -> Table:
     """Patients per class and site (rows) in each part of each fold (columns) of the first repeat."""
     counts = fold_counts(tables)
-    titles = {"train": "train", "val": "val", "test": "test"}
-    columns = ("Class", "Site", *(f"{titles[role]} {fold}" for role, fold in counts.columns))
+    columns = ("Class", "Site", *(f"{role} {fold}" for role, fold in counts.columns))
     rows = tuple(
         (Cell(str(label)), Cell(str(site)), *(number(value) for value in row))
         for (label, site), row in zip(counts.index, counts.to_numpy(), strict=True)
@@ -182,7 +181,8 @@ def throughput_table(tables: ReportTables) -> Table:
     rows = tuple(
         (
             Cell(stage), number(row["jobs"]), number(row["total_s"], digits=1),
-            number(row["median_s"], digits=2), number(row["jobs_per_min"], digits=1), number(row["max_rss_mb"]),
+            number(row["median_s"], digits=2), number(row["jobs_per_min"], digits=1),
+            number(row["max_rss_mb"]),
         )
         for stage, row in stage_times(tables).iterrows()
     )  # fmt: skip

@@ -88,8 +88,7 @@ def read_tiles(path: str | os.PathLike) -> TileTable:
     """Read a tile file; attributes come back as Python values."""
     with h5py.File(path, "r") as file:
         attributes = {
-            key: value.item() if isinstance(value, np.generic) else value
-            for key, value in file["coords"].attrs.items()
+            key: value.item() if isinstance(value, np.generic) else value for key, value in file["coords"].attrs.items()
         }
         tile_file = tuple(file["tile_file"].asstr()[()]) if "tile_file" in file else None
         return TileTable(

@@ -19,9 +19,7 @@ from histoweave.slides.store import TileTable, tile_attributes
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MONTAGE_TILES = 64
 _NAME_FORMS = (
-    re.compile(
-        r"\[.*?\bx=(?P<x>\d+),y=(?P<y>\d+)(?:,w=(?P<w>\d+),h=(?P<h>\d+))?.*\]$"
-    ),  # QuPath's tile export
+    re.compile(r"\[.*?\bx=(?P<x>\d+),y=(?P<y>\d+)(?:,w=(?P<w>\d+),h=(?P<h>\d+))?.*\]$"),  # QuPath's tile export
     re.compile(r"_\((?P<x>\d+),\s*(?P<y>\d+)\)$"),
     re.compile(r"_(?P<x>\d+)_(?P<y>\d+)$"),
 )
@@ -74,9 +72,7 @@ def _first_edge_px(files: list[Path]) -> int:
     raise Refusal("unreadable", f"none of the {len(files)} tile images can be read")
 
 
-def tile_folder(
-    *, slide: str, folder: Path, mpp: float | None
-) -> tuple[TileTable, shapely.Geometry, np.ndarray]:
+def tile_folder(*, slide: str, folder: Path, mpp: float | None) -> tuple[TileTable, shapely.Geometry, np.ndarray]:
     """Take the images of `folder` as the tiles of `slide`.
 
     Returns

@@ -109,7 +109,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         against = objection(spacing, settings)
         for_thumbnail = max(1.0, max(size_lv0) / THUMBNAIL_PX)
         for_tissue = max(1.0, settings.segmentation_mpp / spacing.mpp) if against is None else for_thumbnail
-        picture = text_picture(f"{slide}: cannot be read")
+        picture = None
         try:
             overview = read_overview(handle, downsample=min(for_thumbnail, for_tissue))
             picture = thumbnail(overview.rgb, size_lv0=size_lv0)
@@ -132,10 +132,9 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
             if not kept.any():
                 raise Refusal("no_tissue", f"no tile has a tissue share of {settings.min_tissue:g} or more")
         except Refusal as refusal:
-            table = _refused(
-                slide, "slide", settings=settings, refusal=refusal, spacing=spacing, size_lv0=size_lv0
-            )
-            return Tiling(table, [], picture)
+            table = _refused(slide, "slide", settings=settings, refusal=refusal, spacing=spacing, size_lv0=size_lv0)
+            shown = picture if picture is not None else text_picture(f"{slide}: {refusal.reason}")
+            return Tiling(table, [], shown)
     polygons = tissue.polygons_lv0(width_lv0=width_lv0, height_lv0=height_lv0)
     attributes = tile_attributes(
         slide=slide,

@@ -31,10 +31,8 @@ class Tissue:
     downsample_y: float
 
     def polygons_lv0(self, *, width_lv0: int, height_lv0: int) -> list[Polygon]:
-        """Valid, disjoint polygons with holes, in whole level-0 px, within the slide, top first."""
-        outlines, hierarchy = cv2.findContours(
-            self.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-        )
+        """Valid, disjoint polygons with holes, in level-0 px, within the slide, top first."""
+        outlines, hierarchy = cv2.findContours(self.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
         slide = shapely.box(0, 0, width_lv0, height_lv0)
         found: list[Polygon] = []
         for index, outline in enumerate(outlines):
@@ -47,7 +45,7 @@ class Tissue:
                 child = hierarchy[0][child][0]
             scaled = shapely.transform(outer, lambda xy: (xy + 0.5) * (self.downsample_x, self.downsample_y))
             found.append(shapely.make_valid(scaled).intersection(slide))
-        return polygons_of(shapely.union_all(found, grid_size=1.0))
+        return polygons_of(shapely.union_all(found))
 
 
 def _ring(outline: np.ndarray) -> shapely.Geometry:

@@ -9,7 +9,8 @@ from histoweave.config import Fusion
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens, head
 from histoweave.fusion.models.base import Output, Shape
 
-MODALITY_DROPOUT = 0.15
+import os
+MODALITY_DROPOUT = float(os.environ.get('MD','0.15')); OWN=os.environ.get('OWN','1')=='1'
 
 
 class CrossAttentionFusion(nn.Module):
@@ -52,7 +53,7 @@ class CrossAttentionFusion(nn.Module):
         gene_mask = torch.ones(gene_tokens.shape[:2], dtype=torch.bool, device=tiles.device)
         seen_genes, cross = self.genes_on_tiles(gene_tokens, tile_tokens, tile_mask)
         seen_tiles, _ = self.tiles_on_genes(tile_tokens, gene_tokens, gene_mask)
-        image, attention = self.tile_pool(seen_tiles, tile_mask)
+        image, attention = self.tile_pool(seen_tiles, tile_mask, keys=tile_tokens if OWN else None)
         rna, _ = self.gene_pool(seen_genes, gene_mask)
         shortcut = self.shortcut(genes) * has_expression[:, None]
         return Output(self.image_head(image) + self.gene_head(rna) + shortcut, attention, cross)

@@ -1,0 +1,47 @@
+"""What several test folders share: the real data beside the checkout, and Snakemake as a user calls it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real third-party data; tests that need it are skipped where it is absent, but never in CI."""
+    if not SHARED.is_dir():
+        assert not os.environ.get("CI"), f"CI needs the data in {SHARED}"
+        pytest.skip("the real data are not beside this checkout (../shared/data)")
+    return SHARED
+
+
+def snakemake(*arguments, directory, root=ROOT, check=True):
+    """Run Snakemake in `directory` on the workflow in `root`; returns the finished process with its output."""
+    command = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "--directory", str(directory)]
+    run = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, cwd=directory, timeout=1500
+    )
+    if check and run.returncode:
+        pytest.fail(f"snakemake {' '.join(map(str, arguments))} failed:\n{run.stdout[-3000:]}\n{run.stderr[-6000:]}")
+    return run
+
+
+def planned(run):
+    """Rule → number of jobs, from the job table of a dry run; empty if there is nothing to do."""
+    text = run.stdout + run.stderr
+    if "Nothing to be done" in text:
+        return {}
+    lines = text.split("Job stats:")[1].splitlines()
+    rows = [line.split() for line in lines[3:]]
+    jobs = {}
+    for row in rows:
+        if len(row) != 2 or row[0] == "total":
+            break
+        jobs[row[0]] = int(row[1])
+    jobs.pop("all", None)
+    return jobs

@@ -1,0 +1,104 @@
+"""The join on a hand-made cohort: who has what, and a flow table that accounts for everyone."""
+
+import h5py
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from histoweave.cohort import join, slide_status
+
+
+def patients(labels):
+    return pd.DataFrame(
+        {
+            "patient": [f"p{i}" for i in range(len(labels))],
+            "label": [label or None for label in labels],
+            "site": "s",
+            "label_source": [label or "" for label in labels],
+            "age": range(len(labels)),
+        }
+    )
+
+
+def slide_rows(rows):
+    table = pd.DataFrame(rows, columns=["slide", "patient", "status"])
+    return table.assign(stage=np.where(table["status"] == "ok", "", "tiles"))
+
+
+def sample_rows(rows):
+    return pd.DataFrame(rows, columns=["sample", "patient", "kept", "reason"])
+
+
+def test_join_and_flow_of_a_known_cohort():
+    table = patients(["a", "b", "a", "", "b"])
+    table.loc[4, ["label", "label_source"]] = [None, "x"]  # dropped by label_map
+    slides = slide_rows([("s0", "p0", "ok"), ("s0b", "p0", "no_tissue"), ("s1", "p1", "unreadable"), ("s4", "p4", "ok")])
+    samples = sample_rows(
+        [("r0", "p0", True, ""), ("r1", "p1", True, ""), ("r2", "p9", False, "not in the patients table")]
+    )
+    joined, flow = join(table, slides, samples, modalities={"image", "expression"})
+    joined = joined.set_index("patient")
+    assert joined["included"].to_dict() == {"p0": True, "p1": True, "p2": False, "p3": False, "p4": False}
+    assert joined["complete"].to_dict() == {"p0": True, "p1": False, "p2": False, "p3": False, "p4": False}
+    assert joined["reason"].to_dict() == {
+        "p0": "", "p1": "", "p2": "no usable slide and no RNA", "p3": "no label", "p4": "label dropped by label_map",
+    }  # fmt: skip
+    assert list(joined["n_slides"]) == [1, 0, 0, 0, 1] and list(joined["age"]) == [0, 1, 2, 3, 4]
+    lost = flow[flow["n_lost"] > 0].set_index(["step", "reason"])["ids"].to_dict()
+    assert lost == {
+        ("tiles", "no_tissue"): "s0b",
+        ("tiles", "unreadable"): "s1",
+        ("expression", "not in the patients table"): "r2",
+        ("label", "label dropped by label_map"): "p4",
+        ("label", "no label"): "p3",
+        ("any modality", "no usable slide and no RNA"): "p2",
+        ("complete: image", "no usable slide"): "p1",
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", ""]), st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_the_flow_accounts_for_everyone(rows):
+    table = patients([label for label, _, _ in rows])
+    slides = slide_rows([(f"s{i}", f"p{i}", "ok" if has else "no_mpp") for i, (_, has, _) in enumerate(rows)])
+    samples = sample_rows([(f"r{i}", f"p{i}", has, "" if has else "why") for i, (_, _, has) in enumerate(rows)])
+    joined, flow = join(table, slides, samples, modalities={"image", "expression"})
+    assert (flow["n_in"] - flow["n_lost"] == flow["n_out"]).all()
+    assert (flow["ids"].map(lambda ids: len([i for i in ids.split("; ") if i])) == flow["n_lost"]).all()
+    people = flow[flow["unit"] == "patients"]
+    assert people["n_in"].iloc[0] == len(rows) and (people["n_in"].iloc[1:].to_numpy() == people["n_out"].iloc[:-1]).all()
+    assert people["n_out"].iloc[-1] == (joined["included"] & joined["complete"]).sum()
+    assert ((joined["reason"] == "") == joined["included"]).all()
+
+
+def test_cohort_without_rna_or_without_slides():
+    table = patients(["a", "b"])
+    slides = slide_rows([("s0", "p0", "ok")])
+    joined, flow = join(table, slides, None, modalities={"image"})
+    assert list(joined["complete"]) == [True, False] and "expression" not in set(flow["step"])
+    none = slide_rows([])
+    joined, flow = join(table, none, sample_rows([("r", "p1", True, "")]), modalities={"expression"})
+    assert list(joined["complete"]) == [False, True] and "tiles" not in set(flow["step"])
+
+
+def test_slide_status_is_read_from_the_artefacts(tmp_path):
+    def write(name, dataset, status, reason, rows):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.attrs.update({"status": status, "reason": reason, "features_sha256": "abc"})
+            file.create_dataset(dataset, data=np.zeros((rows, 2)))
+            if dataset == "features":
+                file.create_dataset("failed_coords", data=np.zeros((1, 2)))
+            else:
+                file["coords"].attrs.update({"level0_mpp": 0.25, "mpp_source": "override"})
+        return str(tmp_path / name)
+
+    slides = pd.DataFrame({"slide": ["b", "a", "c"], "patient": "p", "path": "x"})
+    states = {"a": ("ok", "ok"), "b": ("no_tissue", "no_tissue"), "c": ("ok", "unreadable_tiles")}
+    tiles = {s: write(f"t{s}.h5", "coords", t, "", 3) for s, (t, _) in states.items()}
+    features = {s: write(f"f{s}.h5", "features", f, "why" if f != "ok" else "", 3 if f == "ok" else 0) for s, (_, f) in states.items()}
+    table = slide_status(slides, tiles=tiles, features=features)
+    assert table["slide"].tolist() == ["a", "b", "c"] and table["stage"].tolist() == ["", "tiles", "features"]
+    assert table["n_tiles"].tolist() == [3, 0, 0] and table["reason"].tolist() == ["", "why", "why"]
+    assert (table["level0_mpp"] == 0.25).all() and (table["n_failed_tiles"] == 1).all()
+    assert slide_status(slides.iloc[:0], tiles={}, features={}).empty
