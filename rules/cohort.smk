@@ -13,7 +13,8 @@ rule expression:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: max(2000, int(20 * input.size_mb)) * attempt,
+        mem_mb=lambda wildcards, input, attempt: max(2000, int(20 * input.size_mb))
+        * attempt,
         runtime=30,
     params:
         source=lambda wildcards: TABLES[wildcards.cohort].cohort.expression.model_dump(),

@@ -1,16 +1,13 @@
-import os
 import sys
 from pathlib import Path
 
-LIBRARY = str(Path(workflow.current_basedir).parent / "workflow")
-# Jobs import the library from this checkout, in whichever environment they run.
-sys.path.insert(0, LIBRARY)
-os.environ["PYTHONPATH"] = LIBRARY
+sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave import wiring
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 
+wiring.lend_library_to_jobs()
 try:
     CONFIG, TABLES = wiring.load(config)
     WIRING = wiring.Wiring(CONFIG, TABLES)
@@ -28,4 +25,7 @@ wildcard_constraints:
 
 
 onerror:
-    print("A job failed. Its log is named above; all logs lie in results/<cohort>/logs/.", file=sys.stderr)
+    print(
+        "A job failed. Its log is named above; all logs lie in results/<cohort>/logs/.",
+        file=sys.stderr,
+    )

@@ -1,7 +1,9 @@
 rule fusion_fold:
     input:
         unpack(
-            lambda wildcards: WIRING.fold_inputs(wildcards.cohort, wildcards.arm, wildcards.model, wildcards.k)
+            lambda wildcards: WIRING.fold_inputs(
+                wildcards.cohort, wildcards.arm, wildcards.model, wildcards.k
+            )
         ),
     output:
         model="results/{cohort}/{arm}/{model}/fold{k}/model.safetensors",
@@ -34,8 +36,12 @@ rule fusion_fold:
 
 rule evaluate:
     input:
-        predictions=lambda wildcards: WIRING.fold_files(wildcards.cohort, "fusion", "predictions.parquet"),
-        modality_use=lambda wildcards: WIRING.fold_files(wildcards.cohort, "fusion", "modality_use.parquet"),
+        predictions=lambda wildcards: WIRING.fold_files(
+            wildcards.cohort, "fusion", "predictions.parquet"
+        ),
+        modality_use=lambda wildcards: WIRING.fold_files(
+            wildcards.cohort, "fusion", "modality_use.parquet"
+        ),
         patients="results/{cohort}/cohort/patients.parquet",
     output:
         predictions="results/{cohort}/predictions.parquet",
@@ -60,14 +66,18 @@ rule evaluate:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.evaluation.evaluate", "histoweave.evaluation.modality"),
+        code=code_hash(
+            "histoweave.evaluation.evaluate", "histoweave.evaluation.modality"
+        ),
     script:
         "../workflow/scripts/evaluate.py"
 
 
 rule evaluate_control:
     input:
-        predictions=lambda wildcards: WIRING.fold_files(wildcards.cohort, "control", "predictions.parquet"),
+        predictions=lambda wildcards: WIRING.fold_files(
+            wildcards.cohort, "control", "predictions.parquet"
+        ),
         patients="results/{cohort}/control/patients.parquet",
     output:
         predictions="results/{cohort}/control/predictions.parquet",

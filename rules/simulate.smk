@@ -15,7 +15,9 @@ rule simulate_slide:
         mem_mb=1000,
         runtime=10,
     params:
-        slide=lambda wildcards: WIRING.simulated_slide(wildcards.cohort, wildcards.slide),
+        slide=lambda wildcards: WIRING.simulated_slide(
+            wildcards.cohort, wildcards.slide
+        ),
         code=code_hash("histoweave.simulate.slide"),
     script:
         "../workflow/scripts/simulate_slide.py"
@@ -45,7 +47,10 @@ rule simulate_expression:
 rule score_truth:
     input:
         attention=lambda wildcards: WIRING.fold_files(
-            wildcards.cohort, "fusion", "attention.parquet", WIRING.attention_models(wildcards.cohort)
+            wildcards.cohort,
+            "fusion",
+            "attention.parquet",
+            WIRING.attention_models(wildcards.cohort),
         ),
         slides="results/{cohort}/cohort/slides.parquet",
         truth=lambda wildcards: WIRING.truth_files(wildcards.cohort),

@@ -7,10 +7,11 @@ References (stratified 5-fold logistic regression on log2(1 + RSEM) of the 50 PA
 import pandas as pd
 import pytest
 import yaml
-from conftest import snakemake
+from running import SHARED, needs_shared_data, snakemake
 
 from histoweave.io import read_json, read_table
 
+pytestmark = needs_shared_data
 BELOW = 0.02
 FIVE = {"accuracy": 0.931, "f1_macro": 0.872, "auroc": 0.986}
 PAPER = {"f1": 0.958, "average_precision": 0.997}
@@ -18,10 +19,10 @@ ARMS = ["logistic_expression", "expression"]
 
 
 @pytest.fixture(scope="module")
-def folder(shared_data, tmp_path_factory):
+def folder(tmp_path_factory):
     """A working folder with the patients table: `PAM50Call_RNAseq` of primary tumours only."""
     folder = tmp_path_factory.mktemp("tcga")
-    source = shared_data / "tcga_brca_pam50_rsem"
+    source = SHARED / "tcga_brca_pam50_rsem"
     clinical = pd.read_csv(source / "xena_BRCA_clinicalMatrix_columns.tsv", sep="\t", dtype=str)
     clinical = clinical[clinical["sample_type"] == "Primary Tumor"]
     clinical = clinical.assign(patient=clinical["sampleID"].str[:12])
@@ -29,15 +30,15 @@ def folder(shared_data, tmp_path_factory):
     clinical = clinical[clinical["patient"].isin(expression) & clinical["PAM50Call_RNAseq"].notna()]
     table = clinical.rename(columns={"PAM50Call_RNAseq": "label"})[["patient", "label", "gender"]]
     table.to_csv(folder / "patients.tsv", sep="\t", index=False)
-    tiles = shared_data / "hist2rna_tcga_tiles"
+    tiles = SHARED / "hist2rna_tcga_tiles"
     slides = [(f"{p.name}-tiles", p.name, str(p)) for p in sorted(tiles.iterdir()) if p.is_dir()]
     pd.DataFrame(slides, columns=["slide", "patient", "path"]).to_csv(folder / "slides.tsv", sep="\t", index=False)
     return folder
 
 
-def run(folder, shared_data, name, *, cohort=None, **sections):
+def run(folder, name, *, cohort=None, **sections):
     """One cross-validated run of the expression arms; returns its results folder."""
-    matrix = shared_data / "tcga_brca_pam50_rsem" / "pam50_gene_expression.csv"
+    matrix = SHARED / "tcga_brca_pam50_rsem" / "pam50_gene_expression.csv"
     config = {
         "cohorts": {
             name: {"patients": "patients.tsv", "expression": {"path": str(matrix), "unit": "rsem"}} | (cohort or {})
@@ -55,8 +56,8 @@ def estimates(results, scope="pooled"):
     return table[table["scope"] == scope].set_index(["model", "metric"])["estimate"]
 
 
-def test_five_classes(folder, shared_data):
-    results = run(folder, shared_data, "five")
+def test_five_classes(folder):
+    results = run(folder, "five")
     assert read_table(results / "cohort" / "patients.parquet")["included"].sum() == 581
     found = estimates(results)
     for arm in ARMS:
@@ -64,19 +65,19 @@ def test_five_classes(folder, shared_data):
             assert found[arm, metric] >= reference - BELOW, (arm, metric)
 
 
-def test_the_papers_task(folder, shared_data):
+def test_the_papers_task(folder):
     merge = {"LumA": "Luminal", "LumB": "Luminal", "Basal": "Basal_Her2", "Her2": "Basal_Her2", "Normal": None}
-    results = run(folder, shared_data, "paper", cohort={"label_map": merge, "positive": "Basal_Her2"})
+    results = run(folder, "paper", cohort={"label_map": merge, "positive": "Basal_Her2"})
     found, by_class = estimates(results), estimates(results, "class:Basal_Her2")
     for arm in ARMS:
         assert by_class[arm, "f1"] >= PAPER["f1"] - BELOW, arm
         assert found[arm, "average_precision"] >= PAPER["average_precision"] - BELOW, arm
 
 
-def test_site_preserved_folds_and_ready_made_tiles(folder, shared_data):
+def test_site_preserved_folds_and_ready_made_tiles(folder):
     """Whole sites stay together, reported beside; three of the patients have folders of ready-made tiles."""
     results = run(
-        folder, shared_data, "sites",
+        folder, "sites",
         cohort={"slides": "slides.tsv"},
         folds={"group_by": "site"},
         features={"encoder": "efficientnet_lite0"},

@@ -1,10 +1,9 @@
 """Folders of ready-made tiles of real TCGA patients, exported from QuPath."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
+from running import SHARED, needs_shared_data
 
 from histoweave.config import Encoder, Tiles
 from histoweave.encoders.loading import load
@@ -12,8 +11,8 @@ from histoweave.features import extract
 from histoweave.slides.store import read_tiles
 from histoweave.slides.tiling import tile_slide
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "hist2rna_tcga_tiles"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the tiles of shared/data/hist2rna_tcga_tiles are not here")
+DATA = SHARED / "hist2rna_tcga_tiles"
+pytestmark = needs_shared_data
 
 
 @pytest.mark.parametrize("patient", ["TCGA-A2-A04R", "TCGA-A2-A04Y", "TCGA-A2-A0YG"])

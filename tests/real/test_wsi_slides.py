@@ -1,10 +1,9 @@
 """Every file of a folder of small real and deliberately awkward slides goes through tiles and features."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
+from running import SHARED, needs_shared_data
 
 from histoweave.config import Encoder, Tiles
 from histoweave.encoders.loading import load
@@ -12,8 +11,8 @@ from histoweave.features import extract
 from histoweave.slides.store import read_tiles
 from histoweave.slides.tiling import tile_slide
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "wsi_slides"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the slides of shared/data/wsi_slides are not here")
+DATA = SHARED / "wsi_slides"
+pytestmark = needs_shared_data
 
 # (override of the spacing in µm per px, status, words of the reason), as each file's description demands.
 EXPECTED = {

@@ -37,9 +37,7 @@ def _predictions(
         scores[np.arange(len(truth)), truth] += _SEPARATION.get(model, 2.4)
         scores *= model != "majority"
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
-        table = patients[["patient", "label", "has_image", "has_expression"]].rename(
-            columns={"label": "y_true"}
-        )
+        table = patients[["patient", "label", "has_image", "has_expression"]].rename(columns={"label": "y_true"})
         table = table.assign(model=model, repeat=0, fold=np.arange(len(table)) % n_folds, role="test")
         for index, label in enumerate(classes):
             table[f"p_{label}"] = (odds / odds.sum(axis=1, keepdims=True))[:, index]
@@ -196,17 +194,13 @@ def _history(rng: np.random.Generator, epochs: int = 40) -> pd.DataFrame:
     epoch = np.arange(epochs)
     val = 0.35 + 0.4 * np.exp(-epoch / 6) + 0.004 * np.maximum(epoch - 18, 0) + rng.normal(0, 0.02, epochs)
     train = 0.15 + 0.6 * np.exp(-epoch / 9) + rng.normal(0, 0.01, epochs)
-    return pd.DataFrame(
-        {"epoch": epoch, "train_loss": train, "val_loss": val, "best": epoch == int(np.argmin(val))}
-    )
+    return pd.DataFrame({"epoch": epoch, "train_loss": train, "val_loss": val, "best": epoch == int(np.argmin(val))})
 
 
 def _benchmark(path: Path, seconds: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-    path.write_text(
-        header + f"{seconds:.4f}\t0:00:01\t310.5\t900.0\t280.0\t290.0\t1.0\t2.0\t95.0\t{seconds:.2f}\n"
-    )
+    path.write_text(header + f"{seconds:.4f}\t0:00:01\t310.5\t900.0\t280.0\t290.0\t1.0\t2.0\t95.0\t{seconds:.2f}\n")
 
 
 def _thumbnail(path: Path, rng: np.random.Generator) -> None:
@@ -290,9 +284,7 @@ def write_run(
     write_json(folder / "report.json", report)
     histories = {}
     for model in (name for name in models if catalog.get(name).neural):
-        histories[model] = [
-            folder / "fusion" / model / f"fold{k}" / "history.parquet" for k in range(n_folds)
-        ]
+        histories[model] = [folder / "fusion" / model / f"fold{k}" / "history.parquet" for k in range(n_folds)]
         for path in histories[model]:
             write_table(path, _history(rng))
     for stage, n_jobs, seconds in (

@@ -29,7 +29,11 @@ def cohort(tmp_path, monkeypatch):
     pd.DataFrame(counts, index=[f"G{i}" for i in range(5)], columns=ids).to_csv("rna.tsv", sep="\t", index_label="gene")
     return {
         "cohorts": {
-            "c": {"patients": "patients.tsv", "slides": "slides.tsv", "expression": {"path": "rna.tsv", "unit": "counts"}}
+            "c": {
+                "patients": "patients.tsv",
+                "slides": "slides.tsv",
+                "expression": {"path": "rna.tsv", "unit": "counts"},
+            }
         },
         "features": {"encoder": "resnet50"},
         "folds": {"n_folds": 3},

@@ -33,7 +33,9 @@ def sample_rows(rows):
 def test_join_and_flow_of_a_known_cohort():
     table = patients(["a", "b", "a", "", "b"])
     table.loc[4, ["label", "label_source"]] = [None, "x"]  # dropped by label_map
-    slides = slide_rows([("s0", "p0", "ok"), ("s0b", "p0", "no_tissue"), ("s1", "p1", "unreadable"), ("s4", "p4", "ok")])
+    slides = slide_rows(
+        [("s0", "p0", "ok"), ("s0b", "p0", "no_tissue"), ("s1", "p1", "unreadable"), ("s4", "p4", "ok")]
+    )
     samples = sample_rows(
         [("r0", "p0", True, ""), ("r1", "p1", True, ""), ("r2", "p9", False, "not in the patients table")]
     )
@@ -67,7 +69,9 @@ def test_the_flow_accounts_for_everyone(rows):
     assert (flow["n_in"] - flow["n_lost"] == flow["n_out"]).all()
     assert (flow["ids"].map(lambda ids: len([i for i in ids.split("; ") if i])) == flow["n_lost"]).all()
     people = flow[flow["unit"] == "patients"]
-    assert people["n_in"].iloc[0] == len(rows) and (people["n_in"].iloc[1:].to_numpy() == people["n_out"].iloc[:-1]).all()
+    assert (
+        people["n_in"].iloc[0] == len(rows) and (people["n_in"].iloc[1:].to_numpy() == people["n_out"].iloc[:-1]).all()
+    )
     assert people["n_out"].iloc[-1] == (joined["included"] & joined["complete"]).sum()
     assert ((joined["reason"] == "") == joined["included"]).all()
 
@@ -96,7 +100,10 @@ def test_slide_status_is_read_from_the_artefacts(tmp_path):
     slides = pd.DataFrame({"slide": ["b", "a", "c"], "patient": "p", "path": "x"})
     states = {"a": ("ok", "ok"), "b": ("no_tissue", "no_tissue"), "c": ("ok", "unreadable_tiles")}
     tiles = {s: write(f"t{s}.h5", "coords", t, "", 3) for s, (t, _) in states.items()}
-    features = {s: write(f"f{s}.h5", "features", f, "why" if f != "ok" else "", 3 if f == "ok" else 0) for s, (_, f) in states.items()}
+    features = {
+        s: write(f"f{s}.h5", "features", f, "why" if f != "ok" else "", 3 if f == "ok" else 0)
+        for s, (_, f) in states.items()
+    }
     table = slide_status(slides, tiles=tiles, features=features)
     assert table["slide"].tolist() == ["a", "b", "c"] and table["stage"].tolist() == ["", "tiles", "features"]
     assert table["n_tiles"].tolist() == [3, 0, 0] and table["reason"].tolist() == ["", "why", "why"]

@@ -11,7 +11,6 @@ from histoweave.evaluation.evaluate import COMPARED, evaluate, pool
 from histoweave.evaluation.metrics import CLASS_METRICS, METRICS
 from histoweave.evaluation.sample import Sample
 
-
 BOTH = ["expression", "image"]
 
 
@@ -253,7 +252,15 @@ def test_order_of_rows_and_a_second_run_change_nothing():
 def test_dishonest_predictions_are_refused(spoil, message):
     table = pool([("a", predictions())])
     with pytest.raises(ValueError, match=message):
-        evaluate(spoil(table), patients=table[["patient"]], classes=CLASSES, order=["a"], modalities=BOTH, settings=SETTINGS, seed=1)
+        evaluate(
+            spoil(table),
+            patients=table[["patient"]],
+            classes=CLASSES,
+            order=["a"],
+            modalities=BOTH,
+            settings=SETTINGS,
+            seed=1,
+        )
 
 
 def test_models_on_other_patients_are_refused():

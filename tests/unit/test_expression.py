@@ -42,16 +42,24 @@ def star_file(path, counts, zipped=False):
     """A GDC STAR-Counts file, as GDC documents it: a comment, a header, four N_ rows, then genes."""
     columns = "gene_id gene_name gene_type unstranded stranded_first stranded_second tpm_unstranded fpkm_unstranded fpkm_uq_unstranded"
     lines = ["# gene-model: GENCODE v36", "\t".join(columns.split())]
-    lines += ["\t".join([name, "", "", "99", "9", "9", "", "", ""]) for name in ("N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous")]
+    lines += [
+        "\t".join([name, "", "", "99", "9", "9", "", "", ""])
+        for name in ("N_unmapped", "N_multimapping", "N_noFeature", "N_ambiguous")
+    ]
     for i, (gene, n) in enumerate(counts):
-        lines.append("\t".join([f"ENSG{i:011d}.1", gene, "protein_coding", str(n), "0", "0", f"{n / 2}", f"{n / 4}", "0"]))
+        lines.append(
+            "\t".join([f"ENSG{i:011d}.1", gene, "protein_coding", str(n), "0", "0", f"{n / 2}", f"{n / 4}", "0"])
+        )
     text = "\n".join(lines) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
 
 
 def test_star_counts_folder(tmp_path):
-    star_file(tmp_path / "rna" / "uuid1" / "a.rna_seq.augmented_star_gene_counts.tsv", [("TP53", 10), ("ASMTL", 3), ("ASMTL", 4)])
+    star_file(
+        tmp_path / "rna" / "uuid1" / "a.rna_seq.augmented_star_gene_counts.tsv",
+        [("TP53", 10), ("ASMTL", 3), ("ASMTL", 4)],
+    )
     star_file(tmp_path / "rna" / "b.tsv.gz", [("TP53", 20), ("ASMTL", 0), ("ASMTL", 0)], zipped=True)
     sheet = pd.DataFrame(
         {

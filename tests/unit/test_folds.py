@@ -88,7 +88,7 @@ def test_sites_stay_whole_and_repeats_are_deterministic():
 def test_too_small_groups_say_what_to_do():
     patients = cohort(30, 2)
     patients.loc[patients["label"] == "c1", "label"] = ["c1"] * 4 + ["c0"] * 11
-    with pytest.raises(InputError, match="class 'c1' has 4 patients.*lower folds.n_folds"):
+    with pytest.raises(InputError, match=r"class 'c1' has 4 patients.*lower folds\.n_folds"):
         make_folds(patients, settings=Folds(n_folds=5), seed=1)
     one_site = cohort(40, 2, n_sites=2)
     with pytest.raises(InputError, match="2 sites cannot fill 3 folds"):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -45,20 +46,20 @@ def test_log_holds_output_of_python_and_of_c(tmp_path, capfd):
     with redirect(path):
         print("from python")
         os.write(2, b"from c\n")
-    text = open(path).read()
+    text = Path(path).read_text()
     assert "from python" in text and "from c" in text
     with pytest.raises(SystemExit, match="mend it") as caught, redirect(path):
         raise InputError("row 3: mend it")
-    assert caught.value.code != 0 and "row 3" in open(path).read()
+    assert caught.value.code != 0 and "row 3" in Path(path).read_text()
     with pytest.raises(ZeroDivisionError), redirect(path):
         1 / 0  # noqa: B018
-    assert "ZeroDivisionError" in open(path).read()
+    assert "ZeroDivisionError" in Path(path).read_text()
 
 
 def test_fingerprint_follows_imports_and_ignores_comments(tmp_path):
     package = tmp_path / "histoweave"
     package.mkdir()
-    source = open(fingerprint.__file__).read()
+    source = Path(fingerprint.__file__).read_text()
     (package / "__init__.py").write_text("")
     (package / "fingerprint.py").write_text(source)
     (package / "a.py").write_text("from histoweave import b\n")

@@ -1,4 +1,4 @@
-"""The report: figures say what the tables say, the page is self-contained, escaped, complete and deterministic."""
+"""The report: figures say what the tables say; the page is self-contained, escaped, complete, repeatable."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from report_data import HOSTILE, write_run
+
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.io import read_table, write_table
@@ -21,8 +24,6 @@ from histoweave.report.figures_run import fold_counts, stage_times
 from histoweave.report.inputs import ReportInputs, read_benchmarks, read_tables
 from histoweave.report.page import MAX_THUMBNAILS, SECTIONS, package_versions, write_report
 from histoweave.report.style import THEME
-from PIL import Image
-from report_data import HOSTILE, write_run
 
 
 class _Page(HTMLParser):
@@ -165,7 +166,7 @@ def test_runs_without_the_optional_parts(tmp_path, models):
     text = _write(write_run(tmp_path, optional=False, models=models), tmp_path / "report.html")
     page = _Page(text)
     assert [section["id"] for section in page.all("section")] == list(SECTIONS)
-    # Slides, thumbnails, RNA, modality use, truth, control, training, benchmarks; and circularity without RNA.
+    # Slides, thumbnails, RNA, modality use, truth, control, training, benchmarks; without RNA circularity.
     uses_rna = any("expression" in catalog.get(model).modalities for model in models)
     assert text.count("Left out:") == 8 + (not uses_rna)
     assert ("PAM50 labels are computed from RNA" in text) == uses_rna
@@ -243,10 +244,7 @@ def test_undefined_values_are_dashes():
     row = pd.Series({"estimate": np.nan, "ci_low": np.nan, "ci_high": np.nan})
     assert views.estimate(row).text == "–"
     assert views.estimate(None).text == "–"
-    assert (
-        views.estimate(row | {"estimate": 0.5} if isinstance(row, dict) else {**row, "estimate": 0.5}).small
-        == ""
-    )
+    assert views.estimate({**row, "estimate": 0.5}) == views.Cell("0.500", sort=0.5, number=True)
 
 
 def test_calls_per_patient_name_the_most_probable_class(run):

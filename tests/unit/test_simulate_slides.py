@@ -27,9 +27,7 @@ def scene(*, image_factor: bool, site: str = "ZA", slide: str = "s", empty: bool
 
 def write(folder, slide: str, *, site: str = "ZA", image_factor: bool = True, settings: Simulate = SETTINGS):
     path, truth = folder / f"{slide}.tiff", folder / f"{slide}.parquet"
-    write_slide(
-        path, truth, slide=slide, patient="p", site=site, image_factor=image_factor, settings=settings
-    )
+    write_slide(path, truth, slide=slide, patient="p", site=site, image_factor=image_factor, settings=settings)
     return path, truth
 
 
@@ -44,9 +42,7 @@ def test_openslide_reads_a_pyramid_with_the_spacing_of_the_site(tmp_path, site):
         assert slide.properties["openslide.vendor"] == "generic-tiff"
         assert slide.level_count == 3
         for axis in "xy":
-            assert float(slide.properties[f"openslide.mpp-{axis}"]) == pytest.approx(
-                SITES[site].mpp, rel=1e-6
-            )
+            assert float(slide.properties[f"openslide.mpp-{axis}"]) == pytest.approx(SITES[site].mpp, rel=1e-6)
         assert slide.dimensions[0] * SITES[site].mpp == pytest.approx(SETTINGS.field_um, abs=SITES[site].mpp)
         assert slide.level_downsamples == pytest.approx((1, 4, 16), rel=0.01)
     assert path.stat().st_size < 1.5e6
@@ -73,10 +69,7 @@ def test_planted_part_is_the_share_asked_for_and_inside_the_tissue():
 @pytest.mark.parametrize("site", ["ZA", "ZC"])
 def test_outside_the_planted_part_the_factor_moves_no_pixel(site):
     with_factor, without = scene(image_factor=True, site=site), scene(image_factor=False, site=site)
-    images = [
-        render(s, site=SITES[site], grain=rng_for(3, "grain", "s")).astype(int)
-        for s in (with_factor, without)
-    ]
+    images = [render(s, site=SITES[site], grain=rng_for(3, "grain", "s")).astype(int) for s in (with_factor, without)]
     changed = np.abs(images[0] - images[1]).max(axis=2) > 0
     at = ((np.arange(len(changed)) + 0.5) * SITES[site].mpp / MASK_UM).astype(int)
     planted = with_factor.planted[np.ix_(at, at)]

@@ -52,9 +52,7 @@ def counts(patients, tmp_path_factory) -> pd.DataFrame:
 @pytest.mark.parametrize("which, name", [(0, "patients.tsv"), (1, "slides.tsv")])
 def test_the_committed_tables_are_those_of_the_code(which, name):
     table = demo.demo_tables()[which]
-    assert (DEMO / name).read_text(encoding="utf-8") == table.to_csv(
-        sep="\t", index=False, lineterminator="\n"
-    )
+    assert (DEMO / name).read_text(encoding="utf-8") == table.to_csv(sep="\t", index=False, lineterminator="\n")
 
 
 def test_the_demo_holds_the_cases_it_is_meant_to_hold():
@@ -161,9 +159,7 @@ def test_logistic_regression_reads_the_rna_factor_and_not_the_image_factor(count
 
 def test_equal_arguments_give_equal_bytes_and_a_new_patient_changes_no_other(counts, patients, tmp_path):
     write_expression(tmp_path / "a.tsv.gz", patients=patients, settings=SETTINGS)
-    write_expression(
-        tmp_path / "b.tsv.gz", patients=patients.sample(frac=1, random_state=0), settings=SETTINGS
-    )
+    write_expression(tmp_path / "b.tsv.gz", patients=patients.sample(frac=1, random_state=0), settings=SETTINGS)
     assert (tmp_path / "a.tsv.gz").read_bytes() == (tmp_path / "b.tsv.gz").read_bytes()
     new = pd.DataFrame({"patient": ["TCGA-ZD-0011"], "site": ["ZD"], "positive": [False]})
     write_expression(tmp_path / "c.tsv.gz", patients=pd.concat([patients, new]), settings=SETTINGS)

@@ -81,9 +81,7 @@ def test_the_estimate_is_the_mean_over_patients_of_scikit_learns_auroc():
     tiles, slides, truth = cohort()
     tiles = tiles.assign(model="m", attention=np.random.default_rng(0).uniform(size=len(tiles)))
     judged = tiles[tiles["column"] != 2]
-    expected = np.mean(
-        [roc_auc_score(rows["column"] < 2, rows["attention"]) for _, rows in judged.groupby("patient")]
-    )
+    expected = np.mean([roc_auc_score(rows["column"] < 2, rows["attention"]) for _, rows in judged.groupby("patient")])
     row = score(tiles, slides, truth).iloc[0]
     assert row["estimate"] == pytest.approx(expected)
     assert row["ci_low"] < row["estimate"] < row["ci_high"]

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import ROOT, snakemake
+from running import ROOT, snakemake
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, planned, snakemake
+from running import ROOT, planned, snakemake
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from histoweave.io import read_json, read_table
@@ -74,7 +74,9 @@ def test_pooled_metrics_are_those_of_scikit_learn(results):
         y, p = (part["y_true"] == "Basal_Her2"), part["p_Basal_Her2"]
         assert part["patient"].is_unique
         assert pooled(metrics, "auroc").loc[model, "estimate"] == pytest.approx(roc_auc_score(y, p))
-        assert pooled(metrics, "average_precision").loc[model, "estimate"] == pytest.approx(average_precision_score(y, p))
+        assert pooled(metrics, "average_precision").loc[model, "estimate"] == pytest.approx(
+            average_precision_score(y, p)
+        )
         assert pooled(metrics, "accuracy").loc[model, "estimate"] == pytest.approx(((p > 0.5) == y).mean())
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
 from histoweave.report.figures import draw_figures
 from histoweave.report.inputs import read_tables
 from histoweave.report.page import SECTIONS, write_report
-from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS_PX = (390, 1400)
 _ARGS = (
@@ -44,6 +45,7 @@ def _open(browser: Browser, path: Path, *, width_px: int, scheme: str, faults: l
     page.on("console", lambda message: faults.append(f"console {message.type}: {message.text}"))
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
     page.on("requestfailed", lambda request: faults.append(f"failed: {request.url[:80]}"))
+    page.set_default_timeout(20_000)
     page.goto(path.resolve().as_uri())
     return page
 
@@ -51,8 +53,8 @@ def _open(browser: Browser, path: Path, *, width_px: int, scheme: str, faults: l
 def check_page(path: Path) -> None:
     """Assert that the report at `path` works at every width and in both colour schemes.
 
-    Every section is visible, nothing is fetched, the console stays silent, every figure and picture has a size
-    and a text, and the page is never wider than the window.
+    Every section is visible, nothing is fetched, the console stays silent, every figure and picture has a
+    size and a text, and the page is never wider than the window.
     """
     faults: list[str] = []
     with sync_playwright() as playwright:
@@ -74,10 +76,10 @@ def check_page(path: Path) -> None:
                     box = pictures.nth(index).bounding_box()
                     assert box and box["width"] > 100 and box["height"] > 20, f"figure {index} at {where}"
                     assert pictures.nth(index).get_attribute("aria-label")
-                # decode() loads a lazy picture without scrolling to it, and rejects a broken one.
+                # A lazy picture loads only when it is near; decode() rejects a broken one.
                 images = page.evaluate(
                     "Promise.all(Array.from(document.querySelectorAll('main img'), "
-                    "i => i.decode().then(() => [i.alt, i.naturalWidth])))"
+                    "i => { i.loading = 'eager'; return i.decode().then(() => [i.alt, i.naturalWidth]); }))"
                 )
                 assert all(alt and natural_px > 0 for alt, natural_px in images), f"picture at {where}"
                 page.context.close()

@@ -78,7 +78,9 @@ def join(
     any_modality, complete = has.any(axis=1), has[sorted(modalities)].all(axis=1)
     written = table["label_source"] != ""
     reason = np.select(
-        [~written, ~labelled, ~any_modality], ["no label", "label dropped by label_map", "no usable slide and no RNA"], ""
+        [~written, ~labelled, ~any_modality],
+        ["no label", "label dropped by label_map", "no usable slide and no RNA"],
+        "",
     )
     covariates = table.drop(columns=["patient", "label", "site", "label_source"])
     joined = pd.DataFrame(

@@ -115,7 +115,9 @@ class Folds(Section):
     n_folds: int = Field(5, ge=2, le=50)
     repeats: int = Field(1, ge=1, le=100)
     group_by: Literal["patient", "site"] = Field("patient", description="site: a site is never split over folds.")
-    val_share: float = Field(0.2, gt=0, lt=0.5, description="Share of a fold's training patients kept for early stopping.")
+    val_share: float = Field(
+        0.2, gt=0, lt=0.5, description="Share of a fold's training patients kept for early stopping."
+    )
 
 
 class Fusion(Section):

@@ -52,7 +52,8 @@ def modules_used(module: str) -> list[str]:
 def code_hash(*modules: str) -> str:
     """First 16 hex digits of SHA-256 over the parsed code of `modules` and all they import from this package.
 
-    Comments and formatting do not count (the syntax tree is hashed), docstrings neither.
+    Comments and formatting do not count (the syntax tree is hashed), docstrings neither. Files that a subpackage
+    carries beside its modules (templates, style sheets, tables of gene names) count with their bytes.
 
     Raises
     ------
@@ -73,4 +74,9 @@ def code_hash(*modules: str) -> str:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     body[0] = ast.Pass()
         digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+    for folder in sorted({_path_of(name).parent for name in names} - {_ROOT}):
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                digest.update(path.name.encode())
+                digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -108,7 +108,9 @@ def assign_sites(counts: np.ndarray, *, n_folds: int, rng: np.random.Generator |
     return solution.x[:n_x].reshape(n_sites, n_folds).argmax(axis=1)
 
 
-def make_folds(patients: pd.DataFrame, *, settings: Folds, seed: int, where: str = "cohort") -> tuple[pd.DataFrame, dict]:
+def make_folds(
+    patients: pd.DataFrame, *, settings: Folds, seed: int, where: str = "cohort"
+) -> tuple[pd.DataFrame, dict]:
     """Split patients into outer folds with an inner validation part.
 
     Parameters
@@ -159,9 +161,7 @@ def _stratified_folds(patients: pd.DataFrame, *, settings: Folds, repeat: int, s
 def _site_folds(labels: np.ndarray, sites: np.ndarray, *, settings: Folds, repeat: int, seed: int) -> np.ndarray:
     counts = pd.crosstab(pd.Series(sites, name="site"), pd.Series(labels, name="label"))
     rng = np.random.default_rng([seed, repeat]) if repeat else None
-    of_site = dict(
-        zip(counts.index, assign_sites(counts.to_numpy(), n_folds=settings.n_folds, rng=rng), strict=True)
-    )
+    of_site = dict(zip(counts.index, assign_sites(counts.to_numpy(), n_folds=settings.n_folds, rng=rng), strict=True))
     return np.array([of_site[site] for site in sites])
 
 

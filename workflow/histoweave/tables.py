@@ -20,9 +20,13 @@ class PatientRow(BaseModel):
     """A row of the patients table. The label column is named by the config; other columns are covariates."""
 
     model_config = ConfigDict(extra="allow")
-    patient: str = Field(description="Patient id: letters, digits, '.', '_', '-'; a TCGA patient barcode has 12 characters.")
+    patient: str = Field(
+        description="Patient id: letters, digits, '.', '_', '-'; a TCGA patient barcode has 12 characters."
+    )
     label: str | None = Field(None, description="Class of the patient; empty: patient is left out.")
-    site: str | None = Field(None, description="Source site, for site-preserved folds. TCGA ids: characters 6-7 if absent.")
+    site: str | None = Field(
+        None, description="Source site, for site-preserved folds. TCGA ids: characters 6-7 if absent."
+    )
 
 
 class SlideRow(BaseModel):
@@ -45,7 +49,9 @@ def read_rows(path: str, *, required: list[str]) -> pd.DataFrame:
     """
     file = Path(path)
     if not file.is_file():
-        raise InputError(f"{path}: file does not exist; check the path in the config (relative to the working directory)")
+        raise InputError(
+            f"{path}: file does not exist; check the path in the config (relative to the working directory)"
+        )
     if file.suffix.lower() not in _SEPARATORS:
         raise InputError(f"{path}: unknown table form '{file.suffix}'; use .tsv or .csv")
     try:
@@ -106,7 +112,9 @@ def read_patients(cohort: Cohort) -> pd.DataFrame:
     clash = sorted(set(covariates.columns) & RESERVED)
     if clash:
         raise InputError(f"{file}: column '{clash[0]}' is a name the workflow writes itself; rename the column")
-    head = pd.DataFrame({"patient": table["patient"], "label": label, "site": site, "label_source": source}, dtype=object)
+    head = pd.DataFrame(
+        {"patient": table["patient"], "label": label, "site": site, "label_source": source}, dtype=object
+    )
     return pd.concat([head, covariates], axis=1)
 
 

@@ -73,7 +73,9 @@ def _check_models(config: Config) -> None:
         info = catalog.get(name)
         for needed in info.needs:
             if needed not in names:
-                raise InputError(f"config: fusion.models has '{name}', which needs '{needed}'; add '{needed}' to the list")
+                raise InputError(
+                    f"config: fusion.models has '{name}', which needs '{needed}'; add '{needed}' to the list"
+                )
     if len(set(names)) < len(names):
         raise InputError(f"config: fusion.models lists '{max(names, key=names.count)}' twice; keep it once")
     if config.fusion.gene_sets is not None:
@@ -102,11 +104,7 @@ def _check_cohort(name: str, cohort: Cohort, config: Config) -> CohortTables:
     patients = read_patients(cohort)
     ids = patients["patient"].to_list()
     tcga = uses_tcga(cohort, ids)
-    slides = (
-        read_slides(cohort, patients=set(ids))
-        if cohort.slides
-        else NO_SLIDES
-    )
+    slides = read_slides(cohort, patients=set(ids)) if cohort.slides else NO_SLIDES
     labelled = patients[patients["label"].notna()]
     check_classes(labelled["label"].to_list(), labelled["site"].to_list(), settings=config.folds, where=cohort.patients)
     classes = class_order(labelled["label"], cohort.positive, where=cohort.patients)
@@ -124,7 +122,9 @@ def _check_cohort(name: str, cohort: Cohort, config: Config) -> CohortTables:
 def _check_expression(cohort: Cohort, patients: set[str], tcga: bool) -> None:
     matrix = read_expression(cohort.expression, patients=patients, tcga=tcga)
     if not choose_samples(matrix.values.index, patients=patients, tcga=tcga)["kept"].any():
-        raise InputError(f"{matrix.file}: no sample is a primary tumour of a patient of {cohort.patients}; check the ids")
+        raise InputError(
+            f"{matrix.file}: no sample is a primary tumour of a patient of {cohort.patients}; check the ids"
+        )
 
 
 def _check_simulated(
@@ -140,13 +140,19 @@ def _check_simulated(
     ):  # fmt: skip
         for identifier in getattr(settings, key):
             if identifier not in known[kind]:
-                raise InputError(f"config: cohorts.{name}.simulate.{key} names unknown {kind} '{identifier}'; mend the id")
+                raise InputError(
+                    f"config: cohorts.{name}.simulate.{key} names unknown {kind} '{identifier}'; mend the id"
+                )
     made = f"results/{name}/simulated"
     for slide, path in zip(slides["slide"], slides["path"], strict=True):
         if path != f"{made}/slides/{slide}.tiff":
-            raise InputError(f"{cohort.slides}: path '{path}' of simulated slide '{slide}' must be {made}/slides/{slide}.tiff")
+            raise InputError(
+                f"{cohort.slides}: path '{path}' of simulated slide '{slide}' must be {made}/slides/{slide}.tiff"
+            )
     if cohort.expression.path != f"{made}/expression.tsv.gz":
-        raise InputError(f"config: cohorts.{name}.expression.path of a simulated cohort must be {made}/expression.tsv.gz")
+        raise InputError(
+            f"config: cohorts.{name}.expression.path of a simulated cohort must be {made}/expression.tsv.gz"
+        )
 
 
 def _once(what: str, key: str, files: list[str], check) -> None:

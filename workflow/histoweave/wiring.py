@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from histoweave.config import Config, parse_config
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
@@ -29,6 +32,13 @@ def load(raw: dict) -> tuple[Config, dict[str, CohortTables]]:
         raise InputError("no configuration: give one with --configfile (see config/README.md)")
     config = parse_config(raw)
     return config, check_inputs(config)
+
+
+def lend_library_to_jobs() -> None:
+    """Let jobs import the library from this checkout, in whichever environment they run."""
+    library = str(Path(__file__).parents[1])
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != library]
+    os.environ["PYTHONPATH"] = os.pathsep.join([library, *others])
 
 
 class Wiring:

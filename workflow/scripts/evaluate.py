@@ -23,9 +23,7 @@ def main(smk):
             order=list(dict.fromkeys(smk.params.models)),
             modalities=list(smk.params.modalities),
         )
-        tables["modality_use"] = modality_use(
-            predictions, permuted, classes=classes, settings=settings, seed=seed
-        )
+        tables["modality_use"] = modality_use(predictions, permuted, classes=classes, settings=settings, seed=seed)
         tables["predictions"] = predictions
         for name, table in tables.items():
             write_table(smk.output[name], table)

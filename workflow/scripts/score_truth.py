@@ -12,9 +12,7 @@ def main(smk):
 
         models = smk.params.models
         folds = len(smk.input.attention) // max(len(models), 1)
-        parts = [
-            read_table(path).assign(model=models[i // folds]) for i, path in enumerate(smk.input.attention)
-        ]
+        parts = [read_table(path).assign(model=models[i // folds]) for i, path in enumerate(smk.input.attention)]
         scores = score_attention(
             pd.concat(parts, ignore_index=True),
             slides=read_table(smk.input.slides),

@@ -76,11 +76,15 @@ def _read_matrix(path: Path) -> pd.DataFrame:
                 path, sep=_SEPARATORS[kind], index_col=0, comment="#", float_precision="round_trip", low_memory=False
             )
         except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-            raise InputError(f"{path}: cannot be read as a table ({error}); give tab- or comma-separated text") from None
+            raise InputError(
+                f"{path}: cannot be read as a table ({error}); give tab- or comma-separated text"
+            ) from None
     else:
         raise InputError(f"{path}: unknown form '{kind}'; use one of {', '.join(MATRIX_SUFFIXES)} or a folder")
     if table.empty:
-        raise InputError(f"{path}: no values below or beside the header; check the separator (.tsv = tab, .csv = comma)")
+        raise InputError(
+            f"{path}: no values below or beside the header; check the separator (.tsv = tab, .csv = comma)"
+        )
     table.index = table.index.map(str)
     table.columns = table.columns.map(str)
     return table
@@ -131,7 +135,9 @@ def _read_star_folder(folder: Path, source: ExpressionInput) -> pd.DataFrame:
     if source.unit not in _STAR_COLUMNS:
         raise InputError(f"{folder}: STAR-Counts files hold {', '.join(_STAR_COLUMNS)}, not '{source.unit}'; set unit")
     if source.sample_sheet is None:
-        raise InputError(f"{folder}: a folder of STAR-Counts files needs expression.sample_sheet (the GDC sample sheet)")
+        raise InputError(
+            f"{folder}: a folder of STAR-Counts files needs expression.sample_sheet (the GDC sample sheet)"
+        )
     sheet_path = Path(source.sample_sheet)
     if not sheet_path.is_file():
         raise InputError(f"{sheet_path}: sample sheet does not exist; download it with the files from the GDC portal")

@@ -46,5 +46,8 @@ def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) ->
     for names in candidates.values():
         first, *others = sorted(names, key=_preference) if tcga else names
         for other in others:
-            table.loc[table["sample"] == other, ["kept", "reason"]] = [False, f"another aliquot of the patient: {first} kept"]
+            table.loc[table["sample"] == other, ["kept", "reason"]] = [
+                False,
+                f"another aliquot of the patient: {first} kept",
+            ]
     return table

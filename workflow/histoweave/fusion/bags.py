@@ -59,9 +59,7 @@ class BagStore:
             self._counts[patient] = counts
         return sum(self._counts[patient])
 
-    def load(
-        self, patient: str, *, rng: np.random.Generator | None = None, max_tiles: int | None = None
-    ) -> np.ndarray:
+    def load(self, patient: str, *, rng: np.random.Generator | None = None, max_tiles: int | None = None) -> np.ndarray:
         """Features of a patient's tiles, slides in order of their ids.
 
         Parameters

@@ -98,6 +98,4 @@ register(
         tolerates_missing=True,
     )
 )
-register(
-    ModelInfo("cross_attention", _BOTH, "cross-attention of image and RNA", tolerates_missing=True, neural=True)
-)
+register(ModelInfo("cross_attention", _BOTH, "cross-attention of image and RNA", tolerates_missing=True, neural=True))

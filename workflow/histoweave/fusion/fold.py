@@ -66,9 +66,7 @@ def run_fold(
     if roles.empty:
         raise InputError(f"folds.parquet: has no repeat {repeat}, fold {fold} (k = {k}); make the folds again")
     everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
-    able = {
-        role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")
-    }
+    able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
     own_seed = fold_seed(seed, model, k)
     fitted, history = fit(
         model,
@@ -82,7 +80,9 @@ def run_fold(
     )
     if info.neural:
         kept = history[history["best"]].iloc[0]
-        _log.info("%s fold %d: %d epochs, best %d, validation loss %.4f", model, k, len(history), *kept[["epoch", "val_loss"]])
+        _log.info(
+            "%s fold %d: %d epochs, best %d, validation loss %.4f", model, k, len(history), *kept[["epoch", "val_loss"]]
+        )
 
     out_dir = Path(out_dir)
     record = {"seed": seed, "fold_seed": own_seed, "k": k, "repeat": repeat, "fold": fold}
@@ -159,7 +159,9 @@ def _modality_use(fitted: FittedModel, test: PatientSet, *, permutations: int, s
         columns=["modality", "permutation"],
     ).astype({"modality": object, "permutation": np.int64})
     rows = values[[index[pair] for pair in pairs]] if pairs else values
-    body = pd.concat([_probabilities(fitted, complete, rows[i * n : (i + 1) * n]) for i in range(len(rounds))] or [
-        _probabilities(fitted, complete.subset([]), rows)
-    ], ignore_index=True)
+    body = pd.concat(
+        [_probabilities(fitted, complete, rows[i * n : (i + 1) * n]) for i in range(len(rounds))]
+        or [_probabilities(fitted, complete.subset([]), rows)],
+        ignore_index=True,
+    )
     return front.join(body)

@@ -53,7 +53,9 @@ def groups_from_sets(genes: list[str], sets: dict[str, list[str]], *, path: str)
     owner = {gene: index for index, members in reversed(list(enumerate(sets.values()))) for gene in members}
     groups = np.array([owner.get(gene, len(sets)) for gene in genes])
     if (groups == len(sets)).all():
-        raise InputError(f"{path}: none of its genes is among the {len(genes)} kept genes; use gene symbols of the RNA table")
+        raise InputError(
+            f"{path}: none of its genes is among the {len(genes)} kept genes; use gene symbols of the RNA table"
+        )
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 

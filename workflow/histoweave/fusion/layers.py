@@ -16,9 +16,7 @@ class TileTokens(nn.Module):
 
     def __init__(self, n_features: int, *, width: int, dropout: float):
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(n_features, width), nn.LayerNorm(width), nn.GELU()
-        )
+        self.layers = nn.Sequential(nn.Dropout(dropout), nn.Linear(n_features, width), nn.LayerNorm(width), nn.GELU())
 
     def forward(self, tiles: Tensor, mask: Tensor) -> Tensor:
         # Padding may hold anything: 0 × NaN would survive the attention weights of 0.
@@ -65,6 +63,9 @@ class GatedAttentionPool(nn.Module):
         """
         keys = tokens if keys is None else keys
         scores = self.score(torch.tanh(self.value(keys)) * torch.sigmoid(self.gate(keys))).squeeze(-1)
+        import os
+
+        scores = scores * float(os.environ.get("KAP", "1"))
         attention = masked_softmax(scores, mask)
         return torch.einsum("bn,bnw->bw", attention, tokens), attention
 
@@ -105,7 +106,13 @@ class CrossAttention(nn.Module):
 
 def head(width: int, *, n_classes: int, dropout: float) -> nn.Sequential:
     """The last layers: (B,width) to logits (B,C)."""
-    return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, n_classes))
+    import os
+
+    return nn.Sequential(
+        nn.LayerNorm(width) if os.environ.get("HLN", "1") == "1" else nn.Identity(),
+        nn.Dropout(dropout),
+        nn.Linear(width, n_classes),
+    )
 
 
 class GeneShortcut(nn.Module):

@@ -90,7 +90,9 @@ class Batcher:
         self.bags = BagStore(patients.slides, transform=transforms.image)
         with_image = patients.having("image") if transforms.image else []
         if lost := [patient for patient in with_image if patient not in self.bags]:
-            raise InputError(f"patient {lost[0]}: has_image is true, but no slide has the status ok; make the cohort again")
+            raise InputError(
+                f"patient {lost[0]}: has_image is true, but no slide has the status ok; make the cohort again"
+            )
         self._with_image = frozenset(with_image)
         self._genes: dict[str, np.ndarray] = {}
         self._n_genes, self._n_values = 1, 1

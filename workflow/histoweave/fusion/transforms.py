@@ -110,7 +110,13 @@ def fit_image(bags: BagStore, patients: list[str], *, components: int | None, se
         return ImageTransform(mean, scale, None)
     n_components = max(1, min(components, len(tiles) - 1, tiles.shape[1]))
     pca = PCA(n_components, random_state=seed).fit((tiles - mean) / scale)
-    import os; _w=os.environ.get("WHITEN","1"); ev=np.sqrt(pca.explained_variance_); loadings = pca.components_.T / (ev if _w=="1" else (np.sqrt(np.mean(ev**2)) if _w=="0" else np.sqrt(ev*ev[0])))
+    import os
+
+    _w = os.environ.get("WHITEN", "1")
+    ev = np.sqrt(pca.explained_variance_)
+    loadings = pca.components_.T / (
+        ev if _w == "1" else (np.sqrt(np.mean(ev**2)) if _w == "0" else np.sqrt(ev * ev[0]))
+    )
     return ImageTransform(mean, scale, np.ascontiguousarray(loadings))
 
 

@@ -35,9 +35,7 @@ def prevalence(tables: ReportTables, label: str) -> float:
 def _interval(axes: Axes, row: pd.Series, y: float, *, colour: str, marker: str, **marker_options) -> None:
     """A point with its interval; an undefined estimate leaves the line empty."""
     axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
-    axes.plot(
-        row["estimate"], y, marker=marker, color=colour, markersize=6.5, linestyle="none", **marker_options
-    )
+    axes.plot(row["estimate"], y, marker=marker, color=colour, markersize=6.5, linestyle="none", **marker_options)
 
 
 def _model_axis(axes: Axes, titles: list[str]) -> None:
@@ -92,9 +90,7 @@ def pr_curves(tables: ReportTables) -> Figure:
         Line2D([], [], color=mark[name].colour, linestyle=mark[name].line, label=wrap(title, 24))
         for name, title in tables.titles.items()
     ]
-    lines.append(
-        Line2D([], [], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="no skill (prevalence)")
-    )
+    lines.append(Line2D([], [], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="no skill (prevalence)"))
     figure.legend(handles=lines, loc="outside lower left", ncols=2, handlelength=2.6)
     return figure
 
@@ -111,9 +107,7 @@ def reliability(tables: ReportTables) -> Figure:
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.vlines(rows["confidence"], rows["confidence"], rows["accuracy"], color=colour, linewidth=1)
         area = 160 * rows["n"] / max(rows["n"].sum(), 1) + 10
-        axes.scatter(
-            rows["confidence"], rows["accuracy"], s=area, color=colour, edgecolor=PAPER, linewidth=0.8
-        )
+        axes.scatter(rows["confidence"], rows["accuracy"], s=area, color=colour, edgecolor=PAPER, linewidth=0.8)
         axes.set(xlim=(low - 0.03, 1.03), ylim=(-0.05, 1.07))
         axes.set_title(f"{wrap(model.title, 34)}\nECE {ece.get(model.name, np.nan):.3f}", fontsize=9.5)
         axes.grid()
@@ -170,9 +164,7 @@ def modality_use(tables: ReportTables) -> Figure:
             textcoords="offset points", ha="right", va="center", fontsize=9,
         )  # fmt: skip
     first_of_model = [i == 0 or used[i - 1][0] != used[i][0] for i in range(len(used))]
-    _model_axis(
-        axes, [model.title if first else "" for (model, _), first in zip(used, first_of_model, strict=True)]
-    )
+    _model_axis(axes, [model.title if first else "" for (model, _), first in zip(used, first_of_model, strict=True)])
     axes.margins(x=0.16)
     axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel("AUROC")

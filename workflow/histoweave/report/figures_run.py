@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -40,8 +42,10 @@ def cohort_flow(tables: ReportTables) -> Figure:
         axes.barh(y, lost, left=kept, color=PURPLE, height=0.62)
         words = f"{row['n_out']} {row['unit']}" + (f", {row['n_lost']} lost" if row["n_lost"] else "")
         axes.text(1.03, y, words, va="center", color=INK)
-    axes.set_yticks(range(len(flow)), [wrap(step, 28) for step in flow["step"]])
-    axes.set(xlim=(0, 1.55), ylim=(len(flow) - 0.5, -0.5), xticks=[])
+    # A step has one row per reason: the reason tells its rows apart.
+    names = (f"{row.step}: {row.reason}" if row.n_lost else row.step for row in flow.itertuples())
+    axes.set_yticks(range(len(flow)), [wrap(textwrap.shorten(name, 56), 28) for name in names])
+    axes.set(xlim=(0, 1.9), ylim=(len(flow) - 0.5, -0.5), xticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     patches = [Patch(color=BLUE, label="kept"), Patch(color=PURPLE, label="lost")]
@@ -55,15 +59,9 @@ def fold_counts(tables: ReportTables, *, repeat: int = 0) -> pd.DataFrame:
     The site is 'unknown' where it is missing, and 'all' if no patient has one.
     """
     patients = tables.patients[["patient", "label"]].copy()
-    known = (
-        tables.patients["site"]
-        if "site" in tables.patients
-        else pd.Series(index=patients.index, dtype=object)
-    )
+    known = tables.patients["site"] if "site" in tables.patients else pd.Series(index=patients.index, dtype=object)
     patients["site"] = known.fillna("unknown") if known.notna().any() else "all"
-    rows = tables.folds[tables.folds["repeat"] == repeat].merge(
-        patients, on="patient", validate="many_to_one"
-    )
+    rows = tables.folds[tables.folds["repeat"] == repeat].merge(patients, on="patient", validate="many_to_one")
     counts = rows.groupby(["label", "site", "role", "fold"]).size().unstack(["role", "fold"], fill_value=0)
     columns = [(role, fold) for role in _ROLES for fold in sorted(rows["fold"].unique())]
     order = pd.MultiIndex.from_tuples(columns, names=["role", "fold"])
@@ -149,9 +147,7 @@ def throughput(tables: ReportTables) -> Figure:
     axes = grid[0, 0]
     for y, stage in enumerate(times.index):
         seconds = tables.benchmarks.loc[tables.benchmarks["stage"] == stage, "seconds"]
-        axes.plot(
-            seconds, np.full(len(seconds), y), "o", color=BLUE, alpha=0.35, markersize=5, markeredgewidth=0
-        )
+        axes.plot(seconds, np.full(len(seconds), y), "o", color=BLUE, alpha=0.35, markersize=5, markeredgewidth=0)
         axes.plot(times.loc[stage, "median_s"], y, "|", color=INK, markersize=13, markeredgewidth=2)
     axes.set_xscale("log")
     axes.set_yticks(range(len(times)), [wrap(stage, 34) for stage in times.index])

@@ -154,9 +154,7 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         curves=read_table(inputs.curves),
         predictions=read_table(inputs.predictions),
         folds_how=read_json(inputs.folds_json),
-        histories={
-            model: tuple(read_table(path) for path in paths) for model, paths in inputs.histories.items()
-        },
+        histories={model: tuple(read_table(path) for path in paths) for model, paths in inputs.histories.items()},
         benchmarks=read_benchmarks(inputs.benchmarks),
         slides=optional(inputs.slides),
         expression=None if inputs.expression_report is None else read_json(inputs.expression_report),

@@ -152,9 +152,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "by_fold": views.metric_table(tables, scopes=folds, metrics=all_metrics, scope_title="Fold"),
         "class_grid": views.scope_grid(tables, scopes=classes, metric="auroc", scope_title="Class"),
         "site_grid": views.scope_grid(tables, scopes=sites, metric="auroc", scope_title="Site"),
-        "by_class": views.metric_table(
-            tables, scopes=classes, metrics=views.CLASS_METRICS, scope_title="Class"
-        ),
+        "by_class": views.metric_table(tables, scopes=classes, metrics=views.CLASS_METRICS, scope_title="Class"),
         "by_site": views.metric_table(tables, scopes=sites, metrics=views.SITE_METRICS, scope_title="Site"),
         "findings": [wording.finding(row, tables.titles) for row in views.key_comparisons(tables)],
         "comparisons": views.comparison_table(tables),

@@ -113,9 +113,7 @@ def shaded_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray, *, colour: 
     for row in range(n_rows):
         for column in range(n_columns):
             share = float(shares[row, column])
-            cell = Rectangle(
-                (column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colour, alpha=0.06 + 0.9 * share
-            )
+            cell = Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colour, alpha=0.06 + 0.9 * share)
             axes.add_patch(cell)
             shade = PAPER if share > 0.5 else (INK if counts[row, column] else MUTED)
             label = str(int(counts[row, column]))

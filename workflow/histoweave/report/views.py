@@ -70,9 +70,7 @@ def estimate(
     """`row[column]` with the interval of `row` below it."""
     if row is None or not np.isfinite(row[column]):
         return number(None)
-    low, value, high = (
-        number(row[name], digits=digits, signed=signed) for name in ("ci_low", column, "ci_high")
-    )
+    low, value, high = (number(row[name], digits=digits, signed=signed) for name in ("ci_low", column, "ci_high"))
     known = np.isfinite([row["ci_low"], row["ci_high"]]).all()
     return Cell(value.text, f"[{low.text}, {high.text}]" if known else "", value.sort, True)
 
@@ -109,9 +107,7 @@ def metric_table(
     rows = []
     for scope in scopes:
         for model in tables.models:
-            found = {
-                m: index.loc[(scope, model.name, m)] for m in present if (scope, model.name, m) in index.index
-            }
+            found = {m: index.loc[(scope, model.name, m)] for m in present if (scope, model.name, m) in index.index}
             if not found:
                 continue
             head = (Cell(scope.split(":", 1)[-1]),) if scope_title else ()

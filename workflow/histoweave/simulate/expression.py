@@ -113,9 +113,7 @@ def write_truth(path: str | os.PathLike, *, patients: pd.DataFrame, settings: Si
         columns `patient`, `label`, `positive` (bool).
     """
     table = patients.sort_values("patient")
-    drawn = [
-        factors(row.patient, positive=bool(row.positive), seed=settings.seed) for row in table.itertuples()
-    ]
+    drawn = [factors(row.patient, positive=bool(row.positive), seed=settings.seed) for row in table.itertuples()]
     write_table(
         path,
         pd.DataFrame(

@@ -219,9 +219,7 @@ def make_scene(
     tissue = _tissue(rng_for(seed, "tissue", slide), size=size, field_um=field_um)
     if empty:
         tissue = np.zeros_like(tissue)
-    planted = _plant(
-        rng_for(seed, "planted", slide), tissue=tissue, share=planted_share if image_factor else 0.0
-    )
+    planted = _plant(rng_for(seed, "planted", slide), tissue=tissue, share=planted_share if image_factor else 0.0)
     cluster = _smooth_noise(rng_for(seed, "clusters", slide), size=size, scale=70 / MASK_UM) > 1.7
     stroma = _stroma(rng_for(seed, "stroma", slide), size=int(np.ceil(field_um / FIBRE_UM)), eosin=eosin)
 
@@ -236,9 +234,7 @@ def make_scene(
         inside = _look_up(planted, drawn.outline_um).all(axis=1)
         centred = _look_up(area, drawn.outline_um.mean(axis=1))
         parts.append(_keep(drawn, centred & (inside == (kind is tumour))))
-    nuclei = Nuclei(
-        *(np.concatenate([getattr(part, f) for part in parts]) for f in ("outline_um", "rim", "core"))
-    )
+    nuclei = Nuclei(*(np.concatenate([getattr(part, f) for part in parts]) for f in ("outline_um", "rim", "core")))
     return Scene(field_um=field_um, tissue=tissue, planted=planted, stroma=stroma, nuclei=nuclei)
 
 

@@ -100,9 +100,7 @@ def score_attention(
         scores = scores[~np.isnan(scores)]
         estimate = low = high = float("nan")
         if len(scores):
-            point, draws = over_patients(
-                partial(_weighted_mean, scores), len(scores), draws=bootstrap, seed=seed
-            )
+            point, draws = over_patients(partial(_weighted_mean, scores), len(scores), draws=bootstrap, seed=seed)
             (estimate,), (low,), (high,) = point, *interval(draws, confidence=confidence)
         result.append((model, "attention_auroc", estimate, low, high, len(scores)))
     table = pd.DataFrame(result, columns=["model", "metric", "estimate", "ci_low", "ci_high", "n"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +11,8 @@ from histoweave.config import Fusion
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens, head
 from histoweave.fusion.models.base import Output, Shape
 
-import os
-MODALITY_DROPOUT = float(os.environ.get('MD','0.15')); OWN=os.environ.get('OWN','1')=='1'
+MODALITY_DROPOUT = float(os.environ.get("MD", "0.15"))
+OWN = os.environ.get("OWN", "1") == "1"
 
 
 class CrossAttentionFusion(nn.Module):
@@ -44,12 +46,8 @@ class CrossAttentionFusion(nn.Module):
             has_image, has_expression = self._drop(has_image, has_expression)
         first = torch.arange(tiles.shape[1], device=tiles.device) == 0
         tile_mask = torch.where(has_image[:, None], tile_mask, first)
-        tile_tokens = torch.where(
-            has_image[:, None, None], self.tile_tokens(tiles, tile_mask), self.absent_image
-        )
-        gene_tokens = torch.where(
-            has_expression[:, None, None], self.gene_tokens(genes), self.absent_expression
-        )
+        tile_tokens = torch.where(has_image[:, None, None], self.tile_tokens(tiles, tile_mask), self.absent_image)
+        gene_tokens = torch.where(has_expression[:, None, None], self.gene_tokens(genes), self.absent_expression)
         gene_mask = torch.ones(gene_tokens.shape[:2], dtype=torch.bool, device=tiles.device)
         seen_genes, cross = self.genes_on_tiles(gene_tokens, tile_tokens, tile_mask)
         seen_tiles, _ = self.tiles_on_genes(tile_tokens, gene_tokens, gene_mask)

@@ -87,9 +87,7 @@ def fit_best_gene(module: LinearExpression, genes: np.ndarray, labels: np.ndarra
     The score of a gene is the mean over classes of max(AUROC, 1 - AUROC), one class against the rest.
     """
     present = np.unique(labels)
-    scores = [
-        np.mean([abs(roc_auc_score(labels == code, column) - 0.5) for code in present]) for column in genes.T
-    ]
+    scores = [np.mean([abs(roc_auc_score(labels == code, column) - 0.5) for code in present]) for column in genes.T]
     best = int(np.argmax(scores))
     single, bias = _logistic(genes[:, [best]], labels, inverse=1.0, n_classes=len(module.bias))
     weight = np.zeros(module.weight.shape)

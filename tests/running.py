@@ -1,4 +1,4 @@
-"""What several test folders share: the real data beside the checkout, and Snakemake as a user calls it."""
+"""What tests of several folders share: Snakemake as a user calls it, and where the real data lie."""
 
 import os
 import subprocess
@@ -9,23 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
-
-
-@pytest.fixture(scope="session")
-def shared_data():
-    """Folder of real third-party data; tests that need it are skipped where it is absent, but never in CI."""
-    if not SHARED.is_dir():
-        assert not os.environ.get("CI"), f"CI needs the data in {SHARED}"
-        pytest.skip("the real data are not beside this checkout (../shared/data)")
-    return SHARED
+# Skipped where the real data are absent, but never in CI: there the tests fail without them.
+needs_shared_data = pytest.mark.skipif(
+    not SHARED.is_dir() and "CI" not in os.environ, reason="the real data are not beside this checkout (../shared/data)"
+)
 
 
 def snakemake(*arguments, directory, root=ROOT, check=True):
     """Run Snakemake in `directory` on the workflow in `root`; returns the finished process with its output."""
     command = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "--directory", str(directory)]
-    run = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, cwd=directory, timeout=1500
-    )
+    run = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, cwd=directory, timeout=1500)
     if check and run.returncode:
         pytest.fail(f"snakemake {' '.join(map(str, arguments))} failed:\n{run.stdout[-3000:]}\n{run.stderr[-6000:]}")
     return run
