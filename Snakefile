@@ -21,3 +21,8 @@ workflow.default_target = "all"
 rule all:
     input:
         expand("results/{cohort}/report.html", cohort=TABLES),
+
+
+rule prepare:
+    input:
+        expand("results/{cohort}/cohort/patients.parquet", cohort=TABLES),

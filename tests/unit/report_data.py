@@ -194,7 +194,9 @@ def _history(rng: np.random.Generator, epochs: int = 40) -> pd.DataFrame:
     epoch = np.arange(epochs)
     val = 0.35 + 0.4 * np.exp(-epoch / 6) + 0.004 * np.maximum(epoch - 18, 0) + rng.normal(0, 0.02, epochs)
     train = 0.15 + 0.6 * np.exp(-epoch / 9) + rng.normal(0, 0.01, epochs)
-    return pd.DataFrame({"epoch": epoch, "train_loss": train, "val_loss": val, "best": epoch == int(np.argmin(val))})
+    best = epoch == int(np.argmin(val))
+    one = pd.DataFrame({"member": 0, "epoch": epoch, "train_loss": train, "val_loss": val, "best": best})
+    return pd.concat([one, one.assign(member=1, val_loss=val + 0.02)], ignore_index=True)
 
 
 def _benchmark(path: Path, seconds: float) -> None:

@@ -136,9 +136,15 @@ class Fusion(Section):
     image_components: int | None = Field(64, ge=2, description="PCA components of tile features; null: no PCA.")
     width: int = Field(64, ge=8, description="Width of the tokens.")
     heads: int = Field(4, ge=1, description="Attention heads; must divide `width`.")
-    dropout: Share = 0.25
+    members: int = Field(
+        5,
+        ge=1,
+        le=50,
+        description="Networks per neural model and fold, from different random starts; their mean counts.",
+    )
+    dropout: Share = 0.4
     learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
+    weight_decay: float = Field(1.0, ge=0, description="AdamW: multiplied by the learning rate.")
     epochs: int = Field(100, ge=1)
     patience: int = Field(20, ge=1, description="Epochs without a better validation loss before training stops.")
     batch_patients: int = Field(16, ge=1, description="Patients per optimisation step.")

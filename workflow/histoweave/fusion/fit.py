@@ -59,15 +59,20 @@ def fit(
         data = Batcher(train_patients, transforms)
         val = Batcher(val_patients, transforms)
         if info.neural:
-            history = train(
-                module,
-                train=data,
-                val=val,
-                n_classes=len(classes),
-                settings=settings,
-                seed=seed,
-                device=device,
-            )
+            histories = [
+                train(
+                    network,
+                    train=data,
+                    val=val,
+                    n_classes=len(classes),
+                    settings=settings,
+                    seed=seed,
+                    device=device,
+                    member=member,
+                )
+                for member, network in enumerate(module.members)
+            ]
+            history = pd.concat(histories, ignore_index=True)
         elif model == "majority":
             fit_majority(module, train_patients.codes)
         elif model == "best_gene":

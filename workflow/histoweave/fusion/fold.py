@@ -79,9 +79,13 @@ def run_fold(
         needs=needs or {},
     )
     if info.neural:
-        kept = history[history["best"]].iloc[0]
+        best = history[history["best"]]
         _log.info(
-            "%s fold %d: %d epochs, best %d, validation loss %.4f", model, k, len(history), *kept[["epoch", "val_loss"]]
+            "%s, k %d: best epochs %s, validation losses %s",
+            model,
+            k,
+            list(best["epoch"]),
+            list(best["val_loss"].round(4)),
         )
 
     out_dir = Path(out_dir)
@@ -96,6 +100,7 @@ def run_fold(
     front = ["patient", "repeat", "fold", "role", "y_true", "has_image", "has_expression"]
     predictions = predictions.assign(repeat=repeat, fold=fold).sort_values("patient")
     write_table(out_dir / "predictions.parquet", predictions[front + _columns(classes)])
+    use.insert(1, "repeat", repeat)
     write_table(out_dir / "modality_use.parquet", use)
     write_table(out_dir / "attention.parquet", attention[-1])
 

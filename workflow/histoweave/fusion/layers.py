@@ -32,10 +32,11 @@ class GeneTokens(nn.Module):
         membership = torch.nn.functional.one_hot(groups, n_tokens).T.float()
         self.register_buffer("membership", membership, persistent=False)
         sizes = membership.sum(dim=1)[groups]
-        self.weight = nn.Parameter(torch.randn(len(groups), width) / sizes.sqrt().unsqueeze(-1))
-        self.bias = nn.Parameter(torch.zeros(n_tokens, width))
+        # The genes of a group start with one shared direction: the token begins as the group's mean, a metagene.
+        self.weight = nn.Parameter(torch.randn(n_tokens, width)[groups] / sizes.unsqueeze(-1))
+        self.bias = nn.Parameter(0.5 * torch.randn(n_tokens, width))
         self.dropout = nn.Dropout(dropout)
-        self.finish = nn.Sequential(nn.LayerNorm(width), nn.GELU())
+        self.finish = nn.GELU()
 
     @property
     def n_tokens(self) -> int:
@@ -63,9 +64,6 @@ class GatedAttentionPool(nn.Module):
         """
         keys = tokens if keys is None else keys
         scores = self.score(torch.tanh(self.value(keys)) * torch.sigmoid(self.gate(keys))).squeeze(-1)
-        import os
-
-        scores = scores * float(os.environ.get("KAP", "1"))
         attention = masked_softmax(scores, mask)
         return torch.einsum("bn,bnw->bw", attention, tokens), attention
 
@@ -106,13 +104,7 @@ class CrossAttention(nn.Module):
 
 def head(width: int, *, n_classes: int, dropout: float) -> nn.Sequential:
     """The last layers: (B,width) to logits (B,C)."""
-    import os
-
-    return nn.Sequential(
-        nn.LayerNorm(width) if os.environ.get("HLN", "1") == "1" else nn.Identity(),
-        nn.Dropout(dropout),
-        nn.Linear(width, n_classes),
-    )
+    return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, n_classes))
 
 
 class GeneShortcut(nn.Module):

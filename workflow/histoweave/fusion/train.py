@@ -13,12 +13,11 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from histoweave.config import Fusion
 from histoweave.fusion.patients import Batcher
 
-HISTORY = {"epoch": "int64", "train_loss": "float64", "val_loss": "float64", "best": "bool"}
+HISTORY = {"member": "int64", "epoch": "int64", "train_loss": "float64", "val_loss": "float64", "best": "bool"}
 _MAX_GRADIENT_NORM = 1.0
 _WARM_UP = 0.05
 
@@ -41,14 +40,10 @@ def deterministic(seed: int, *, device: str) -> Iterator[None]:
 
 
 def class_weights(codes: Tensor, n_classes: int) -> Tensor:
-    """Weight n / (C · n_c) of each class (scikit-learn's "balanced", over the classes present); 0 for absent ones."""
+    """Square root of n / (C · n_c) for each class, 0 for absent ones: halfway between none and "balanced" weights."""
     counts = torch.bincount(codes, minlength=n_classes).float()
-    import os
-
-    w = torch.where(counts > 0, len(codes) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0) ** float(
-        os.environ.get("CWP", "1")
-    )
-    return w
+    balanced = torch.where(counts > 0, len(codes) / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)
+    return balanced.sqrt()
 
 
 def train(
@@ -60,6 +55,7 @@ def train(
     settings: Fusion,
     seed: int,
     device: str,
+    member: int = 0,
 ) -> pd.DataFrame:
     """Fit `module` in place and leave it with the weights of the best validation loss.
 
@@ -68,12 +64,12 @@ def train(
 
     Returns
     -------
-    History: `epoch`, `train_loss`, `val_loss`, `best` (the row whose weights are kept).
+    History: `member`, `epoch`, `train_loss`, `val_loss`, `best` (the row whose weights are kept).
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, member])
+    torch.manual_seed(seed + member)
     half = torch.bfloat16 if device != "cuda" or torch.cuda.is_bf16_supported() else torch.float16
     scaler = torch.amp.GradScaler(device, enabled=device == "cuda" and half == torch.float16)
-    averaged = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(float(os.environ.get('EMA','0.9'))))
     steps = math.ceil(len(train.ids) / settings.batch_patients)
     optimiser = torch.optim.AdamW(module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(steps * settings.epochs))
@@ -96,12 +92,11 @@ def train(
             scaler.step(optimiser)
             scaler.update()
             schedule.step()
-            averaged.update_parameters(module)
             losses.append(loss.item())
-        val_loss = _loss(averaged.module, val, weight=weight, device=device)
-        rows.append({"epoch": epoch, "train_loss": float(np.mean(losses)), "val_loss": val_loss})
+        val_loss = _loss(module, val, weight=weight, device=device)
+        rows.append({"member": member, "epoch": epoch, "train_loss": float(np.mean(losses)), "val_loss": val_loss})
         if val_loss < best_loss:
-            best_loss, best_epoch, best_state = val_loss, epoch, copy.deepcopy(averaged.module.state_dict())
+            best_loss, best_epoch, best_state = val_loss, epoch, copy.deepcopy(module.state_dict())
         elif epoch - best_epoch >= settings.patience:
             break
     module.load_state_dict(best_state)

@@ -21,7 +21,7 @@ _SAMPLED_TILES = 8192
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """Standardise tile features, then project them on principal components of unit variance.
+    """Standardise tile features, then project them on principal components, scaled by one number to unit mean variance.
 
     Attributes
     ----------
@@ -110,13 +110,8 @@ def fit_image(bags: BagStore, patients: list[str], *, components: int | None, se
         return ImageTransform(mean, scale, None)
     n_components = max(1, min(components, len(tiles) - 1, tiles.shape[1]))
     pca = PCA(n_components, random_state=seed).fit((tiles - mean) / scale)
-    import os
-
-    _w = os.environ.get("WHITEN", "1")
-    ev = np.sqrt(pca.explained_variance_)
-    loadings = pca.components_.T / (
-        ev if _w == "1" else (np.sqrt(np.mean(ev**2)) if _w == "0" else np.sqrt(ev * ev[0]))
-    )
+    # One common scale: components keep their relative variance, so that noise directions are not blown up.
+    loadings = pca.components_.T / np.sqrt(pca.explained_variance_.mean())
     return ImageTransform(mean, scale, np.ascontiguousarray(loadings))
 
 

@@ -96,7 +96,7 @@ def folds(tables: ReportTables) -> Figure:
 
 
 def training(tables: ReportTables) -> Figure:
-    """Training and validation loss per epoch, one line per fold; a dot marks the epoch that was kept."""
+    """Training and validation loss per epoch, one line per fold and network; a dot marks the epoch that was kept."""
     shown = [m for m in tables.models if any(len(history) for history in tables.histories.get(m.name, ()))]
     if not shown:
         return message("No training curves: no model of this run is trained in epochs.")
@@ -105,11 +105,12 @@ def training(tables: ReportTables) -> Figure:
     figure, flat = panels(len(shown), columns=columns, panel_height_in=2.4)
     for index, (axes, model) in enumerate(zip(flat, shown, strict=True)):
         colour = mark[model.name].colour
-        for history in tables.histories[model.name]:
-            axes.plot(history["epoch"], history["train_loss"], color=MUTED, linewidth=1, alpha=0.6)
-            axes.plot(history["epoch"], history["val_loss"], color=colour, linewidth=1.4, alpha=0.9)
-            best = history[history["best"]].tail(1)
-            axes.plot(best["epoch"], best["val_loss"], "o", color=colour, markersize=5)
+        for fold in tables.histories[model.name]:
+            for _, history in fold.groupby("member"):
+                axes.plot(history["epoch"], history["train_loss"], color=MUTED, linewidth=0.7, alpha=0.4)
+                axes.plot(history["epoch"], history["val_loss"], color=colour, linewidth=0.9, alpha=0.6)
+                best = history[history["best"]]
+                axes.plot(best["epoch"], best["val_loss"], "o", color=colour, markersize=3)
         axes.set_title(wrap(model.title, 32))
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import nn
 
 from histoweave.config import Fusion
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.models.concat import Concat
 from histoweave.fusion.models.cross_attention import CrossAttentionFusion
+from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.expression import Expression
 from histoweave.fusion.models.image import Image
 from histoweave.fusion.models.references import LateMean, LinearExpression
@@ -16,11 +19,11 @@ _BUILDERS = {
     "majority": LinearExpression,
     "best_gene": LinearExpression,
     "logistic_expression": LinearExpression,
-    "image": Image,
-    "expression": Expression,
-    "concat": Concat,
+    "image": partial(Ensemble, Image),
+    "expression": partial(Ensemble, Expression),
+    "concat": partial(Ensemble, Concat),
     "late_mean": LateMean,
-    "cross_attention": CrossAttentionFusion,
+    "cross_attention": partial(Ensemble, CrossAttentionFusion),
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from torch import Tensor, nn
 
@@ -11,8 +9,7 @@ from histoweave.config import Fusion
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens, head
 from histoweave.fusion.models.base import Output, Shape
 
-MODALITY_DROPOUT = float(os.environ.get("MD", "0.15"))
-OWN = os.environ.get("OWN", "1") == "1"
+MODALITY_DROPOUT = 0.05
 
 
 class CrossAttentionFusion(nn.Module):
@@ -21,6 +18,7 @@ class CrossAttentionFusion(nn.Module):
     A patient without a modality gets learned tokens in its place: one tile token, or one token per gene group.
     In training each modality of a complete patient is left out with probability `MODALITY_DROPOUT`, never both,
     so that the absent tokens are learned also where all patients are complete.
+    Tiles are weighted by their own tokens, before they have seen the genes: the attention says which tiles matter.
     Memory grows linearly with the number of tiles.
     """
 
@@ -37,6 +35,7 @@ class CrossAttentionFusion(nn.Module):
         self.gene_pool = GatedAttentionPool(width)
         self.image_head = head(width, n_classes=shape.n_classes, dropout=settings.dropout)
         self.gene_head = head(width, n_classes=shape.n_classes, dropout=settings.dropout)
+        JH=os.environ.get('JH','1'); self.joint = nn.Sequential(nn.LayerNorm(2 * width) if JH=='1' else nn.Identity(), nn.Dropout(settings.dropout), nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, shape.n_classes)) if JH!='0' else None
         self.shortcut = GeneShortcut(len(groups), n_classes=shape.n_classes, dropout=settings.dropout)
 
     def forward(
@@ -51,9 +50,10 @@ class CrossAttentionFusion(nn.Module):
         gene_mask = torch.ones(gene_tokens.shape[:2], dtype=torch.bool, device=tiles.device)
         seen_genes, cross = self.genes_on_tiles(gene_tokens, tile_tokens, tile_mask)
         seen_tiles, _ = self.tiles_on_genes(tile_tokens, gene_tokens, gene_mask)
-        image, attention = self.tile_pool(seen_tiles, tile_mask, keys=tile_tokens if OWN else None)
+        image, attention = self.tile_pool(seen_tiles, tile_mask, keys=tile_tokens)
         rna, _ = self.gene_pool(seen_genes, gene_mask)
         shortcut = self.shortcut(genes) * has_expression[:, None]
+        if self.joint is not None: return Output(self.joint(torch.cat([image,rna],-1))+shortcut,attention,cross)
         return Output(self.image_head(image) + self.gene_head(rna) + shortcut, attention, cross)
 
     @staticmethod

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from histoweave.config import Fusion
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.expression import Expression
 from histoweave.fusion.models.image import Image
 
@@ -47,8 +48,8 @@ class LateMean(nn.Module):
 
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
-        self.image = Image(shape, settings)
-        self.expression = Expression(shape, settings)
+        self.image = Ensemble(Image, shape, settings)
+        self.expression = Ensemble(Expression, shape, settings)
 
     def forward(
         self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor

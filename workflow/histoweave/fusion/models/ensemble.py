@@ -1,0 +1,35 @@
+"""Several networks of one design from different random starts; their mean is the model.
+
+A single network fitted on a few dozen patients depends much on its start. The mean of several depends less, in its calls
+and in its attention (Lakshminarayanan et al., "Deep ensembles", NeurIPS 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from histoweave.config import Fusion
+from histoweave.fusion.models.base import Output, Shape
+
+
+class Ensemble(nn.Module):
+    """`settings.members` networks made by `builder`; probabilities and attention are averaged."""
+
+    def __init__(self, builder: Callable[[Shape, Fusion], nn.Module], shape: Shape, settings: Fusion):
+        super().__init__()
+        self.members = nn.ModuleList(builder(shape, settings) for _ in range(settings.members))
+
+    def forward(
+        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
+    ) -> Output:
+        outputs = [member(tiles, tile_mask, genes, has_image, has_expression) for member in self.members]
+        log_probabilities = torch.stack([output.logits.log_softmax(-1) for output in outputs])
+        mean = log_probabilities.logsumexp(0) - torch.tensor(float(len(outputs))).log()
+        return Output(mean, *(_mean([output[i] for output in outputs]) for i in (1, 2)))
+
+
+def _mean(attentions: list[Tensor | None]) -> Tensor | None:
+    return None if attentions[0] is None else torch.stack(attentions).mean(0)
