@@ -65,9 +65,9 @@ def make_cohort(
     *,
     seed: int,
     n: int = 60,
-    n_features: int = 128,
-    n_genes: int = 300,
-    effect: float = 3.0,
+    n_features: int = 64,
+    n_genes: int = 200,
+    effect: float = 4.0,
     share: float = 0.35,
     n_folds: int = 5,
     n_classes: int = 2,
@@ -80,7 +80,7 @@ def make_cohort(
     rng = np.random.default_rng(seed)
     truth = rng.permutation(np.resize([(1, 1)] * 8 + [(1, 0)] * 5 + [(0, 1)] * 5 + [(0, 0)] * 2, (n, 2)))
     ids, sites = [f"P{i:03d}" for i in range(n)], rng.integers(4, size=n)
-    site_shift = rng.normal(size=(4, n_features)) * 2
+    site_shift = rng.normal(size=(4, n_features))
     texture = rng.normal(size=(6, n_features))
     direction = rng.normal(size=n_features)
     direction *= effect * np.sqrt(6) / np.linalg.norm(direction)
@@ -91,7 +91,7 @@ def make_cohort(
         n_tiles = int(rng.integers(35, 56))
         mask = rng.random(n_tiles) < share * image
         features = rng.normal(size=(n_tiles, n_features)) + rng.normal(size=(n_tiles, 6)) @ texture
-        features += site_shift[site] + rng.normal(size=n_features) * 0.7 + mask[:, None] * direction
+        features += site_shift[site] + rng.normal(size=n_features) * 0.3 + mask[:, None] * direction
         path = folder / f"{patient}.h5"
         write_features(path, features)
         slides.append((f"{patient}-1", patient, "ok", str(path), n_tiles))

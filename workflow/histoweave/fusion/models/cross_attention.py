@@ -35,7 +35,6 @@ class CrossAttentionFusion(nn.Module):
         self.gene_pool = GatedAttentionPool(width)
         self.image_head = head(width, n_classes=shape.n_classes, dropout=settings.dropout)
         self.gene_head = head(width, n_classes=shape.n_classes, dropout=settings.dropout)
-        JH=os.environ.get('JH','1'); self.joint = nn.Sequential(nn.LayerNorm(2 * width) if JH=='1' else nn.Identity(), nn.Dropout(settings.dropout), nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, shape.n_classes)) if JH!='0' else None
         self.shortcut = GeneShortcut(len(groups), n_classes=shape.n_classes, dropout=settings.dropout)
 
     def forward(
@@ -53,7 +52,6 @@ class CrossAttentionFusion(nn.Module):
         image, attention = self.tile_pool(seen_tiles, tile_mask, keys=tile_tokens)
         rna, _ = self.gene_pool(seen_genes, gene_mask)
         shortcut = self.shortcut(genes) * has_expression[:, None]
-        if self.joint is not None: return Output(self.joint(torch.cat([image,rna],-1))+shortcut,attention,cross)
         return Output(self.image_head(image) + self.gene_head(rna) + shortcut, attention, cross)
 
     @staticmethod
