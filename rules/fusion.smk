@@ -95,7 +95,7 @@ rule evaluate_control:
         models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        settings=lambda wildcards: WIRING.control_evaluation(wildcards.cohort),
         seed=CONFIG.seed,
         code=code_hash("histoweave.evaluation.evaluate"),
     script:

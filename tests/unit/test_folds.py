@@ -106,3 +106,11 @@ def test_permuted_labels_keep_the_counts_and_leave_the_excluded_alone():
     assert (shuffled["label"][:10] == patients["label"][:10]).all()
     assert (shuffled["label"] != patients["label"]).sum() > 10
     pd.testing.assert_frame_equal(shuffled, permute_labels(patients, seed=1))
+
+
+def test_the_shuffle_is_balanced_over_true_classes_and_sites():
+    patients = cohort(120, 3, n_sites=4, seed=2)
+    shuffled = permute_labels(patients, seed=5)
+    table = pd.crosstab(patients["label"], shuffled["label"])
+    assert (table - 40 / 3).abs().to_numpy().max() < 2
+    assert not shuffled.equals(permute_labels(patients, seed=6))

@@ -137,6 +137,13 @@ class Wiring:
         """The modalities that any model of the cohort reads."""
         return sorted(frozenset().union(*(catalog.get(model).modalities for model in self.models(cohort))))
 
+    def control_evaluation(self, cohort: str) -> dict:
+        """Evaluation settings of the negative control: its claim is about all models at once, so its intervals are
+        simultaneous (Bonferroni over the models)."""
+        settings = self.config.evaluation
+        confidence = 1 - (1 - settings.confidence) / len(self.models(cohort))
+        return settings.model_copy(update={"confidence": confidence}).model_dump(exclude={"permutations"})
+
     def gpus(self, model: str) -> int:
         """GPUs that fitting a model asks for: one for the neural models unless the config says cpu."""
         return int(catalog.get(model).neural and self.config.mechanics.device != "cpu")
