@@ -73,7 +73,10 @@ def fit_majority(module: LinearExpression, labels: np.ndarray) -> None:
 
 def _logistic(genes: np.ndarray, labels: np.ndarray, *, inverse: float, n_classes: int) -> tuple:
     """Weight (C,G) and bias (C,) of an L2-penalised logistic regression; a class without patients gets bias -inf."""
-    model = LogisticRegression(C=inverse, class_weight="balanced", max_iter=_ITERATIONS).fit(genes, labels)
+    codes, counts = np.unique(labels, return_counts=True)
+    # The class weights of the neural models: halfway between none and "balanced".
+    class_weight = dict(zip(codes, np.sqrt(len(labels) / (len(codes) * counts)), strict=True))
+    model = LogisticRegression(C=inverse, class_weight=class_weight, max_iter=_ITERATIONS).fit(genes, labels)
     weight, bias = np.zeros((n_classes, genes.shape[1])), np.full(n_classes, -np.inf)
     if len(model.classes_) == 2:
         weight[model.classes_[1]], bias[model.classes_] = model.coef_[0], (0.0, model.intercept_[0])
@@ -101,13 +104,16 @@ def fit_logistic(
 ) -> None:
     """Logistic regression on all kept genes; its penalty is the one with the least log loss on validation patients.
 
+    With that penalty it is then fitted on training and validation patients together.
+
     train, val : genes (n,G) and label codes (n,).
     """
-    n_classes, best = len(module.bias), np.inf
+    n_classes, best_loss, best = len(module.bias), np.inf, INVERSE_REGULARISATION[0]
     for inverse in INVERSE_REGULARISATION:
         weight, bias = _logistic(*train, inverse=inverse, n_classes=n_classes)
         scores = torch.from_numpy(val[0] @ weight.T + bias).softmax(-1).numpy()
         loss = log_loss(val[1], scores, labels=np.arange(n_classes))
-        if loss < best:
-            best = loss
-            module.set(weight, bias)
+        if loss < best_loss:
+            best_loss, best = loss, inverse
+    genes, labels = (np.concatenate(parts) for parts in zip(train, val, strict=True))
+    module.set(*_logistic(genes, labels, inverse=best, n_classes=n_classes))
