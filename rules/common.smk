@@ -7,6 +7,12 @@ from histoweave import wiring
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 
+# Without --configfile the demo is meant, so that `snakemake -n` works in a fresh clone.
+if not config:
+
+    configfile: workflow.source_path("../config/demo/config.yaml")
+
+
 wiring.lend_library_to_jobs()
 try:
     CONFIG, TABLES = wiring.load(config)

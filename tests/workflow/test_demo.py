@@ -11,6 +11,7 @@ import pytest
 import yaml
 from running import ROOT, planned, snakemake
 from sklearn.metrics import average_precision_score, roc_auc_score
+from test_report_browser import check_page
 
 from histoweave.io import read_json, read_table
 
@@ -238,6 +239,10 @@ def test_report_shows_the_numbers_of_the_tables(results):
     for slide in read_table(results / "cohort" / "slides.parquet").query("status != 'ok'")["slide"]:
         assert slide in page
     assert len(page) < 8e6
+
+
+def test_report_opens_in_a_browser_without_network(results):
+    check_page(results / "report.html")
 
 
 def test_contours_open_as_geojson(results):
