@@ -111,7 +111,7 @@ def training(tables: ReportTables) -> Figure:
                 axes.plot(history["epoch"], history["val_loss"], color=colour, linewidth=0.9, alpha=0.6)
                 best = history[history["best"]]
                 axes.plot(best["epoch"], best["val_loss"], "o", color=colour, markersize=3)
-        axes.set_title(wrap(model.title, 32))
+        axes.set_title(wrap(model.title, 24))
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
         if index % columns == 0:
