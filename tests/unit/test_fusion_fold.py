@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_sample_weight
 from test_fusion_cohort import FAST, Cohort, make_cohort
 
 from histoweave.errors import InputError
@@ -169,17 +170,20 @@ def test_history_marks_one_best_epoch_per_member(runs):
 
 
 def test_logistic_expression_equals_scikit_learn(cohort, runs):
-    """For one penalty of the grid, the stored predictions are scikit-learn's on train-scaled genes."""
+    """For one penalty of the grid, the stored predictions are scikit-learn's: genes scaled on train patients, fitted on
+    train and validation patients, classes weighted by the square root of scikit-learn's balanced weights."""
     predictions = read_table(runs["logistic_expression"] / "predictions.parquet").set_index("patient")
     fitted = load_fold(runs["logistic_expression"])
     x = cohort.expression.set_index("patient")[fitted.transforms.expression.kept_genes]
     train = predictions.index[predictions["role"] == "train"]
     scaler = StandardScaler().fit(x.loc[train])
     values = predictions[["p_a", "p_b", "p_c"]].to_numpy()
+    fitted_on = predictions.index[predictions["role"] != "test"]
+    weights = np.sqrt(compute_sample_weight("balanced", predictions["y_true"][fitted_on]))
     differences = []
     for inverse in INVERSE_REGULARISATION:
-        model = LogisticRegression(C=inverse, class_weight="balanced", max_iter=5000)
-        model.fit(scaler.transform(x.loc[train]), predictions["y_true"][train])
+        model = LogisticRegression(C=inverse, max_iter=5000)
+        model.fit(scaler.transform(x.loc[fitted_on]), predictions["y_true"][fitted_on], sample_weight=weights)
         differences.append(np.abs(model.predict_proba(scaler.transform(x.loc[predictions.index])) - values).max())
     assert min(differences) < 2e-3
 

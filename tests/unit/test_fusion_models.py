@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_sample_weight
 from test_fusion_cohort import FAST
 
 from histoweave.fusion import catalog
@@ -189,7 +190,8 @@ def test_best_gene_finds_the_gene_and_equals_scikit_learn():
     assert set(module.weight.nonzero()[:, 1].tolist()) == {5}
     nothing = torch.zeros(60, 1, 1)
     logits = module(nothing, nothing[..., 0] == 0, torch.from_numpy(genes), None, None).logits
-    reference = LogisticRegression(class_weight="balanced").fit(genes[:, [5]], labels)
+    weights = np.sqrt(compute_sample_weight("balanced", labels))
+    reference = LogisticRegression().fit(genes[:, [5]], labels, sample_weight=weights)
     np.testing.assert_allclose(logits.softmax(-1).detach().numpy(), reference.predict_proba(genes[:, [5]]), atol=1e-4)
 
 
