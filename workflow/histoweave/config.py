@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from histoweave.errors import InputError, nearest
@@ -254,14 +253,3 @@ def parse_config(raw: Any, *, file: str = "config") -> Config:
             f"{config.tiles.tile_px}"
         )
     return config
-
-
-def read_config(path: str | Path) -> Config:
-    """Read and check a YAML configuration file."""
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not valid YAML: {error}") from None
-    return parse_config(raw, file=str(path))

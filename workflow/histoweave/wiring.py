@@ -189,10 +189,6 @@ class Wiring:
         """The code fingerprint of every stage."""
         return {stage: code_hash(f"histoweave.{module}") for stage, module in STAGES.items()}
 
-    def simulated(self, cohort: str) -> bool:
-        """Whether the workflow makes this cohort itself."""
-        return self.tables[cohort].cohort.simulate is not None
-
     def truth_files(self, cohort: str) -> list[str]:
         """Where the planted regions of a simulated cohort are written."""
         return [f"results/{cohort}/simulated/truth/{slide}.parquet" for slide in self._slides[cohort]]
