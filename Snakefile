@@ -12,17 +12,26 @@ include: "rules/slides.smk"
 include: "rules/cohort.smk"
 include: "rules/fusion.smk"
 include: "rules/report.smk"
+include: "rules/export.smk"
 
 
 # A run that is included from elsewhere (workflow/Snakefile) has a default target too.
 workflow.default_target = "all"
 
 
+# The shards' indexes are targets too: Snakemake makes a missing file anew only where it was asked for by name.
 rule all:
     input:
         expand("results/{cohort}/report.html", cohort=TABLES),
+        WIRING.indexes(),
 
 
 rule prepare:
     input:
         expand("results/{cohort}/cohort/patients.parquet", cohort=TABLES),
+        WIRING.indexes(),
+
+
+rule export:
+    input:
+        WIRING.export_indexes(),

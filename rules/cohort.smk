@@ -43,7 +43,7 @@ rule cohort:
         runtime=30,
     params:
         cohort=lambda wildcards: TABLES[wildcards.cohort].cohort.model_dump(),
-        code=code_hash("histoweave.cohort", "histoweave.tables"),
+        code=code_hash("histoweave.cohort", "histoweave.shards", "histoweave.tables"),
     script:
         "../workflow/scripts/cohort.py"
 

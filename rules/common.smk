@@ -21,11 +21,21 @@ except InputError as error:
     sys.exit(f"error: {error}")
 
 
+# Jobs read this file too; only the run itself looks whether the shards' indexes still tell the truth.
+if workflow.is_main_process and (LOST := WIRING.drop_untrue_indexes()):
+    print(
+        f"{len(LOST)} slides have changed or lost files since they were done, first '{LOST[0]}': made again",
+        file=sys.stderr,
+    )
+
+
 wildcard_constraints:
     cohort="|".join(TABLES),
     arm="fusion|control",
     model="[a-z_]+",
     k=r"\d+",
+    shard=r"\d+-of-\d+",
+    form="anndata|clam|stamp",
     slide="[A-Za-z0-9._-]+",
     encoder="[A-Za-z0-9._-]+",
 

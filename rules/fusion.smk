@@ -23,6 +23,7 @@ rule fusion_fold:
         mem_mb=8000,
         runtime=240,
         gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,

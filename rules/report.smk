@@ -89,6 +89,7 @@ rule report:
         models=lambda wildcards: WIRING.models(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         benchmarks=lambda wildcards: f"results/{wildcards.cohort}/benchmarks",
+        thumbnails=lambda wildcards: f"results/{wildcards.cohort}/tiles",
         code=code_hash("histoweave.report.page"),
         stages=WIRING.code_of_stages(),
     script:

@@ -1,53 +1,60 @@
-rule tile_slide:
+# Slides come in shards: one job, many slides. A shard's index is what Snakemake knows of; each slide has its own files
+# and its own record beside it, and a job works on those slides only that are not done (histoweave.shards).
+
+
+rule tile_slides:
     input:
-        slide=lambda wildcards: WIRING.slide_path(wildcards.cohort, wildcards.slide),
+        slides=lambda wildcards: WIRING.shard_sources(wildcards.cohort, wildcards.shard),
     output:
-        tiles="results/{cohort}/tiles/{slide}.h5",
-        contours="results/{cohort}/tiles/{slide}.geojson",
-        thumbnail="results/{cohort}/tiles/{slide}.png",
+        "results/{cohort}/tiles/shards/{shard}.json",
     log:
-        "results/{cohort}/logs/tiles/{slide}.log",
+        "results/{cohort}/logs/tiles/{shard}.log",
     benchmark:
-        "results/{cohort}/benchmarks/tiles/{slide}.tsv"
+        "results/{cohort}/benchmarks/tiles/{shard}.tsv"
     conda:
         "../envs/slides.yaml"
+    threads: 2
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, threads, attempt: 1500 * threads * attempt,
+        runtime=lambda wildcards, attempt: WIRING.shard_minutes(2) * attempt,
     params:
-        mpp=lambda wildcards: WIRING.slide_mpp(wildcards.cohort, wildcards.slide),
+        slides=lambda wildcards: WIRING.shard(wildcards.cohort, wildcards.shard),
         settings=CONFIG.tiles.model_dump(exclude={"max_failed_share"}),
         on_error=CONFIG.on_error,
-        code=code_hash("histoweave.slides.tiling"),
+        code=code_hash("histoweave.slides.shard"),
     script:
-        "../workflow/scripts/tile_slide.py"
+        "../workflow/scripts/tile_slides.py"
 
 
 rule extract_features:
     input:
-        slide=lambda wildcards: WIRING.slide_path(wildcards.cohort, wildcards.slide),
-        tiles="results/{cohort}/tiles/{slide}.h5",
+        slides=lambda wildcards: WIRING.shard_sources(wildcards.cohort, wildcards.shard),
+        tiles="results/{cohort}/tiles/shards/{shard}.json",
     output:
-        "results/{cohort}/features/{encoder}/{slide}.h5",
+        "results/{cohort}/features/{encoder}/shards/{shard}.json",
     log:
-        "results/{cohort}/logs/features/{encoder}/{slide}.log",
+        "results/{cohort}/logs/features/{encoder}/{shard}.log",
     benchmark:
-        "results/{cohort}/benchmarks/features/{encoder}/{slide}.tsv"
+        "results/{cohort}/benchmarks/features/{encoder}/{shard}.tsv"
     conda:
         "../envs/torch.yaml"
+    threads: 4
     # Resources do not count as a change: another batch size, device or number of readers reruns nothing.
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: WIRING.shard_minutes(10) * attempt,
         gpu=0 if CONFIG.mechanics.device == "cpu" else 1,
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
         tile_batch=CONFIG.mechanics.tile_batch,
         read_workers=CONFIG.mechanics.read_workers,
     params:
+        slides=lambda wildcards: WIRING.shard(wildcards.cohort, wildcards.shard),
         encoder=CONFIG.features.encoder.model_dump(),
+        arithmetic=CONFIG.features.arithmetic,
         precision=CONFIG.features.precision,
-        max_failed_share=CONFIG.tiles.max_failed_share,
+        tiles=CONFIG.tiles.model_dump(),
         on_error=CONFIG.on_error,
-        code=code_hash("histoweave.features"),
+        code=code_hash("histoweave.feature_shard"),
     script:
         "../workflow/scripts/extract_features.py"

@@ -3,9 +3,11 @@
 import h5py
 import numpy as np
 import pytest
+import torch
 from running import SHARED, needs_shared_data
 
 from histoweave.config import Encoder, Tiles
+from histoweave.encoders.inference import TileEncoder
 from histoweave.encoders.loading import load
 from histoweave.features import extract
 from histoweave.slides.store import read_tiles
@@ -36,11 +38,10 @@ def test_a_patient(tmp_path, patient):
         path=str(folder),
         tiles_h5=tmp_path / "t.h5",
         out_h5=tmp_path / "f.h5",
-        encoder=load(Encoder(name="efficientnet_lite0")),
+        encoder=TileEncoder(load(Encoder(name="efficientnet_lite0")), device=torch.device("cpu"), arithmetic="auto"),
         precision="float16",
         max_failed_share=0.0,
         on_error="stop",
-        device="cpu",
         tile_batch=8,
         read_workers=2,
     )

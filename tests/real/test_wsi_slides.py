@@ -3,9 +3,11 @@
 import h5py
 import numpy as np
 import pytest
+import torch
 from running import SHARED, needs_shared_data
 
 from histoweave.config import Encoder, Tiles
+from histoweave.encoders.inference import TileEncoder
 from histoweave.encoders.loading import load
 from histoweave.features import extract
 from histoweave.slides.store import read_tiles
@@ -42,7 +44,7 @@ CASES = [(name, *case) for table in (EXPECTED, WITH_OVERRIDE) for name, case in 
 
 @pytest.fixture(scope="module")
 def encoder():
-    return load(Encoder(name="efficientnet_lite0"))
+    return TileEncoder(load(Encoder(name="efficientnet_lite0")), device=torch.device("cpu"), arithmetic="auto")
 
 
 def test_every_file_of_the_folder_is_in_the_table():
@@ -76,7 +78,6 @@ def test_slide(tmp_path, encoder, name, mpp, status, words):
         precision="float32",
         max_failed_share=0.1,
         on_error="continue",
-        device="cpu",
         tile_batch=16,
         read_workers=2,
     )

@@ -93,6 +93,7 @@ def test_slide_status_is_read_from_the_artefacts(tmp_path):
             file.create_dataset(dataset, data=np.zeros((rows, 2)))
             if dataset == "features":
                 file.create_dataset("failed_coords", data=np.zeros((1, 2)))
+                file["features"].attrs.update({"encoder": "e", "weights_sha256": "0"})
             else:
                 file["coords"].attrs.update({"level0_mpp": 0.25, "mpp_source": "override"})
         return str(tmp_path / name)

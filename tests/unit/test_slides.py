@@ -4,7 +4,6 @@ import math
 import cv2
 import h5py
 import numpy as np
-import openslide
 import pytest
 import shapely
 from slide_scenes import (
@@ -18,8 +17,8 @@ from slide_scenes import (
 
 from histoweave.config import Tiles
 from histoweave.errors import InputError
-from histoweave.slides.reader import read_tile, resize
 from histoweave.slides.store import read_tiles
+from histoweave.slides.tile_reader import TileReader
 from histoweave.slides.tiling import tile_slide
 
 ATTRIBUTES = {
@@ -45,17 +44,10 @@ def out(tmp_path):
 
 
 def pixels(path, table, index, *, edge_px=64):
-    with openslide.OpenSlide(path) as slide:
-        x, y = map(int, table.coords[index])
-        attributes = table.attributes
-        image = read_tile(
-            slide,
-            x_lv0=x,
-            y_lv0=y,
-            edge_lv0=attributes["patch_size_level0"],
-            level=attributes["patch_level"],
-        )
-    return resize(image, width=edge_px, height=edge_px).astype(float)
+    with TileReader(path=path, tiles=table, edge_px=edge_px, interpolation="bicubic") as reader:
+        images, readable = reader.read(np.array([index]))
+    assert readable.all()
+    return images[0].astype(float)
 
 
 def test_scanners_of_different_spacing_give_tiles_of_equal_physical_size(tmp_path, out):
@@ -92,7 +84,9 @@ def test_coordinates_are_level0_sorted_and_complete(tmp_path, out):
         assert file["coords"].dtype == np.int64
         assert file["tissue_fraction"].dtype == np.float32
         assert set(file["coords"].attrs) == ATTRIBUTES
-        assert dict(file.attrs) == {"slide": "S1", "source": "slide", "status": "ok", "reason": ""}
+        attributes = dict(file.attrs)
+        assert attributes.pop("tiles_sha256") == read_tiles(out / "S1.h5").sha256()
+        assert attributes == {"slide": "S1", "source": "slide", "status": "ok", "reason": ""}
     table = read_tiles(out / "S1.h5")
     order = np.lexsort((table.coords[:, 0], table.coords[:, 1]))
     assert (order == np.arange(len(order))).all()

@@ -156,7 +156,7 @@ def test_mechanics_rerun_nothing(demo):
         ("fusion.width", 32, {"fusion_fold"}),
         ("folds.val_share", 0.25, {"folds", "control_folds"}),
         ("features.precision", "float32", {"extract_features"}),
-        ("tiles.min_tissue", 0.6, {"tile_slide"}),
+        ("tiles.min_tissue", 0.6, {"tile_slides"}),
     ],
 )
 def test_a_changed_key_reruns_its_stage_and_what_follows(demo, path, value, first):
@@ -166,7 +166,7 @@ def test_a_changed_key_reruns_its_stage_and_what_follows(demo, path, value, firs
     (demo / "changed.yaml").write_text(yaml.safe_dump(raw))
     jobs = dry(demo, config=("--configfile", "changed.yaml"))
     order = [
-        "simulate_slide", "simulate_expression", "tile_slide", "extract_features", "expression", "cohort",
+        "simulate_slide", "simulate_expression", "tile_slides", "extract_features", "expression", "cohort",
         "folds", "control_folds", "fusion_fold", "evaluate", "evaluate_control", "score_truth", "report",
     ]  # fmt: skip
     assert first <= set(jobs)
@@ -186,7 +186,7 @@ def test_one_more_patient(demo):
     finally:
         for name, text in backup.items():
             (demo / "config/demo" / name).write_text(text)
-    assert (jobs["simulate_slide"], jobs["tile_slide"], jobs["extract_features"]) == (1, 1, 1)
+    assert (jobs["simulate_slide"], jobs["tile_slides"], jobs["extract_features"]) == (1, 1, 1)
     assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 80
     assert dry(demo) == {}
 
@@ -207,7 +207,7 @@ def test_a_checkout_reruns_nothing_and_a_changed_function_its_rules(demo, tmp_pa
     source.write_text(changed)
     jobs = planned(snakemake("-n", *CONFIG, directory=demo, root=copy))
     assert {"folds", "control_folds", "fusion_fold", "report"} <= set(jobs)
-    assert not {"tile_slide", "extract_features", "expression", "simulate_slide"} & set(jobs)
+    assert not {"tile_slides", "extract_features", "expression", "simulate_slide"} & set(jobs)
 
 
 def test_bad_input_stops_before_any_job(demo):

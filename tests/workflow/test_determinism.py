@@ -6,6 +6,8 @@ from running import ROOT, snakemake
 
 from histoweave.io import read_json, sha256_of
 
+# Durations and times of files differ from run to run.
+MECHANICS = {"benchmarks", "logs", "records", "shards"}
 SAME = {".parquet", ".safetensors", ".h5", ".geojson", ".tsv", ".json"}
 
 
@@ -36,7 +38,7 @@ def small_cohort(folder, *, readers):
     return {
         str(path.relative_to(results)): sha256_of(path)
         for path in sorted(results.rglob("*"))
-        if path.suffix in SAME and not {"benchmarks", "logs"} & set(path.relative_to(results).parts)
+        if path.suffix in SAME and not MECHANICS & set(path.relative_to(results).parts)
     }
 
 

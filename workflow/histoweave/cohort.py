@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from histoweave.errors import InputError
 from histoweave.io import write_table
 
 NO_SAMPLES = pd.DataFrame({"sample": [], "patient": [], "kept": pd.Series(dtype=bool), "reason": []})
@@ -20,14 +21,24 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
     ----------
     slides : `slide`, `patient`, `path`.
     tiles, features : slide → file.
+
+    Raises
+    ------
+    InputError
+        if the features of two slides come from different encoders.
     """
     rows = []
+    made_by: dict[tuple, str] = {}
     for slide, patient, path in slides[["slide", "patient", "path"]].sort_values("slide").itertuples(index=False):
         with h5py.File(tiles[slide], "r") as file:
             tiled = file.attrs["status"]
             spacing = dict(file["coords"].attrs)
         with h5py.File(features[slide], "r") as file:
             status, reason = file.attrs["status"], file.attrs["reason"]
+            if status == "ok":
+                given = file["features"].attrs
+                encoder = (given["encoder"], given["weights_sha256"][:8], file["features"].shape[1])
+                made_by.setdefault(encoder, slide)
             rows.append(
                 {
                     "slide": slide,
@@ -44,12 +55,23 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
                     "features_sha256": file.attrs["features_sha256"],
                 }
             )
+    if len(made_by) > 1:
+        (one, first), (other, second) = list(made_by.items())[:2]
+        raise InputError(
+            f"features of slide '{first}' come from encoder {_named(one)}, of slide '{second}' from {_named(other)}; "
+            "vectors of different encoders cannot be compared: use one encoder for the whole cohort"
+        )
     columns = [
         "slide", "patient", "path", "status", "reason", "stage", "n_tiles", "n_failed_tiles",
         "level0_mpp", "mpp_source", "features", "features_sha256",
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"n_tiles": np.int64, "n_failed_tiles": np.int64, "level0_mpp": np.float64})
+
+
+def _named(encoder: tuple[str, str, int]) -> str:
+    name, weights, dim = encoder
+    return f"'{name}' ({dim} values{', weights ' + weights if weights else ''})"
 
 
 def join(

@@ -18,6 +18,8 @@ from histoweave.ids import ID
 
 Share = Annotated[float, Field(ge=0, le=1)]
 OnError = Literal["continue", "stop"]
+ExportForm = Literal["anndata", "clam", "stamp"]
+EXPORT_SUFFIX = {"anndata": "h5ad", "clam": "h5", "stamp": "h5"}
 
 
 class Section(BaseModel):
@@ -101,6 +103,9 @@ class Features(Section):
 
     encoder: Encoder = Encoder()
     precision: Literal["float32", "float16"] = Field("float32", description="Number format of the stored features.")
+    arithmetic: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format inside the network; auto: bfloat16 or float16 where the device has it."
+    )
 
     @pydantic.field_validator("encoder", mode="before")
     @classmethod
@@ -164,12 +169,20 @@ class Control(Section):
     permuted_labels: bool = Field(True, description="Run folds and models once more on shuffled labels.")
 
 
+class Exports(Section):
+    """What `snakemake export` writes."""
+
+    forms: list[ExportForm] = Field(["anndata"], description="Forms of the exported files.")
+
+
 class Mechanics(Section):
     """How the machine does it. Changing these reruns nothing."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tile_batch: int = Field(64, ge=1, description="Tiles per forward pass.")
     read_workers: int = Field(2, ge=1, description="Threads that read tiles of a slide.")
+    jobs_per_gpu: int = Field(1, ge=1, description="Jobs that may share one GPU of a workstation.")
+    slides_per_shard: int = Field(32, ge=1, description="Slides in one job, at most about this many.")
 
 
 class Config(Section):
@@ -184,6 +197,7 @@ class Config(Section):
     fusion: Fusion = Fusion()
     evaluation: Evaluation = Evaluation()
     control: Control = Control()
+    exports: Exports = Exports()
     mechanics: Mechanics = Mechanics()
 
 

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-import h5py
 import numpy as np
-import torch
 
-from histoweave.config import Encoder, OnError
-from histoweave.device import resolve_device
-from histoweave.encoders.loading import LoadedEncoder, load
+from histoweave.config import OnError, Tiles
+from histoweave.encoders.inference import TileEncoder
 from histoweave.errors import InputError
+from histoweave.feature_file import FeatureFile
+from histoweave.interop.features import given_features
 from histoweave.io import atomic_path
+from histoweave.slides.blocks import blocks_of
 from histoweave.slides.refusal import OK, Refusal
+from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, read_tiles
 from histoweave.slides.tile_reader import TileReader
 
 logger = logging.getLogger(__name__)
 
-CHUNK_BYTES = 2**20
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def extract(
@@ -36,11 +37,10 @@ def extract(
     path: str,
     tiles_h5: str | os.PathLike,
     out_h5: str | os.PathLike,
-    encoder: Encoder | LoadedEncoder,
+    encoder: TileEncoder,
     precision: Literal["float32", "float16"],
     max_failed_share: float,
     on_error: OnError,
-    device: str,
     tile_batch: int,
     read_workers: int,
 ) -> str:
@@ -52,8 +52,8 @@ def extract(
 
     Parameters
     ----------
-    encoder: its configuration, or a loaded one to serve several slides.
-    device, tile_batch, read_workers: change the speed, and the result by float rounding at most.
+    tile_batch, read_workers: tiles per forward pass and threads that read; they change the speed, and the result by
+        float rounding at most.
 
     Returns
     -------
@@ -62,140 +62,155 @@ def extract(
     Raises
     ------
     InputError
-        with `on_error="stop"` for a status other than `ok` (nothing is written then); for an encoder that
-        cannot be loaded; for features that are not finite.
+        with `on_error="stop"` for a status other than `ok` (nothing is written then); for features that are not finite.
     """
-    loaded = encoder if isinstance(encoder, LoadedEncoder) else load(encoder)
     tiles = read_tiles(tiles_h5)
     status, reason = tiles.status, tiles.reason
-    features = np.empty((len(tiles.coords), loaded.dim), precision)
-    failed = np.zeros(len(tiles.coords), bool)
-    started = time.perf_counter()
-    if status == OK:
-        try:
-            reader = TileReader(
-                path=Path(path), tiles=tiles, edge_px=loaded.input_px, interpolation=loaded.interpolation
-            )
-        except Refusal as refusal:
-            status, reason = refusal.status, refusal.reason
+    with atomic_path(out_h5) as temporary, _feature_file(temporary, tiles, encoder, precision) as file:
+        if status == OK:
+            try:
+                with TileReader(
+                    path=Path(path),
+                    tiles=tiles,
+                    edge_px=encoder.encoder.input_px,
+                    interpolation=encoder.encoder.interpolation,
+                ) as reader:
+                    _encode(reader, tiles, encoder, file, tile_batch=tile_batch, read_workers=read_workers)
+                _check_share(file.kept, max_failed_share)
+            except Refusal as refusal:
+                status, reason = refusal.status, refusal.reason
+            except FloatingPointError as error:
+                raise InputError(
+                    f"slide '{slide}': encoder '{encoder.encoder.name}' gives {error}; "
+                    "set features.precision to 'float32', or check the weights"
+                ) from None
+        if status == OK:
+            file.finish()
+        elif on_error == "stop":
+            raise InputError(f"slide '{slide}' ({path}): {status}: {reason} (on_error is 'stop')")
         else:
-            with reader:
-                failed = _encode_all(
-                    reader,
-                    encoder=loaded,
-                    device=resolve_device(device),
-                    tile_batch=tile_batch,
-                    read_workers=read_workers,
-                    out=features,
-                )
-            if failed.sum() > max_failed_share * len(failed) or failed.all():
-                status = "unreadable_tiles"
-                reason = f"{failed.sum()} of {len(failed)} tiles cannot be read, over {max_failed_share:.0%}"
-    if status != OK and on_error == "stop":
-        raise InputError(f"slide '{slide}' ({path}): {status}: {reason} (on_error is 'stop')")
-    kept = ~failed if status == OK else np.zeros_like(failed)
-    features = features[kept]
-    if not np.isfinite(features).all():
-        raise InputError(
-            f"slide '{slide}': encoder '{loaded.name}' gives values that are not finite in {precision}; "
-            "set features.precision to 'float32', or check the weights"
-        )
-    _write(
-        out_h5,
-        tiles=tiles,
-        encoder=loaded,
-        features=features,
-        coords=tiles.coords[kept],
-        failed_coords=tiles.coords[failed],
-        status=status,
-        reason=reason,
-    )
-    seconds = time.perf_counter() - started
-    logger.info("%s: %s, %d tiles, %d failed, %.1f s %s", slide, status, len(features), failed.sum(), seconds, reason)
+            file.refuse(status, reason)
     return status
 
 
-def _in_order_ahead(
-    read: Callable[[int], np.ndarray | None], indices: Iterable[int], *, workers: int, ahead: int
-) -> Iterator[np.ndarray | None]:
-    """`read` of each index, in order, by threads that are at most `ahead` tiles ahead of the consumer."""
+def adopt(
+    *,
+    slide: str,
+    features: str,
+    mpp: float | None,
+    tiles_h5: str | os.PathLike,
+    out_h5: str | os.PathLike,
+    settings: Tiles,
+    on_error: OnError,
+) -> str:
+    """Take features that another tool made, in place of `extract`; the tiles of `tiles_h5` are those of that file.
+
+    Raises
+    ------
+    InputError
+        with `on_error="stop"` for a status other than `ok`.
+    """
+    tiles = read_tiles(tiles_h5)
+    if tiles.status != OK:
+        refuse(tiles_h5=tiles_h5, out_h5=out_h5, status=tiles.status, reason=tiles.reason)
+        return tiles.status
+    spacing = UNKNOWN if mpp is None else Spacing(mpp, mpp, "override")
+    try:
+        given = given_features(slide, Path(features), settings=settings, spacing=spacing)
+    except Refusal as refusal:
+        if on_error == "stop":
+            raise InputError(f"slide '{slide}' ({features}): {refusal} (on_error is 'stop')") from None
+        refuse(tiles_h5=tiles_h5, out_h5=out_h5, status=refusal.status, reason=refusal.reason)
+        return refusal.status
+    made_by = {key: value for key, value in given.encoder_attributes.items() if key not in ("name", "precision")}
+    with (
+        atomic_path(out_h5) as temporary,
+        FeatureFile(temporary, tiles=tiles, dim=given.dim, precision=given.precision, attributes=made_by) as file,
+    ):
+        first = 0
+        for block in given.blocks():
+            file.put(np.arange(first, first + len(block)), block)
+            first += len(block)
+        file.finish(failed_before=given.failed_coords)
+    return OK
+
+
+def refuse(*, tiles_h5: str | os.PathLike, out_h5: str | os.PathLike, status: str, reason: str) -> None:
+    """Write the feature file of a slide that cannot be used, for a reason that is known already."""
+    tiles = read_tiles(tiles_h5)
+    with (
+        atomic_path(out_h5) as temporary,
+        FeatureFile(temporary, tiles=tiles, dim=0, precision="float32", attributes={}) as file,
+    ):
+        file.refuse(status, reason)
+
+
+def _feature_file(path: Path, tiles: TileTable, encoder: TileEncoder, precision: str) -> FeatureFile:
+    loaded = encoder.encoder
+    attributes = {
+        "encoder": loaded.name,
+        "weights_sha256": loaded.weights_sha256,
+        "input_px": loaded.input_px,
+        "mean": loaded.mean,
+        "std": loaded.std,
+        "arithmetic": encoder.arithmetic,
+    }
+    return FeatureFile(path, tiles=tiles, dim=loaded.dim, precision=precision, attributes=attributes)
+
+
+def _check_share(kept: np.ndarray, max_failed_share: float) -> None:
+    n_failed = int((~kept).sum())
+    if n_failed > max_failed_share * len(kept) or n_failed == len(kept):
+        raise Refusal(
+            "unreadable_tiles", f"{n_failed} of {len(kept)} tiles cannot be read, over {max_failed_share:.0%}"
+        )
+
+
+def _encode(
+    reader: TileReader, tiles: TileTable, encoder: TileEncoder, file: FeatureFile, *, tile_batch: int, read_workers: int
+) -> None:
+    """Encode all tiles of a slide into `file`; threads read ahead while the network works."""
+    seconds: Counter[str] = Counter()
+    blocks = blocks_of(tiles.coords, edge_lv0=tiles.attributes["patch_size_level0"])
+    last = time.perf_counter()
+
+    def lap(part: str) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        seconds[part] += now - last
+        last = now
+
+    rows, images = np.empty(0, np.int64), np.empty((0, encoder.encoder.input_px, encoder.encoder.input_px, 3), np.uint8)
+    for number, (block_images, readable) in enumerate(ahead(reader.read, blocks, workers=read_workers)):
+        lap("wait for tiles")
+        file.leave_out(blocks[number][~readable])
+        rows = np.concatenate([rows, blocks[number][readable]])
+        images = np.concatenate([images, block_images[readable]])
+        n_full = len(rows) if number == len(blocks) - 1 else len(rows) // tile_batch * tile_batch
+        for start in range(0, n_full, tile_batch):
+            batch = slice(start, min(start + tile_batch, n_full))
+            features = encoder(images[batch])
+            lap("encode")
+            file.put(rows[batch], features)
+            lap("write")
+        rows, images = rows[n_full:], images[n_full:]
+    total = sum(seconds.values())
+    logger.info(
+        "%s: %d tiles, %.1f tiles/s (%s)",
+        tiles.slide,
+        len(tiles.coords),
+        len(tiles.coords) / total,
+        ", ".join(f"{part} {value:.2f} s" for part, value in seconds.items()),
+    )
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+    """`function` of each item, in order, by threads that are at most a few items ahead of the consumer."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
-        for index in indices:
-            waiting.append(pool.submit(read, index))
-            if len(waiting) > ahead:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > workers + 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _encode_all(
-    reader: TileReader,
-    *,
-    encoder: LoadedEncoder,
-    device: torch.device,
-    tile_batch: int,
-    read_workers: int,
-    out: np.ndarray,
-) -> np.ndarray:
-    """Encode all tiles of `reader` into `out` (N,D); returns (N,) bool, True where a tile cannot be read."""
-    encoder.module.to(device)
-    failed = np.zeros(len(reader), bool)
-    batch: dict[int, np.ndarray] = {}
-
-    def encode_batch() -> None:
-        with np.errstate(over="ignore"):  # overflow of float16 becomes inf, which `extract` refuses
-            out[list(batch)] = encode(np.stack(list(batch.values())), encoder=encoder, device=device)
-        batch.clear()
-
-    tiles = _in_order_ahead(reader, range(len(reader)), workers=read_workers, ahead=tile_batch + read_workers)
-    for row, tile in enumerate(tiles):
-        if tile is None:
-            failed[row] = True
-            continue
-        batch[row] = tile
-        if len(batch) == tile_batch:
-            encode_batch()
-    if batch:
-        encode_batch()
-    return failed
-
-
-def encode(tiles: np.ndarray, *, encoder: LoadedEncoder, device: torch.device) -> np.ndarray:
-    """Encode (B,E,E,3) uint8 RGB tiles of the encoder's input size: (B,D) float32; autocast on CUDA only."""
-    with torch.inference_mode(), torch.autocast("cuda", enabled=device.type == "cuda"):
-        images = torch.from_numpy(tiles).to(device).permute(0, 3, 1, 2).float() / 255
-        mean = torch.tensor(encoder.mean, device=device).view(3, 1, 1)
-        std = torch.tensor(encoder.std, device=device).view(3, 1, 1)
-        return encoder.module((images - mean) / std).float().cpu().numpy()
-
-
-def _write(
-    path: str | os.PathLike,
-    *,
-    tiles: TileTable,
-    encoder: LoadedEncoder,
-    features: np.ndarray,
-    coords: np.ndarray,
-    failed_coords: np.ndarray,
-    status: str,
-    reason: str,
-) -> None:
-    rows_per_chunk = max(1, CHUNK_BYTES // (features.itemsize * encoder.dim))
-    chunks = (min(rows_per_chunk, len(features)), encoder.dim) if len(features) else None
-    digest = hashlib.sha256(features.tobytes())
-    digest.update(coords.tobytes())
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(slide=tiles.slide, status=status, reason=reason, features_sha256=digest.hexdigest())
-        rows = file.create_dataset("features", data=features, chunks=chunks)
-        rows.attrs.update(
-            name=tiles.slide,
-            encoder=encoder.name,
-            weights_sha256=encoder.weights_sha256,
-            input_px=encoder.input_px,
-            mean=encoder.mean,
-            std=encoder.std,
-            precision=str(features.dtype),
-        )
-        file.create_dataset("coords", data=coords).attrs.update(tiles.attributes)
-        file.create_dataset("failed_coords", data=failed_coords)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,18 +19,33 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from histoweave.errors import InputError
+
+_HOST = socket.gethostname().replace("~", "-")
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_MIN_FREE_BYTES = 1 << 16
+_ABANDONED_S = 24 * 3600
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well, fsync it and rename it to `path`.
 
-    The temporary name keeps the suffix of `path` (libraries choose formats by it). If the block raises,
-    the temporary file is removed and `path` is left as it was.
+    The temporary name keeps the suffix of `path` (libraries choose formats by it). If the block raises, the temporary
+    file is removed and `path` is left as it was. Temporary files of this target that killed processes left are removed.
+
+    Raises
+    ------
+    InputError
+        if the place cannot be written to: a full disk, a quota, a read-only folder, missing permission.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".partial~{path.name}~{_HOST}~{os.getpid()}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
         yield temporary
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
@@ -33,8 +53,41 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         os.replace(temporary, path)
+    except Exception as error:
+        _raise_if_unwritable(error, path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _raise_if_unwritable(error: Exception, path: Path) -> None:
+    """Tell a place that cannot be written to from other failures; libraries hide the error number in their words."""
+    for code in _UNWRITABLE:
+        if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
+            problem = os.strerror(code)
+            break
+    else:
+        if not path.parent.is_dir() or shutil.disk_usage(path.parent).free >= _MIN_FREE_BYTES:
+            return
+        problem = os.strerror(errno.ENOSPC)
+    raise InputError(f"{path} cannot be written: {problem}; mend that and run again") from error
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of `path` whose process is gone (of another machine: after a day)."""
+    form = re.compile(rf"\.partial~{re.escape(path.name)}~(?P<host>[^~]+)~(?P<pid>\d+){re.escape(path.suffix)}")
+    for entry in os.scandir(path.parent):
+        match = form.fullmatch(entry.name)
+        if match is None:
+            continue
+        with contextlib.suppress(OSError):
+            if match["host"] == _HOST:
+                gone = not Path(f"/proc/{match['pid']}").exists()
+            else:
+                gone = time.time() - entry.stat().st_mtime > _ABANDONED_S
+            if gone:
+                os.unlink(entry.path)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

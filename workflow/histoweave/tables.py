@@ -35,8 +35,12 @@ class SlideRow(BaseModel):
     model_config = ConfigDict(extra="allow")
     slide: str = Field(description="Slide id: letters, digits, '.', '_', '-'.")
     patient: str = Field(description="A patient of the patients table.")
-    path: str = Field(description="Slide file, or folder of ready-made tiles (or of one DICOM series).")
+    path: str = Field(
+        description="Slide file, or folder of ready-made tiles (or of one DICOM series); may be empty with `features`."
+    )
     mpp: float | None = Field(None, ge=MIN_MPP, le=MAX_MPP, description="µm per px at level 0; overrides the file.")
+    coords: str | None = Field(None, description="Tile coordinates made by CLAM, TRIDENT or STAMP, in place of ours.")
+    features: str | None = Field(None, description="Tile features made by CLAM, TRIDENT or STAMP, in place of ours.")
 
 
 def read_rows(path: str, *, required: list[str]) -> pd.DataFrame:
@@ -118,33 +122,41 @@ def read_patients(cohort: Cohort) -> pd.DataFrame:
     return pd.concat([head, covariates], axis=1)
 
 
-NO_SLIDES = pd.DataFrame(columns=["slide", "patient", "path", "mpp"])
+NO_SLIDES = pd.DataFrame(columns=["slide", "patient", "path", "mpp", "coords", "features"])
 RESERVED = {"label", "label_source", "n_slides", "has_image", "has_expression", "complete", "included", "reason"}
 
 
 def read_slides(cohort: Cohort, *, patients: set[str], check_paths: bool = True) -> pd.DataFrame:
-    """Read the slides table: `slide`, `patient`, `path`, `mpp` (float, NaN where the file's own counts).
+    """Read the slides table: `slide`, `patient`, `path`, `mpp` (float, NaN where the file's own counts), `coords` and
+    `features` (files made elsewhere, empty without one).
 
     `check_paths` refuses paths that do not exist; a simulated cohort's are made later.
     """
     file = cohort.slides
     table = read_rows(file, required=["slide", "patient", "path"])
     check_ids(table["slide"], file=file, column="slide")
+    table = table.assign(**{column: "" for column in ("mpp", "coords", "features") if column not in table})
     mpp = []
-    for row, (slide, patient, path, text) in enumerate(
-        zip(table["slide"], table["patient"], table["path"], table.get("mpp", [""] * len(table)), strict=True), start=2
-    ):
+    columns = [table[column] for column in ("slide", "patient", "path", "mpp", "coords", "features")]
+    for row, (slide, patient, path, text, coords, features) in enumerate(zip(*columns, strict=True), start=2):
         if patient not in patients:
             raise InputError(
                 f"{file}, row {row}: slide '{slide}' belongs to unknown patient '{patient}'{nearest(patient, patients)}; "
                 f"add the patient to {cohort.patients} or drop the row"
             )
-        if not path:
+        if not path and not features:
             raise InputError(f"{file}, row {row}: column 'path' of slide '{slide}' is empty; give the slide's file")
-        if check_paths and cohort.simulate is None and not Path(path).exists():
-            raise InputError(f"{file}, row {row}: path '{path}' of slide '{slide}' does not exist; mend the path")
+        if coords and features:
+            raise InputError(
+                f"{file}, row {row}: slide '{slide}' has both 'coords' and 'features'; keep 'features' alone"
+            )
+        for column, place in (("path", path), ("coords", coords), ("features", features)):
+            if place and check_paths and cohort.simulate is None and not Path(place).exists():
+                raise InputError(
+                    f"{file}, row {row}: {column} '{place}' of slide '{slide}' does not exist; mend the path"
+                )
         mpp.append(_mpp(text, file=file, row=row, slide=slide))
-    return table[["slide", "patient", "path"]].assign(mpp=mpp)
+    return table[["slide", "patient", "path", "coords", "features"]].assign(mpp=mpp)
 
 
 def _mpp(text: str, *, file: str, row: int, slide: str) -> float:

@@ -9,6 +9,7 @@ from histoweave.config import Config, parse_config
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 from histoweave.fusion import catalog
+from histoweave.shards import drop_untrue_indexes, shards_of
 from histoweave.simulate.factors import factors
 from histoweave.validation import CohortTables, check_inputs, models_of
 
@@ -21,7 +22,7 @@ EVALUATION_TABLES = (
     "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions",
 )  # fmt: skip
 STAGES = {
-    "tiles": "slides.tiling", "features": "features", "expression": "expression.stage", "cohort": "cohort",
+    "tiles": "slides.shard", "features": "feature_shard", "expression": "expression.stage", "cohort": "cohort",
     "folds": "folds", "fusion": "fusion.fold", "evaluation": "evaluation.evaluate", "report": "report.page",
 }  # fmt: skip
 
@@ -55,16 +56,31 @@ class Wiring:
         self._slides = {
             name: {row.slide: row for row in table.slides.itertuples(index=False)} for name, table in tables.items()
         }
+        per_shard = config.mechanics.slides_per_shard
+        self._shards = {name: shards_of(slides, slides_per_shard=per_shard) for name, slides in self._slides.items()}
         self._labels = {name: table.patients.set_index("patient") for name, table in tables.items()}
 
-    def slide_path(self, cohort: str, slide: str) -> str:
-        """Path of a slide as the slides table has it."""
-        return self._slide(cohort, slide).path
+    def shard(self, cohort: str, shard: str) -> list[dict[str, str | float | None]]:
+        """The slides of a shard: `slide`, `path`, `mpp` (the override, None without one), `coords`, `features`."""
+        rows = [self._slide(cohort, slide) for slide in self._shards[cohort][shard]]
+        return [
+            {
+                "slide": row.slide,
+                "path": row.path,
+                "mpp": None if row.mpp != row.mpp else row.mpp,
+                "coords": row.coords,
+                "features": row.features,
+            }
+            for row in rows
+        ]
 
-    def slide_mpp(self, cohort: str, slide: str) -> float | None:
-        """The µm per px override of a slide, None without one."""
-        mpp = float(self._slide(cohort, slide).mpp)
-        return None if mpp != mpp else mpp
+    def shard_sources(self, cohort: str, shard: str) -> list[str]:
+        """The user's files that a shard reads."""
+        return [row[key] for row in self.shard(cohort, shard) for key in ("path", "coords", "features") if row[key]]
+
+    def shard_minutes(self, per_slide: int) -> int:
+        """Minutes that a shard's job may take at `per_slide` minutes a slide, and half an hour to be sure."""
+        return 30 + per_slide * self.config.mechanics.slides_per_shard
 
     def _slide(self, cohort: str, slide: str):
         try:
@@ -72,14 +88,38 @@ class Wiring:
         except KeyError:
             raise InputError(f"slide '{slide}' is not in the slides table of cohort '{cohort}'") from None
 
-    def tiles(self, cohort: str) -> list[str]:
-        """Tile files of all slides of a cohort."""
-        return [f"results/{cohort}/tiles/{slide}.h5" for slide in self._slides[cohort]]
+    def tile_indexes(self, cohort: str) -> list[str]:
+        """The index of every shard's tiles."""
+        return [f"results/{cohort}/tiles/shards/{shard}.json" for shard in self._shards[cohort]]
 
-    def features(self, cohort: str) -> list[str]:
-        """Feature files of all slides of a cohort, in the order of `tiles`."""
-        folder = self.config.features.encoder.folder
-        return [f"results/{cohort}/features/{folder}/{slide}.h5" for slide in self._slides[cohort]]
+    def feature_indexes(self, cohort: str) -> list[str]:
+        """The index of every shard's features, in the order of `tile_indexes`."""
+        return [self.feature_index(cohort, shard) for shard in self._shards[cohort]]
+
+    def feature_index(self, cohort: str, shard: str) -> str:
+        """The index of a shard's features."""
+        return f"results/{cohort}/features/{self.config.features.encoder.folder}/shards/{shard}.json"
+
+    def export_indexes(self) -> list[str]:
+        """The indexes of all exports of all cohorts."""
+        return [
+            f"results/{cohort}/exports/{form}/shards/{shard}.json"
+            for cohort, shards in self._shards.items()
+            for form in self.config.exports.forms
+            for shard in shards
+        ]
+
+    def patients_of(self, cohort: str, shard: str) -> dict[str, str]:
+        """The patient of each slide of a shard."""
+        return {slide: self._slide(cohort, slide).patient for slide in self._shards[cohort][shard]}
+
+    def indexes(self) -> list[str]:
+        """The indexes of all shards of all cohorts."""
+        return [path for name in self.tables for path in (*self.tile_indexes(name), *self.feature_indexes(name))]
+
+    def drop_untrue_indexes(self) -> list[str]:
+        """Remove the indexes of shards whose files have gone or whose slides have changed; returns those slides."""
+        return drop_untrue_indexes(map(Path, self.indexes()))
 
     def expression_sources(self, cohort: str) -> dict[str, str]:
         """The user's RNA files."""
@@ -92,8 +132,10 @@ class Wiring:
         inputs: dict[str, str | list[str]] = {"patients": table.cohort.patients}
         if table.cohort.slides:
             inputs |= {
-                "slides": table.cohort.slides, "tiles": self.tiles(cohort), "features": self.features(cohort),
-            }  # fmt: skip
+                "slides": table.cohort.slides,
+                "tiles": self.tile_indexes(cohort),
+                "features": self.feature_indexes(cohort),
+            }
         if table.cohort.expression:
             inputs["samples"] = f"results/{cohort}/expression/samples.parquet"
         return inputs
@@ -167,7 +209,6 @@ class Wiring:
         if table.cohort.slides:
             sources.append(table.cohort.slides)
             inputs["slides"] = f"{root}/cohort/slides.parquet"
-            inputs["thumbnails"] = [f"{root}/tiles/{slide}.png" for slide in self._slides[cohort]]
         if table.cohort.expression:
             sources += self.expression_sources(cohort).values()
             inputs["expression_report"] = f"{root}/expression/report.json"

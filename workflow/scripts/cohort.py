@@ -8,6 +8,7 @@ def main(smk):
         from histoweave.cohort import run_cohort
         from histoweave.config import Cohort
         from histoweave.io import read_table
+        from histoweave.shards import artefacts
         from histoweave.tables import NO_SLIDES, read_patients, read_slides
 
         cohort = Cohort.model_validate(smk.params.cohort)
@@ -20,8 +21,8 @@ def main(smk):
             patients,
             slides,
             samples=read_table(smk.input.samples) if cohort.expression else None,
-            tiles=dict(zip(slides["slide"], smk.input.get("tiles", []), strict=True)),
-            features=dict(zip(slides["slide"], smk.input.get("features", []), strict=True)),
+            tiles=artefacts(smk.input.get("tiles", [])),
+            features=artefacts(smk.input.get("features", [])),
             modalities={name for name, source in given.items() if source},
             out={name: smk.output[name] for name in ("patients", "slides", "flow")},
         )

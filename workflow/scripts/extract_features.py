@@ -1,30 +1,36 @@
-"""Rule extract_features: feature vectors of one slide's tiles."""
+"""Rule extract_features: feature vectors of the tiles of the slides of a shard."""
+
+from pathlib import Path
 
 from histoweave.log import redirect
 
 
 def main(smk):
     with redirect(smk.log[0]):
-        import torch
+        from histoweave.lease import lease
 
-        from histoweave.config import Encoder
-        from histoweave.features import extract
+        # Before torch is imported, which looks for devices once.
+        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
+            import torch
 
-        torch.set_num_threads(smk.threads)
-        status = extract(
-            slide=smk.wildcards.slide,
-            path=smk.input.slide,
-            tiles_h5=smk.input.tiles,
-            out_h5=smk.output[0],
-            encoder=Encoder.model_validate(smk.params.encoder),
-            precision=smk.params.precision,
-            max_failed_share=smk.params.max_failed_share,
-            on_error=smk.params.on_error,
-            device=smk.resources.device,
-            tile_batch=smk.resources.tile_batch,
-            read_workers=smk.resources.read_workers,
-        )
-        print(f"{smk.wildcards.slide}: {status}")
+            from histoweave.config import Encoder, Tiles
+            from histoweave.feature_shard import extract_shard
+
+            torch.set_num_threads(smk.threads)
+            extract_shard(
+                smk.params.slides,
+                index=Path(smk.output[0]),
+                tiles_index=Path(smk.input.tiles),
+                encoder=Encoder.model_validate(smk.params.encoder),
+                arithmetic=smk.params.arithmetic,
+                precision=smk.params.precision,
+                tiles=Tiles.model_validate(smk.params.tiles),
+                on_error=smk.params.on_error,
+                code=smk.params.code,
+                device=smk.resources.device,
+                tile_batch=smk.resources.tile_batch,
+                read_workers=smk.resources.read_workers,
+            )
 
 
 if __name__ == "__main__":

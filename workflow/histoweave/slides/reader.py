@@ -68,11 +68,11 @@ def dicom_files(folder: Path) -> Iterator[Path]:
 
 def on_white(rgba: np.ndarray) -> np.ndarray:
     """Lay (H,W,4) uint8 RGBA on white: (H,W,3) uint8."""
-    rgb, alpha = rgba[..., :3], rgba[..., 3:]
+    alpha = rgba[..., 3:]
     if alpha.min() == 255:
-        return np.ascontiguousarray(rgb)
+        return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     alpha = alpha.astype(np.float32) / 255
-    return np.rint(rgb * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.rint(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
 def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: float) -> int:
@@ -81,16 +81,17 @@ def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: fl
     return max(fitting, key=lambda level: downsamples[level], default=0)
 
 
-def read_tile(slide: openslide.OpenSlide, *, x_lv0: int, y_lv0: int, edge_lv0: int, level: int) -> np.ndarray:
-    """Read a square of `edge_lv0` level-0 px at the resolution of `level`: (E,E,3) uint8 RGB.
+def read_region(
+    slide: openslide.OpenSlide, *, x_lv0: int, y_lv0: int, level: int, width_px: int, height_px: int
+) -> np.ndarray:
+    """Read a box of `level` px whose upper left corner is given in level-0 px: (H,W,4) uint8 RGBA.
 
     Raises
     ------
     openslide.OpenSlideError
         if the pixels cannot be read; the handle is of no use afterwards.
     """
-    read_px = max(1, round(edge_lv0 / slide.level_downsamples[level]))
-    return on_white(np.asarray(slide.read_region((x_lv0, y_lv0), level, (read_px, read_px))))
+    return np.asarray(slide.read_region((x_lv0, y_lv0), level, (width_px, height_px)))
 
 
 def resize(image: np.ndarray, *, width: int, height: int, enlarge: int = cv2.INTER_CUBIC) -> np.ndarray:

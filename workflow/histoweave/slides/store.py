@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 from dataclasses import dataclass, field
@@ -32,6 +34,15 @@ class TileTable:
     coords: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     tissue_fraction: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     tile_file: tuple[str, ...] | None = None
+
+    def sha256(self) -> str:
+        """Hash of everything that the tiles of this slide are."""
+        known = [self.slide, self.source, self.status, self.reason, self.tile_file]
+        attributes = {key: repr(value) for key, value in self.attributes.items()}
+        digest = hashlib.sha256(json.dumps([known, attributes], sort_keys=True).encode())
+        digest.update(np.ascontiguousarray(self.coords).tobytes())
+        digest.update(np.ascontiguousarray(self.tissue_fraction).tobytes())
+        return digest.hexdigest()
 
 
 def tile_attributes(
@@ -77,6 +88,7 @@ def write_tiles(path: str | os.PathLike, tiles: TileTable) -> None:
     """Write a tile file, whole or not at all."""
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(slide=tiles.slide, source=tiles.source, status=tiles.status, reason=tiles.reason)
+        file.attrs["tiles_sha256"] = tiles.sha256()
         coords = file.create_dataset("coords", data=tiles.coords)
         coords.attrs.update(tiles.attributes)
         file.create_dataset("tissue_fraction", data=tiles.tissue_fraction)

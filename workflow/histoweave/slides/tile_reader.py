@@ -1,4 +1,4 @@
-"""Reading tiles by number from many threads, with failures told apart from pixels."""
+"""Reading tiles in blocks from many threads, with failures told apart from pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import openslide
 
-from histoweave.slides.reader import open_slide, read_tile, resize
+from histoweave.slides.blocks import is_worth_a_region
+from histoweave.slides.reader import on_white, open_slide, read_region, resize
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.store import TileTable
 from histoweave.slides.tile_folder import read_tile_image
@@ -20,11 +21,15 @@ logger = logging.getLogger(__name__)
 _ENLARGE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 
+class Unreadable(Exception):
+    """A region or tile whose pixels cannot be had."""
+
+
 class TileReader:
     """Reads the tiles of a slide, or of a folder of ready-made ones, scaled to squares of `edge_px`.
 
-    An OpenSlide handle that met an error stays in error, so each thread has a handle of its own, and a tile
-    that cannot be read is tried once more with a fresh one.
+    All threads share one OpenSlide handle and its cache. A handle that met an error stays in error, so it is replaced,
+    and what could not be read is tried once more, tile by tile, with a handle of its own.
 
     Parameters
     ----------
@@ -41,64 +46,92 @@ class TileReader:
         self._tiles = tiles
         self._edge_px = edge_px
         self._enlarge = _ENLARGE.get(interpolation, cv2.INTER_CUBIC)
-        self._handles: dict[int, openslide.OpenSlide] = {}
+        self._lock = threading.Lock()
+        self._handle: openslide.OpenSlide | None = None
         if tiles.tile_file is None:
-            self._fresh_handle()
+            self._handle = open_slide(path)
         elif not path.is_dir():
             raise Refusal("missing_file", f"{path} is not a folder (any more)")
-
-    def __len__(self) -> int:
-        return len(self._tiles.coords)
 
     def __enter__(self) -> TileReader:
         return self
 
     def __exit__(self, *_) -> None:
-        for handle in self._handles.values():
-            handle.close()
+        if self._handle is not None:
+            self._handle.close()
 
-    def __call__(self, index: int) -> np.ndarray | None:
-        """Tile `index` as (edge_px, edge_px, 3) uint8 RGB, None if it cannot be read."""
-        tile = self._from_slide(index) if self._tiles.tile_file is None else self._from_folder(index)
-        if tile is None:
-            return None
-        return resize(tile, width=self._edge_px, height=self._edge_px, enlarge=self._enlarge)
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Tiles `rows` of the table as (n,E,E,3) uint8 RGB, and (n,) bool, False for a tile that cannot be read.
 
-    def _from_folder(self, index: int) -> np.ndarray | None:
-        try:
-            return read_tile_image(self._path / self._tiles.tile_file[index])
-        except OSError as error:
-            logger.warning("tile %d cannot be read: %s", index, error)
-            return None
+        What cannot be read is black in the first and counts as failed: it is never encoded.
+        """
+        found = self._from_folder(rows) if self._tiles.tile_file is not None else self._from_slide(rows)
+        images = np.zeros((len(rows), self._edge_px, self._edge_px, 3), np.uint8)
+        readable = np.zeros(len(rows), bool)
+        for place, tile in enumerate(found):
+            if tile is not None:
+                images[place] = resize(tile, width=self._edge_px, height=self._edge_px, enlarge=self._enlarge)
+                readable[place] = True
+        return images, readable
 
-    def _from_slide(self, index: int) -> np.ndarray | None:
-        x_lv0, y_lv0 = map(int, self._tiles.coords[index])
-        attributes = self._tiles.attributes
-        place = {
-            "x_lv0": x_lv0,
-            "y_lv0": y_lv0,
-            "edge_lv0": attributes["patch_size_level0"],
-            "level": attributes["patch_level"],
-        }
-        for handle_of in (self._handle, self._fresh_handle):
+    def _from_folder(self, rows: np.ndarray) -> list[np.ndarray | None]:
+        found: list[np.ndarray | None] = []
+        for row in rows:
             try:
-                return read_tile(handle_of(), **place)
-            except (openslide.OpenSlideError, Refusal) as error:
-                failure = error
-        logger.warning("tile at (%d, %d) cannot be read: %s", x_lv0, y_lv0, failure)
-        self._drop_handle()
-        return None
+                found.append(read_tile_image(self._path / self._tiles.tile_file[row]))
+            except OSError as error:
+                logger.warning("tile %d cannot be read: %s", row, error)
+                found.append(None)
+        return found
 
-    def _handle(self) -> openslide.OpenSlide:
-        return self._handles.get(threading.get_ident()) or self._fresh_handle()
+    def _from_slide(self, rows: np.ndarray) -> list[np.ndarray | None]:
+        coords = self._tiles.coords[rows]
+        together = is_worth_a_region(coords, edge_lv0=self._tiles.attributes["patch_size_level0"])
+        handle = self._handle
+        try:
+            parts = [coords] if together else [corner[None] for corner in coords]
+            return [tile for part in parts for tile in self._region(handle, part)]
+        except (openslide.OpenSlideError, Unreadable):
+            self._replace(handle)
+        return [self._alone(corner) for corner in coords]
 
-    def _fresh_handle(self) -> openslide.OpenSlide:
-        """A new handle for this thread in place of the one that met an error."""
-        self._drop_handle()
-        self._handles[threading.get_ident()] = handle = open_slide(self._path)
-        return handle
+    def _region(self, handle: openslide.OpenSlide, coords_lv0: np.ndarray) -> list[np.ndarray]:
+        """The tiles at these corners, cut out of one region read from the tiles' level: each (e,e,3) uint8."""
+        attributes = self._tiles.attributes
+        level = attributes["patch_level"]
+        downsample = handle.level_downsamples[level]
+        read_px = max(1, round(attributes["patch_size_level0"] / downsample))
+        first = coords_lv0.min(axis=0)
+        offsets_px = np.rint((coords_lv0 - first) / downsample).astype(int)
+        width_px, height_px = (int(value) for value in offsets_px.max(axis=0) + read_px)
+        rgba = read_region(
+            handle, x_lv0=int(first[0]), y_lv0=int(first[1]), level=level, width_px=width_px, height_px=height_px
+        )
+        tiles = []
+        for x, y in offsets_px:
+            tile = rgba[y : y + read_px, x : x + read_px]
+            if not tile[..., 3].any():
+                raise Unreadable("the file holds no pixels there")
+            tiles.append(on_white(tile))
+        return tiles
 
-    def _drop_handle(self) -> None:
-        handle = self._handles.pop(threading.get_ident(), None)
-        if handle is not None:
-            handle.close()
+    def _alone(self, corner_lv0: np.ndarray) -> np.ndarray | None:
+        """One tile read with a fresh handle, None if it cannot be read."""
+        try:
+            with open_slide(self._path) as handle:
+                return self._region(handle, corner_lv0[None])[0]
+        except (openslide.OpenSlideError, Refusal, Unreadable) as error:
+            logger.warning("tile at (%d, %d) cannot be read: %s", *corner_lv0, error)
+            return None
+
+    def _replace(self, broken: openslide.OpenSlide) -> None:
+        """A new shared handle in place of the one that met an error (once, however many threads met it).
+
+        The old one is left to the garbage collector: other threads may still be reading with it.
+        """
+        with self._lock:
+            if self._handle is broken:
+                try:
+                    self._handle = open_slide(self._path)
+                except Refusal as refusal:
+                    logger.warning("%s", refusal)

@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 from shapely.geometry import Polygon
 
 from histoweave.config import OnError, Tiles
 from histoweave.errors import InputError
+from histoweave.interop.coords import given_tiles
+from histoweave.interop.features import given_features
 from histoweave.slides.grid import grid_lv0, tile_geometry, tissue_fraction
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture, thumbnail, write_geojson, write_png
 from histoweave.slides.reader import dicom_files, open_slide, read_overview
 from histoweave.slides.refusal import OK, Refusal
-from histoweave.slides.spacing import level0_spacing, objection
+from histoweave.slides.spacing import UNKNOWN, Spacing, level0_spacing, objection
 from histoweave.slides.store import TileTable, tile_attributes, write_tiles
 from histoweave.slides.tile_folder import tile_folder
 from histoweave.slides.tissue import find_tissue, polygons_of
@@ -44,13 +47,16 @@ def tile_slide(
     out_h5: str | os.PathLike,
     out_geojson: str | os.PathLike,
     out_png: str | os.PathLike,
+    coords: str = "",
+    features: str = "",
 ) -> str:
-    """Tile one slide, or take a folder of ready-made tiles, and write the three files of `docs/artefacts.md`.
+    """Tile one slide, or take tiles that were made elsewhere, and write the three files of `docs/artefacts.md`.
 
     Parameters
     ----------
-    path: a slide, a folder of DICOM files, or a folder of tile images.
+    path: a slide, a folder of DICOM files, or a folder of tile images; empty for features without a slide.
     mpp: µm per level-0 px, over what the file says; None to believe the file.
+    coords, features: a file of tile coordinates or of tile features that another tool made; empty without one.
 
     Returns
     -------
@@ -62,18 +68,42 @@ def tile_slide(
         with `on_error="stop"` for a status other than `ok`; nothing is written then.
     """
     place = Path(path)
-    if place.is_dir() and not any(dicom_files(place)):
+    if features:
+        tiling = _tiles_of_features(slide=slide, file=Path(features), mpp=mpp, settings=settings)
+    elif place.is_dir() and not any(dicom_files(place)):
         tiling = _tile_ready_made(slide=slide, folder=place, mpp=mpp, settings=settings)
     else:
-        tiling = _tile_whole_slide(slide=slide, path=place, mpp=mpp, settings=settings)
+        tiling = _tile_whole_slide(slide=slide, path=place, mpp=mpp, settings=settings, coords=coords)
     table = tiling.table
     if table.status != OK and on_error == "stop":
         raise InputError(f"slide '{slide}' ({path}): {table.status}: {table.reason} (on_error is 'stop')")
-    logger.info("%s: %s, %d tiles %s", slide, table.status, len(table.coords), table.reason)
+    _write(tiling, out_h5=out_h5, out_geojson=out_geojson, out_png=out_png)
+    return table.status
+
+
+def refuse_slide(
+    *,
+    slide: str,
+    settings: Tiles,
+    status: str,
+    reason: str,
+    out_h5: str | os.PathLike,
+    out_geojson: str | os.PathLike,
+    out_png: str | os.PathLike,
+) -> None:
+    """Write the three files of a slide that cannot be used, for a reason that is known already."""
+    refusal = Refusal(status, reason)
+    table = _refused(slide, "slide", settings=settings, refusal=refusal)
+    tiling = Tiling(table, [], text_picture(f"{slide}: {refusal.reason}"))
+    _write(tiling, out_h5=out_h5, out_geojson=out_geojson, out_png=out_png)
+
+
+def _write(
+    tiling: Tiling, *, out_h5: str | os.PathLike, out_geojson: str | os.PathLike, out_png: str | os.PathLike
+) -> None:
     write_geojson(out_geojson, tiling.polygons)
     write_png(out_png, tiling.picture)
-    write_tiles(out_h5, table)
-    return table.status
+    write_tiles(out_h5, tiling.table)
 
 
 def _refused(slide: str, source: str, *, settings: Tiles, refusal: Refusal, **known) -> TileTable:
@@ -97,7 +127,23 @@ def _tile_ready_made(*, slide: str, folder: Path, mpp: float | None, settings: T
     return Tiling(table, polygons_of(area), picture)
 
 
-def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Tiles) -> Tiling:
+def _tiles_of_features(*, slide: str, file: Path, mpp: float | None, settings: Tiles) -> Tiling:
+    spacing = UNKNOWN if mpp is None else Spacing(mpp, mpp, "override")
+    try:
+        table = given_features(slide, file, settings=settings, spacing=spacing).tile_table()
+    except Refusal as refusal:
+        table = _refused(slide, "features_file", settings=settings, refusal=refusal, spacing=spacing)
+        return Tiling(table, [], text_picture(f"{slide}: {refusal.reason}"))
+    return Tiling(table, _outlines(table), text_picture(f"{slide}: {len(table.coords)} tiles of {file.name}"))
+
+
+def _outlines(table: TileTable) -> list[Polygon]:
+    """The area of all tiles, for tiles that came without contours."""
+    edge_lv0 = table.attributes["patch_size_level0"]
+    return polygons_of(shapely.union_all(shapely.box(*table.coords.T, *(table.coords + edge_lv0).T)))
+
+
+def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Tiles, coords: str) -> Tiling:
     try:
         handle = open_slide(path)
     except Refusal as refusal:
@@ -115,6 +161,17 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
             picture = thumbnail(overview.rgb, size_lv0=size_lv0)
             if against is not None:
                 raise against
+            if coords:
+                table = given_tiles(
+                    slide,
+                    Path(coords),
+                    size_lv0=size_lv0,
+                    spacing=spacing,
+                    downsamples=handle.level_downsamples,
+                    settings=settings,
+                )
+                polygons = _outlines(table)
+                return Tiling(table, polygons, thumbnail(overview.rgb, polygons=polygons, size_lv0=size_lv0))
             geometry = tile_geometry(mpp=spacing.mpp, downsamples=handle.level_downsamples, settings=settings)
             if geometry.edge_lv0 > min(size_lv0):
                 raise Refusal(
@@ -126,8 +183,8 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
                 mpp=spacing.mpp,
                 min_region_um2=settings.min_region_um2,
             )
-            coords = grid_lv0(width_lv0=width_lv0, height_lv0=height_lv0, geometry=geometry)
-            share = tissue_fraction(coords, edge_lv0=geometry.edge_lv0, tissue=tissue)
+            corners = grid_lv0(width_lv0=width_lv0, height_lv0=height_lv0, geometry=geometry)
+            share = tissue_fraction(corners, edge_lv0=geometry.edge_lv0, tissue=tissue)
             kept = share >= settings.min_tissue
             if not kept.any():
                 raise Refusal("no_tissue", f"no tile has a tissue share of {settings.min_tissue:g} or more")
@@ -147,5 +204,5 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         level=geometry.level,
         downsample=geometry.downsample,
     )
-    table = TileTable(slide, "slide", attributes, coords=coords[kept], tissue_fraction=share[kept])
+    table = TileTable(slide, "slide", attributes, coords=corners[kept], tissue_fraction=share[kept])
     return Tiling(table, polygons, thumbnail(overview.rgb, polygons=polygons, size_lv0=size_lv0))

@@ -1,0 +1,272 @@
+"""Many slides in one job, each slide still its own artefact: who is in which shard, what is done, what went wrong.
+
+A shard's job writes the files of each slide when that slide is finished, then the slide's record, and last the shard's
+index, which is all that Snakemake declares. A job that is killed keeps what it finished; a job that is run again works
+on those slides only whose record is missing, out of date or names files that are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from histoweave.config import OnError
+from histoweave.errors import InputError
+from histoweave.io import read_json, write_json
+from histoweave.slides.refusal import OK
+
+logger = logging.getLogger(__name__)
+
+FAILED = "failed"
+# A slide with one of these is tried again whenever its shard's job runs.
+PASSING = (FAILED, "missing_file")
+
+
+def shards_of(slides: Iterable[str], *, slides_per_shard: int) -> dict[str, list[str]]:
+    """Slide ids by shard, sorted; a shard's name is such as `03-of-16`.
+
+    The number of shards is a power of two and a slide's place depends on its id alone, so a slide that is added
+    touches one shard only, unless the number of shards has to double.
+    """
+    ids = sorted(slides)
+    n_shards = 1
+    while n_shards * slides_per_shard < len(ids):
+        n_shards *= 2
+    digits = len(str(n_shards))
+    found: dict[str, list[str]] = {}
+    for slide in ids:
+        number = int.from_bytes(hashlib.sha256(slide.encode()).digest()[:8], "big") % n_shards
+        found.setdefault(f"{number:0{digits}d}-of-{n_shards}", []).append(slide)
+    return dict(sorted(found.items()))
+
+
+def source_stamp(path: str | os.PathLike | None) -> list[int] | None:
+    """Size in bytes and time of change in ns of a file, of all files of a folder together; None if there is none."""
+    if not path:
+        return None
+    place = Path(path)
+    try:
+        files = [place, *sorted(place.iterdir())] if place.is_dir() else [place]
+        stats = [file.stat() for file in files]
+    except OSError:
+        return None
+    return [sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)]
+
+
+def fingerprint(**what: Any) -> str:
+    """16 hex digits over everything that decides a slide's result, given as plain values."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What working on a slide gave: its status and reason, a hash of its content, its number of tiles."""
+
+    status: str
+    reason: str = ""
+    content: str = ""
+    n_tiles: int = 0
+
+
+@dataclass(frozen=True)
+class SlideWork:
+    """One slide of a shard.
+
+    Attributes
+    ----------
+    inputs: everything that decides the result, as plain values (see `fingerprint`).
+    sources: files of the user that are read; their stamps decide too.
+    files: what `run` writes, in one folder.
+    run: does the work; returns the outcome after all files are whole.
+    refuse: writes the same files for a slide on which `run` failed unexpectedly, given a status and a reason.
+    """
+
+    slide: str
+    inputs: dict[str, Any]
+    sources: tuple[str, ...]
+    files: tuple[Path, ...]
+    run: Callable[[], Outcome]
+    refuse: Callable[[str, str], Outcome]
+
+
+@dataclass(frozen=True)
+class Record:
+    """That a slide is done. `files`: bytes by name; `sources`: stamp by path; `seconds`: how long it took."""
+
+    slide: str
+    outcome: Outcome
+    sources: dict[str, list[int] | None]
+    files: dict[str, int]
+    seconds: float = 0.0
+    fingerprint: str = field(default="", compare=False)
+
+    def holds(self, folder: Path) -> bool:
+        """True if the slide's files are there in their full size and its sources are those that were read."""
+        try:
+            whole = all((folder / name).stat().st_size == size for name, size in self.files.items())
+        except OSError:
+            return False
+        return whole and all(source_stamp(path) == stamp for path, stamp in self.sources.items())
+
+
+def _record(content: dict) -> Record:
+    return Record(**{**content, "outcome": Outcome(**content["outcome"])})
+
+
+def read_index(path: str | os.PathLike) -> list[Record]:
+    """The records of a shard."""
+    return [_record(content) for content in read_json(path)]
+
+
+def artefacts(indexes: Iterable[str | os.PathLike]) -> dict[str, str]:
+    """Slide → its HDF5 file, for all slides of some shards."""
+    paths = [Path(index) for index in indexes]
+    return {record.slide: str(path.parents[1] / f"{record.slide}.h5") for path in paths for record in read_index(path)}
+
+
+def record_path(folder: Path, slide: str) -> Path:
+    """Where the record of a slide lies, whose files are in `folder`."""
+    return folder / "records" / f"{slide}.json"
+
+
+def drop_untrue_indexes(paths: Iterable[Path]) -> list[str]:
+    """Remove each shard's index that promises what is no longer there, so that its shard is made again.
+
+    Snakemake knows of the indexes only. Returns the slides concerned.
+    """
+    lost: list[str] = []
+    for path in paths:
+        if path.is_file():
+            untrue = [record.slide for record in read_index(path) if not record.holds(path.parents[1])]
+            if untrue:
+                path.unlink()
+                lost += untrue
+    return lost
+
+
+def run_shard(
+    works: Sequence[SlideWork],
+    *,
+    index: Path,
+    on_error: OnError,
+    workers: int = 1,
+    prepare: Callable[[], None] = lambda: None,
+) -> list[Record]:
+    """Work on all slides that are not done yet, and write the shard's index.
+
+    A slide on which the work fails unexpectedly gets the status `failed` and its reason. A slide whose files cannot be
+    written (a full disk, a read-only folder) leaves no record; the others are worked on all the same, then the shard
+    ends with an error.
+
+    Parameters
+    ----------
+    index: `<folder of the slides' files>/shards/<shard>.json`.
+    on_error: `stop` ends the shard at the first slide whose status is not `ok`.
+    workers: slides that are worked on at the same time.
+    prepare: called once if there is a slide to work on, before the first; what it raises ends the shard.
+
+    Raises
+    ------
+    InputError
+        if a slide could not be written, or with `on_error="stop"`; finished slides are kept.
+    """
+    folder = index.parents[1]
+    keys = {work.slide: _key(work) for work in works}
+    found = {work.slide: _done(folder, work.slide, keys[work.slide]) for work in works}
+    if on_error == "stop":
+        for record in filter(None, found.values()):
+            if record.outcome.status != OK:
+                reason = f"{record.outcome.status}: {record.outcome.reason}"
+                raise InputError(f"slide '{record.slide}': {reason} (on_error is 'stop')")
+    pending = [work for work in works if found[work.slide] is None]
+    logger.info("shard %s: %d slides, %d to work on", index.stem, len(works), len(pending))
+    if pending:
+        prepare()
+
+    stopped = threading.Event()
+
+    def one(work: SlideWork) -> Record | InputError:
+        if stopped.is_set():
+            return InputError(f"slide '{work.slide}' was not begun")
+        try:
+            return _work_on(work, key=keys[work.slide], folder=folder, on_error=on_error)
+        except Exception as error:
+            if on_error == "stop" or not isinstance(error, InputError):
+                stopped.set()
+                raise
+            _say(f"{work.slide}: not written: {error}")
+            return error
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        results = list(pool.map(one, pending))
+    unwritten = [(work.slide, result) for work, result in zip(pending, results, strict=True) if not _is_record(result)]
+    if unwritten:
+        slide, problem = unwritten[0]
+        raise InputError(
+            f"{len(unwritten)} of {len(works)} slides of shard {index.stem} could not be written, first '{slide}': "
+            f"{problem}; the others are kept"
+        )
+    records = [*filter(None, found.values()), *results]
+    records.sort(key=lambda record: record.slide)
+    write_json(index, [asdict(record) for record in records])
+    return records
+
+
+def _is_record(result: Record | InputError) -> bool:
+    return isinstance(result, Record)
+
+
+def _key(work: SlideWork) -> str:
+    return fingerprint(inputs=work.inputs, sources={path: source_stamp(path) for path in work.sources})
+
+
+def _done(folder: Path, slide: str, key: str) -> Record | None:
+    """The record of a slide that needs no work, None otherwise."""
+    place = record_path(folder, slide)
+    if not place.is_file():
+        return None
+    record = _record(read_json(place))
+    fresh = record.fingerprint == key and record.outcome.status not in PASSING and record.holds(folder)
+    return record if fresh else None
+
+
+def _work_on(work: SlideWork, *, key: str, folder: Path, on_error: OnError) -> Record:
+    place = record_path(folder, work.slide)
+    place.unlink(missing_ok=True)
+    sources = {path: source_stamp(path) for path in work.sources}
+    started = time.monotonic()
+    try:
+        outcome = work.run()
+    except InputError:
+        raise
+    except Exception as error:
+        if on_error == "stop":
+            raise
+        traceback.print_exc()
+        outcome = work.refuse(FAILED, f"{type(error).__name__}: {error}")
+    record = Record(
+        slide=work.slide,
+        outcome=outcome,
+        sources=sources,
+        files={file.name: file.stat().st_size for file in work.files},
+        seconds=round(time.monotonic() - started, 3),
+        fingerprint=key,
+    )
+    write_json(place, asdict(record))
+    return record
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the log may lie on the same full disk
+        logger.error(text)
