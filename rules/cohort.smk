@@ -15,7 +15,7 @@ rule expression:
     resources:
         mem_mb=lambda wildcards, input, attempt: max(2000, int(20 * input.size_mb))
         * attempt,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         source=lambda wildcards: TABLES[wildcards.cohort].cohort.expression.model_dump(),
         patients=lambda wildcards: sorted(TABLES[wildcards.cohort].patients["patient"]),
@@ -39,8 +39,9 @@ rule cohort:
     conda:
         "../envs/slides.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         cohort=lambda wildcards: TABLES[wildcards.cohort].cohort.model_dump(),
         code=code_hash("histoweave.cohort", "histoweave.shards", "histoweave.tables"),
@@ -61,8 +62,8 @@ rule folds:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=CONFIG.folds.model_dump(),
         seed=CONFIG.seed,
@@ -85,8 +86,8 @@ rule control_folds:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=CONFIG.folds.model_dump(),
         seed=CONFIG.seed,

@@ -20,8 +20,9 @@ rule fusion_fold:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
         gpu=lambda wildcards: WIRING.gpus(wildcards.model),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
@@ -59,8 +60,9 @@ rule evaluate:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
@@ -90,8 +92,9 @@ rule evaluate_control:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),

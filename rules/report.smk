@@ -81,8 +81,9 @@ rule report:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, input, attempt: int(3000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         # What the run was asked to do. How the machine did it is left out: it changes nothing.
         config=lambda wildcards: WIRING.shown_config(wildcards.cohort),

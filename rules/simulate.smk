@@ -12,8 +12,8 @@ rule simulate_slide:
     conda:
         "../envs/simulate.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         slide=lambda wildcards: WIRING.simulated_slide(
             wildcards.cohort, wildcards.slide
@@ -34,8 +34,8 @@ rule simulate_expression:
     conda:
         "../envs/simulate.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         patients=lambda wildcards: WIRING.simulated_patients(wildcards.cohort),
         settings=lambda wildcards: WIRING.expression_settings(wildcards.cohort),
@@ -63,8 +63,8 @@ rule score_truth:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         models=lambda wildcards: WIRING.attention_models(wildcards.cohort),
         tile_um=CONFIG.tiles.tile_px * CONFIG.tiles.target_mpp,

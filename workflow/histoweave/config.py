@@ -179,7 +179,7 @@ class Mechanics(Section):
     """How the machine does it. Changing these reruns nothing."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    tile_batch: int = Field(64, ge=1, description="Tiles per forward pass.")
+    tile_batch: int = Field(32, ge=1, description="Tiles per forward pass.")
     read_workers: int = Field(2, ge=1, description="Threads that read tiles of a slide.")
     jobs_per_gpu: int = Field(1, ge=1, description="Jobs that may share one GPU of a workstation.")
     slides_per_shard: int = Field(32, ge=1, description="Slides in one job, at most about this many.")

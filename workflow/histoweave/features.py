@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -180,20 +181,25 @@ def _encode(
         seconds[part] += now - last
         last = now
 
-    rows, images = np.empty(0, np.int64), np.empty((0, encoder.encoder.input_px, encoder.encoder.input_px, 3), np.uint8)
-    for number, (block_images, readable) in enumerate(ahead(reader.read, blocks, workers=read_workers)):
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def encode_batch(size: int) -> None:
+        rows, images = _take(waiting, size)
+        features = encoder(images)
+        lap("encode")
+        file.put(rows, features)
+        lap("write")
+
+    for rows, (images, readable) in zip(blocks, ahead(reader.read, blocks, workers=read_workers), strict=True):
         lap("wait for tiles")
-        file.leave_out(blocks[number][~readable])
-        rows = np.concatenate([rows, blocks[number][readable]])
-        images = np.concatenate([images, block_images[readable]])
-        n_full = len(rows) if number == len(blocks) - 1 else len(rows) // tile_batch * tile_batch
-        for start in range(0, n_full, tile_batch):
-            batch = slice(start, min(start + tile_batch, n_full))
-            features = encoder(images[batch])
-            lap("encode")
-            file.put(rows[batch], features)
-            lap("write")
-        rows, images = rows[n_full:], images[n_full:]
+        if not readable.all():
+            file.leave_out(rows[~readable])
+            rows, images = rows[readable], images[readable]
+        waiting.append((rows, images))
+        while (size := sum(len(part) for part, _ in waiting)) >= tile_batch:
+            encode_batch(tile_batch)
+    if size := sum(len(part) for part, _ in waiting):
+        encode_batch(size)
     total = sum(seconds.values())
     logger.info(
         "%s: %d tiles, %.1f tiles/s (%s)",
@@ -204,13 +210,33 @@ def _encode(
     )
 
 
+def _take(waiting: list[tuple[np.ndarray, np.ndarray]], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Remove the first `size` tiles from what waits: their rows and images, copied only where parts are joined."""
+    taken = []
+    while size:
+        rows, images = waiting.pop(0)
+        if len(rows) > size:
+            waiting.insert(0, (rows[size:], images[size:]))
+            rows, images = rows[:size], images[:size]
+        taken.append((rows, images))
+        size -= len(rows)
+    if len(taken) == 1:
+        return taken[0]
+    return np.concatenate([rows for rows, _ in taken]), np.concatenate([images for _, images in taken])
+
+
+def _step_aside() -> None:
+    """Lower the priority of this thread, so that reading fills the gaps of computing and does not interrupt it."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
     """`function` of each item, in order, by threads that are at most a few items ahead of the consumer."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=_step_aside) as pool:
         waiting: deque = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > workers + 1:
+            if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

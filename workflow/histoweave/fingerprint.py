@@ -49,6 +49,19 @@ def modules_used(module: str) -> list[str]:
 
 
 @functools.cache
+def _tree(path: Path) -> str:
+    """The syntax tree of a module as text, without docstrings. Kept: every start of Snakemake asks many times."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                body[0] = ast.Pass()
+    return ast.dump(tree)
+
+
+@functools.cache
 def code_hash(*modules: str) -> str:
     """First 16 hex digits of SHA-256 over the parsed code of `modules` and all they import from this package.
 
@@ -66,14 +79,7 @@ def code_hash(*modules: str) -> str:
             raise ModuleNotFoundError(module)
     digest = hashlib.sha256()
     for name in names:
-        tree = ast.parse(_path_of(name).read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                value = body[0].value
-                if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                    body[0] = ast.Pass()
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+        digest.update(f"{name}\n{_tree(_path_of(name))}\n".encode())
     for folder in sorted({_path_of(name).parent for name in names} - {_ROOT}):
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix not in (".py", ".pyc"):

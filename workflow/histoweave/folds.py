@@ -11,9 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import lil_array
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from histoweave.config import Folds
 from histoweave.errors import InputError
@@ -65,6 +62,10 @@ def assign_sites(counts: np.ndarray, *, n_folds: int, rng: np.random.Generator |
     -------
     (S,) int, the fold of each site.
     """
+    # Imported here: each start of Snakemake, so each job on a cluster, reads this module for `check_classes` alone.
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import lil_array
+
     n_sites, n_classes = counts.shape
     totals = counts.sum(axis=0)
     n_x, n_d = n_sites * n_folds, n_folds * n_classes
@@ -146,6 +147,8 @@ def make_folds(
 
 
 def _stratified_folds(patients: pd.DataFrame, *, settings: Folds, repeat: int, seed: int) -> np.ndarray:
+    from sklearn.model_selection import StratifiedKFold
+
     # Patients with one modality only are spread as well, as far as there are enough of them to be a stratum.
     label = patients["label"].astype(str)
     strata = label + np.where(patients["complete"], "", "/incomplete")
@@ -172,6 +175,8 @@ def _validation(rest: np.ndarray, labels: np.ndarray, *, settings: Folds, seed: 
             f"{where}: a fold's training part has fewer than two patients of some class; "
             "lower folds.n_folds, group by patient, or merge classes with label_map"
         )
+    from sklearn.model_selection import StratifiedShuffleSplit
+
     size = max(round(settings.val_share * len(rest)), len(classes))
     splitter = StratifiedShuffleSplit(1, test_size=size, random_state=seed)
     _, val = next(splitter.split(np.zeros(len(rest)), labels[rest].astype(str)))

@@ -1,5 +1,6 @@
 """Rule extract_features: feature vectors of the tiles of the slides of a shard."""
 
+import os
 from pathlib import Path
 
 from histoweave.log import redirect
@@ -9,7 +10,9 @@ def main(smk):
     with redirect(smk.log[0]):
         from histoweave.lease import lease
 
-        # Before torch is imported, which looks for devices once.
+        # Threads of the network that have nothing to do leave their core to those that read tiles.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        # Both before torch is imported, which looks at the environment once.
         with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
             import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ class TileEncoder:
 
     Attributes
     ----------
+    encoder: what is known of it; its module is the network that runs.
     arithmetic: what was chosen: `float32`, `bfloat16` or `float16`. Features are float32 in any case.
     path: `fused` or `unfused`.
     """
@@ -40,7 +42,6 @@ class TileEncoder:
         InputError
             naming `features.arithmetic`, if the device cannot calculate so.
         """
-        self.encoder = encoder
         self.device = device
         self.arithmetic = choose_arithmetic(arithmetic, device)
         self._dtype = getattr(torch, self.arithmetic)
@@ -50,6 +51,8 @@ class TileEncoder:
         self._scale = torch.tensor(encoder.std).mul(255).reciprocal().repeat(encoder.input_px).to(device)
         self._input_dtype = torch.float32
         self.path, self._network = self._prepare(encoder)
+        # What is known of the encoder, with the network that runs in place of the one that was loaded.
+        self.encoder = replace(encoder, module=self._network)
 
     def _prepare(self, encoder: LoadedEncoder) -> tuple[str, torch.nn.Module]:
         where = f"{encoder.name} on {self.device.type} in {self.arithmetic}"

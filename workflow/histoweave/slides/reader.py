@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import openslide
 
 from histoweave.slides.refusal import Refusal
 
-STRIP_PX = 16_000_000
+STRIP_PX = 8_000_000
+STRIPS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def resize(image: np.ndarray, *, width: int, height: int, enlarge: int = cv2.INT
 
 
 def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:
-    """Read the whole slide at about `downsample` level-0 px per px, in strips of at most some 16 million px.
+    """Read the whole slide at about `downsample` level-0 px per px, in strips of at most some 8 million px.
 
     Raises
     ------
@@ -118,16 +120,20 @@ def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:
     strip_height = max(1, int(STRIP_PX / (level_width * rows_per_px)))
     rgb = np.empty((height, width, 3), np.uint8)
     alpha = np.empty((height, width), np.uint8)
+
+    def read_strip(top: int) -> None:
+        bottom = min(top + strip_height, height)
+        first = round(top * rows_per_px)
+        rows = max(1, round(bottom * rows_per_px) - first)
+        corner = (0, round(first * slide.level_downsamples[level]))
+        strip = np.asarray(slide.read_region(corner, level, (level_width, rows)))
+        rgb[top:bottom] = resize(on_white(strip), width=width, height=bottom - top)
+        coverage = np.ascontiguousarray(strip[..., 3])
+        alpha[top:bottom] = resize(coverage, width=width, height=bottom - top)
+
     try:
-        for top in range(0, height, strip_height):
-            bottom = min(top + strip_height, height)
-            first = round(top * rows_per_px)
-            rows = max(1, round(bottom * rows_per_px) - first)
-            corner = (0, round(first * slide.level_downsamples[level]))
-            strip = np.asarray(slide.read_region(corner, level, (level_width, rows)))
-            rgb[top:bottom] = resize(on_white(strip), width=width, height=bottom - top)
-            coverage = np.ascontiguousarray(strip[..., 3])
-            alpha[top:bottom] = resize(coverage, width=width, height=bottom - top)
+        with ThreadPoolExecutor(STRIPS_AT_ONCE) as pool:
+            list(pool.map(read_strip, range(0, height, strip_height)))
     except openslide.OpenSlideError as error:
         raise Refusal("unreadable", f"OpenSlide cannot read level {level}: {error}") from None
     return Overview(rgb, alpha > 127, width_lv0 / width, height_lv0 / height)

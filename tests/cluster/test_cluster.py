@@ -1,0 +1,122 @@
+"""The whole demo through SLURM, its controller killed in the middle, gives what an undisturbed local run gives."""
+
+import shutil
+import signal
+import subprocess
+import time
+from itertools import combinations
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from compare import difference, tables
+from running import ROOT, planned
+from safetensors.numpy import save_file
+from slurm import environment, jobs_of
+
+from histoweave.fusion import catalog
+from histoweave.io import write_table
+
+pytestmark = pytest.mark.timeout(3600)
+DEMO = (
+    "--set-resources",
+    *(f"{rule}:{what}" for rule in ("extract_features", "fusion_fold") for what in ("gpu_model=fake", "slurm_partition=gpu")),
+    "--configfile", "config/demo/config.yaml",
+)  # fmt: skip
+FOLDS_BEFORE_THE_KILL = 12
+# One job per attempt; the first has too little memory.
+GREEDY_RULE = """
+rule hungry:
+    output: "fed.txt"
+    log: "hungry.log"
+    resources: mem_mb=lambda wildcards, attempt: 200 * attempt, runtime=5
+    shell: "echo $SLURM_JOB_ID {resources.mem_mb} >> attempts.txt; test {resources.mem_mb} -gt 200 && touch {output}"
+"""
+
+
+def said(folder):
+    return (folder / "controller.txt").read_text()[-6000:]
+
+
+@pytest.fixture(scope="module")
+def disturbed(slurm, tmp_path_factory):
+    """The demo, run through the cluster with a killed controller. Returns its folder and the orphans at the restart."""
+    folder = tmp_path_factory.mktemp("cluster")
+    shutil.copytree(ROOT / "config" / "demo", folder / "config" / "demo")
+    controller = slurm.start(*DEMO, directory=folder)
+    fits = folder / "results" / "demo"
+    try:
+        deadline = time.monotonic() + 1500
+        while len(list(fits.glob("*/*/fold*/predictions.parquet"))) < FOLDS_BEFORE_THE_KILL:
+            assert controller.poll() is None and time.monotonic() < deadline, said(folder)
+            time.sleep(0.5)
+    finally:
+        controller.send_signal(signal.SIGKILL)
+        controller.wait()
+    locked = subprocess.run(
+        slurm.command(*DEMO), cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert locked.returncode != 0 and "--unlock" in locked.stdout + locked.stderr
+    assert slurm.run("--unlock", *DEMO, directory=folder) == 0, said(folder)
+    orphans = slurm.waiting_or_running()
+    assert slurm.run(*DEMO, directory=folder) == 0, said(folder)
+    while slurm.waiting_or_running():
+        time.sleep(1)
+    return folder, orphans
+
+
+def test_a_run_that_was_killed_and_resumed_gives_the_same_values(disturbed, local):
+    folder, orphans = disturbed
+    assert orphans, "no job of the killed run was left when the run was resumed: the test shows nothing"
+    ours, theirs = folder / "results" / "demo", local / "results" / "demo"
+    assert tables(ours) == tables(theirs)
+    assert sum(path.suffix == ".safetensors" for path in tables(ours)) > 50
+    differences = {str(path): difference(ours / path, theirs / path) for path in sorted(tables(ours))}
+    assert {path: by for path, by in differences.items() if by > 0} == {}
+
+
+def test_the_comparison_sees_the_smallest_change(tmp_path):
+    values = np.array([0.25, np.nan, 1.0], dtype=np.float32)
+    changed = np.nextafter(values, 2)
+    for name, content in (("one", values), ("same", values.copy()), ("other", changed)):
+        write_table(tmp_path / f"{name}.parquet", pd.DataFrame({"patient": ["a", "b", None], "p": content}))
+        save_file({"weight": content}, tmp_path / f"{name}.safetensors")
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["group/features"] = content
+    for suffix in (".parquet", ".safetensors", ".h5"):
+        one, same, other = ((tmp_path / name).with_suffix(suffix) for name in ("one", "same", "other"))
+        assert difference(one, same) == 0 and 0 < difference(one, other) < 1e-5
+
+
+def test_nothing_is_left_to_do(disturbed, slurm):
+    folder, _ = disturbed
+    run = subprocess.run(
+        [*slurm.command("-n", *DEMO)], cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0 and planned(run) == {}
+    assert not [path for path in (folder / "results").rglob(".partial*") if path.is_file()]
+
+
+def test_every_training_job_has_a_gpu_of_its_own(disturbed, slurm):
+    folder, _ = disturbed
+    tasks, fits = slurm.tasks(), jobs_of(folder, "fusion_fold")
+    # The log folder's name is <cohort>_<arm>_<model>_<k>.
+    models = {job: name.rpartition("_")[0].split("_", 2)[2] for job, name in fits.items()}
+    asked = {job for job, model in models.items() if catalog.get(model).neural}
+    assert len(asked) >= 15 and fits.keys() - asked
+    assert all(len(tasks[job].devices) == 1 for job in asked & tasks.keys())
+    assert not any(tasks[job].devices for job in (fits.keys() - asked) & tasks.keys())
+    assert len({tasks[job].devices for job in asked & tasks.keys()}) > 1
+    on_gpus = [task for task in tasks.values() if task.devices]
+    for a, b in combinations(on_gpus, 2):
+        assert a.devices != b.devices or a.end <= b.begin or b.end <= a.begin
+
+
+def test_a_failed_job_is_submitted_again_with_more_memory(slurm, tmp_path):
+    (tmp_path / "Snakefile").write_text(GREEDY_RULE)
+    assert slurm.run(directory=tmp_path, snakefile=tmp_path / "Snakefile") == 0, said(tmp_path)
+    first, second = (line.split() for line in (tmp_path / "attempts.txt").read_text().splitlines())
+    assert (first[1], second[1]) == ("200", "400") and first[0] != second[0]
+    shown = subprocess.run(["scontrol", "show", "job", second[0]], capture_output=True, text=True, timeout=30)
+    assert "mem=400M" in shown.stdout

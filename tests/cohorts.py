@@ -1,0 +1,46 @@
+"""Small cohorts for tests of whole runs, and what of a run's results has to be the same in another run."""
+
+import pandas as pd
+import yaml
+from running import ROOT
+
+from histoweave.io import sha256_of
+
+# Durations and times of files differ from run to run.
+MECHANICS = {"benchmarks", "logs", "records", "shards"}
+SAME = {".parquet", ".safetensors", ".h5", ".geojson", ".tsv", ".json"}
+
+
+def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
+    """Write tables and configuration of a part of the demo's patients, with small slides and short training."""
+    (folder / "config").mkdir(parents=True)
+    raw = yaml.safe_load((ROOT / "config/demo/config.yaml").read_text())
+    demo = raw["cohorts"]["demo"]
+    patients = pd.read_csv(ROOT / "config/demo/patients.tsv", sep="\t", dtype=str)
+    chosen = patients.groupby("label").head(patients_per_class).iloc[:-1]
+    slides = pd.read_csv(ROOT / "config/demo/slides.tsv", sep="\t", dtype=str)
+    chosen.to_csv(folder / "config/patients.tsv", sep="\t", index=False)
+    slides[slides["patient"].isin(chosen["patient"])].to_csv(folder / "config/slides.tsv", sep="\t", index=False)
+    demo |= {"patients": "config/patients.tsv", "slides": "config/slides.tsv"}
+    demo["simulate"] = {"seed": 6, "field_um": 700.0}
+    raw["folds"] = {"n_folds": 3}
+    raw["fusion"] |= {
+        "models": ["logistic_expression", "image", "expression", "late_mean", "cross_attention"],
+        "members": 2,
+        "epochs": 8,
+        "width": 16,
+    }
+    raw["control"] = {"permuted_labels": False}
+    raw["mechanics"] = mechanics or {}
+    for section, values in changes.items():
+        raw[section] = {**raw.get(section, {}), **values} if isinstance(values, dict) else values
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(raw))
+
+
+def hashes(results):
+    """File → SHA-256 of everything under `results` that does not tell of times."""
+    return {
+        str(path.relative_to(results)): sha256_of(path)
+        for path in sorted(results.rglob("*"))
+        if path.suffix in SAME and not MECHANICS & set(path.relative_to(results).parts)
+    }

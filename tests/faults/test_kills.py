@@ -1,0 +1,96 @@
+"""A run that is killed at any moment, and run again, ends with the bytes of one that was left alone."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from cohorts import hashes, small_demo
+from running import ROOT, planned, snakemake
+
+CONFIG = ("--configfile", "config/config.yaml")
+STAGES = {"tiles": "tile_slides", "features": "extract_features", "fusion": "fusion_fold"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A whole run; the seconds that it took without the simulation; the hashes of its results."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    small_demo(folder, mechanics={"slides_per_shard": 8})
+    slides = [f"results/demo/simulated/slides/{line.split()[0]}.tiff" for line in table(folder)[1:]]
+    snakemake(*slides, "results/demo/simulated/expression.tsv.gz", "--cores", 2, *CONFIG, directory=folder)
+    shutil.copytree(folder, folder.parent / "simulated", copy_function=shutil.copy2)
+    started = time.monotonic()
+    snakemake("--cores", 2, *CONFIG, directory=folder)
+    return folder.parent / "simulated", time.monotonic() - started, hashes(folder / "results/demo")
+
+
+def table(folder):
+    return (folder / "config/slides.tsv").read_text().splitlines()
+
+
+def running_rules(folder):
+    """Rules whose jobs have begun and not ended, by their logs and what they declare."""
+    results = folder / "results/demo"
+    begun = Counter()
+    for log in (results / "logs").rglob("*.log"):
+        stage = log.relative_to(results / "logs").parts[0]
+        if stage not in STAGES:
+            continue
+        output = {
+            "tiles": results / "tiles" / "shards" / f"{log.stem}.json",
+            "features": results / "features" / log.parent.name / "shards" / f"{log.stem}.json",
+            "fusion": results / "fusion" / log.parent.name / log.stem / "predictions.parquet",
+        }[stage]
+        begun[STAGES[stage]] += not output.exists()
+    return +begun
+
+
+def start(folder):
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    with (folder / "output.txt").open("ab") as output:
+        return subprocess.Popen(
+            [*command, "--cores", "2", *CONFIG], cwd=folder, stdout=output, stderr=output, start_new_session=True
+        )
+
+
+def test_killed_runs_end_as_if_nothing_had_happened(undisturbed, tmp_path, request):
+    simulated, whole_s, expected = undisturbed
+    kills = request.config.getoption("--kills")
+    seed = request.config.getoption("--kill-seed")
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    rng = random.Random(seed)
+    print(f"kill seed {seed}; an undisturbed run takes {whole_s:.0f} s")
+    hit, done, life = Counter(), 0, 0
+    while done < kills:
+        life += 1
+        folder = tmp_path / f"life{life}"
+        shutil.copytree(simulated, folder, copy_function=shutil.copy2)
+        while True:
+            run = start(folder)
+            try:
+                if done < kills:
+                    run.wait(timeout=rng.uniform(3.0, min(30.0, whole_s)))
+                else:
+                    run.wait(timeout=20 * whole_s)
+            except subprocess.TimeoutExpired:
+                hit.update(running_rules(folder).keys() or ["between jobs"])
+                os.killpg(run.pid, signal.SIGKILL)
+                run.wait()
+                done += 1
+                # The documented way on: remove the lock that the killed run left, and run again.
+                snakemake("--unlock", *CONFIG, directory=folder)
+                continue
+            assert run.returncode == 0, (folder / "output.txt").read_text()[-4000:]
+            break
+        assert hashes(folder / "results/demo") == expected, f"life {life}, seed {seed}"
+        assert not list((folder / "results").rglob(".partial*"))
+        assert planned(snakemake("-n", *CONFIG, directory=folder)) == {}
+    print(f"{done} kills in {life} lives; jobs that were running: {dict(hit)}")
+    if kills >= 20:
+        assert {"extract_features", "fusion_fold"} <= set(hit)
