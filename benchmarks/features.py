@@ -17,6 +17,7 @@ from typing import Any
 from common import SOURCE, alone, machine, make_slide, seconds_of, show
 
 TILE_BATCH, READ_WORKERS, PLAIN_BATCH = 32, 2, 64
+FURTHER_SLIDES, FURTHER_EDGE_PX = 8, 4_000
 
 
 def tile(slide: Path, folder: Path) -> Path:
@@ -75,6 +76,35 @@ def ours(slide: str, tiles_h5: str, out_h5: str, encoder: str, weights: str | No
         )
     )
     return {"seconds": seconds, "preparation": preparation, "arithmetic": ready[0].arithmetic, "path": ready[0].path}
+
+
+def shard(slide: str, folder: str, encoder: str, weights: str | None, threads: int) -> dict[str, Any]:
+    """Seconds that a further slide costs in a shard, from a shard of one and one of `1 + FURTHER_SLIDES` copies."""
+    import torch
+
+    torch.set_num_threads(threads)
+    (first, _), (many, n_tiles) = (_shard(slide, folder, encoder, weights, n) for n in (1, 1 + FURTHER_SLIDES))
+    return {"per_further_slide_s": (many - first) / FURTHER_SLIDES, "n_tiles": n_tiles}
+
+
+def _shard(slide: str, folder: str, encoder: str, weights: str | None, n_slides: int) -> tuple[float, int]:
+    """Seconds to extract the features of a shard of copies of a slide, loading included; tiles of a slide."""
+    from histoweave.config import Encoder, Tiles
+    from histoweave.feature_shard import extract_shard
+    from histoweave.slides.shard import tile_shard
+
+    root = Path(folder) / f"shard-{n_slides}"
+    place = {"path": slide, "mpp": None, "coords": "", "features": ""}
+    slides = [{"slide": f"S{number}", **place} for number in range(n_slides)]
+    tiles_index, index = root / "tiles/shards/0-of-1.json", root / "features/shards/0-of-1.json"
+    how = {"on_error": "stop", "code": ""}
+    tiled = tile_shard(slides, index=tiles_index, settings=Tiles(), workers=2, **how)
+    settings = {"arithmetic": "auto", "precision": "float32", "tiles": Tiles(), "device": "cpu"}
+    mechanics = {"tile_batch": TILE_BATCH, "read_workers": READ_WORKERS}
+    network = Encoder(name=encoder, weights=weights)
+    started = time.perf_counter()
+    extract_shard(slides, index=index, tiles_index=tiles_index, encoder=network, **settings, **mechanics, **how)
+    return time.perf_counter() - started, tiled[0].outcome.n_tiles
 
 
 def plain(slide: str, tiles_h5: str, n_tiles: int, out: str, encoder: str, weights: str | None, threads: int) -> dict:
@@ -211,9 +241,12 @@ def main() -> None:
         loop = alone(plain, large, tiles_h5, options.plain_tiles, str(folder / "plain.h5"), *network)
         again = alone(ours, large, tiles_h5, str(folder / "ours.h5"), *network, **passive)
         split = alone(parts, large, tiles_h5, *network)["per_tile_s"]
+        further = make_slide(folder / "mirrored-further.tiff", edge_px=FURTHER_EDGE_PX, source=options.source)
+        many = alone(shard, str(further), temporary, *network, **passive)
         n_tiles = _count(Path(tiles_h5))
         cosine = least_cosine(folder / "ours.h5", folder / "plain.h5")
     rate = n_tiles / statistics.mean([one["seconds"], again["seconds"]])
+    overhead = many["per_further_slide_s"] - many["n_tiles"] * split["forward"]
     plain_rate, bare = loop["n_tiles"] / loop["seconds"], 1 / split["forward"]
     figures = {
         "tiles": n_tiles,
@@ -223,6 +256,7 @@ def main() -> None:
         "bare_forward_tiles_per_s": bare,
         "share_of_bare_forward": rate / bare,
         "least_cosine": cosine,
+        "further_slide_overhead_s": overhead,
         "preparation_s": one["preparation"],
         "peak_mb": max(one["peak_mb"], again["peak_mb"]),
         "peak_mb_half_edge": peak_small,
@@ -241,6 +275,10 @@ def main() -> None:
         ("plain loop", f"{plain_rate:.1f} tiles/s over {loop['n_tiles']} tiles"),
         ("ratio", f"{rate / plain_rate:.2f}"),
         ("bare forward pass", f"{bare:.1f} tiles/s, of which reached {rate / bare:.0%}"),
+        (
+            "a further slide in a shard",
+            f"{many['per_further_slide_s']:.2f} s for {many['n_tiles']} tiles, {overhead:.2f} s beyond their forward pass",
+        ),
         ("least cosine to the plain loop", f"{cosine:.5f}"),
         ("peak memory", f"{figures['peak_mb']:.0f} MB ({peak_small:.0f} MB on a quarter of the area)"),
     ]
