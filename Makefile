@@ -22,10 +22,11 @@ lint: .venv/installed
 	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto tests/unit
+	$(BIN)/python -m pytest tests/real tests/workflow
 
 test-fast: .venv/installed
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n auto tests/unit
 
 # A run killed twenty times at random moments, full disks, slides that vanish.
 test-faults: .venv/installed

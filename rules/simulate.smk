@@ -1,4 +1,5 @@
-# The demo cohort is made by the workflow itself, with its truth beside it. Other cohorts never meet these rules.
+# The demo cohort is made by the workflow itself, with its truth beside it. Other cohorts never meet these rules. They take
+# seconds each, so that a cluster's queue would cost more than they do.
 
 
 rule simulate_slide:
@@ -9,6 +10,7 @@ rule simulate_slide:
         "results/{cohort}/logs/simulate/{slide}.log",
     benchmark:
         "results/{cohort}/benchmarks/simulate/{slide}.tsv"
+    localrule: True
     conda:
         "../envs/simulate.yaml"
     resources:
@@ -31,6 +33,7 @@ rule simulate_expression:
         "results/{cohort}/logs/simulate_expression.log",
     benchmark:
         "results/{cohort}/benchmarks/simulate_expression.tsv"
+    localrule: True
     conda:
         "../envs/simulate.yaml"
     resources:

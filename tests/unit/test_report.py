@@ -16,14 +16,15 @@ from report_data import HOSTILE, write_run
 
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.io import read_table, write_table
+from histoweave.io import read_table, write_json, write_table
 from histoweave.report import views
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, draw_figures
 from histoweave.report.figures_run import fold_counts, stage_times
-from histoweave.report.inputs import ReportInputs, read_benchmarks, read_tables
+from histoweave.report.inputs import ReportInputs, read_benchmarks, read_slide_speed, read_tables
 from histoweave.report.page import MAX_THUMBNAILS, SECTIONS, package_versions, write_report
 from histoweave.report.style import THEME
+from histoweave.shards import Outcome, Record
 
 
 class _Page(HTMLParser):
@@ -216,6 +217,22 @@ def test_benchmarks_by_stage(tmp_path):
         "jobs": 2, "total_s": 6.0, "median_s": 3.0, "max_rss_mb": 300.0, "jobs_per_min": 20.0,
     }  # fmt: skip
     assert read_benchmarks(None).empty
+
+
+def test_tiles_per_second_come_from_the_slides_records(run, tmp_path):
+    indexes = []
+    for stage, seconds in (("tiles", 0.5), ("features/r50", 4.0)):
+        records = [
+            Record(slide, Outcome("ok", n_tiles=n_tiles), {}, {}, seconds) for slide, n_tiles in (("a", 30), ("b", 50))
+        ]
+        indexes.append(tmp_path / stage / "shards" / "0-of-1.json")
+        write_json(indexes[-1], [dataclasses.asdict(record) for record in records])
+    table = read_slide_speed(indexes).set_index("stage")
+    assert table.loc["tiles"].to_dict() == {"slides": 2, "tiles": 80, "seconds": 1.0, "tiles_per_s": 80.0}
+    assert table.loc["features: r50", "tiles_per_s"] == 10.0
+    text = _write(dataclasses.replace(run, slide_indexes=indexes), tmp_path / "report.html")
+    assert "Tiles per second" in text and "features: r50" in text
+    assert read_slide_speed([]).empty
 
 
 def test_comparisons_are_turned_so_that_fusion_comes_first(run):

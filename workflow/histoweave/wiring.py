@@ -209,6 +209,7 @@ class Wiring:
         if table.cohort.slides:
             sources.append(table.cohort.slides)
             inputs["slides"] = f"{root}/cohort/slides.parquet"
+            inputs["slide_indexes"] = [*self.tile_indexes(cohort), *self.feature_indexes(cohort)]
         if table.cohort.expression:
             sources += self.expression_sources(cohort).values()
             inputs["expression_report"] = f"{root}/expression/report.json"

@@ -13,7 +13,7 @@ def main(smk):
         from histoweave.report.page import write_report
 
         given = dict(smk.input.items())
-        several = {name: given.pop(name, []) for name in ("histories", "sources")}
+        several = {name: given.pop(name, []) for name in ("histories", "sources", "slide_indexes")}
         several = {name: [one] if isinstance(one, str) else list(one) for name, one in several.items()}
         histories: dict[str, list[Path]] = {}
         for path in map(Path, several["histories"]):
@@ -26,6 +26,7 @@ def main(smk):
             figures=Path(smk.output.metrics).parent,
             benchmarks=Path(smk.params.benchmarks),
             histories=histories,
+            slide_indexes=list(map(Path, several["slide_indexes"])),
             thumbnails={path.stem: path for path in sorted(Path(smk.params.thumbnails).glob("*.png"))},
             input_sha256={path: sha256_of(path) for path in several["sources"]},
             code=dict(smk.params.stages),

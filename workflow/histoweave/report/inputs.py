@@ -12,6 +12,7 @@ import pandas as pd
 from histoweave.fusion import catalog
 from histoweave.fusion.catalog import ModelInfo
 from histoweave.io import read_json, read_table
+from histoweave.shards import read_index
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class ReportInputs:
         slide: the PNG of its thumbnail with contours.
     benchmarks
         folder of Snakemake's benchmark files (`<stage>/<job>.tsv`).
+    slide_indexes
+        the indexes of all shards (see `histoweave.shards`).
     figures
         folder of the SVG files that `draw_figures` wrote.
     config
@@ -62,6 +65,7 @@ class ReportInputs:
     control_metrics: Path | None = None
     truth: Path | None = None
     benchmarks: Path | None = None
+    slide_indexes: Sequence[Path] = ()
     histories: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     thumbnails: Mapping[str, Path] = field(default_factory=dict)
     input_sha256: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +91,7 @@ class ReportTables:
     folds_how: dict[str, Any]
     histories: dict[str, tuple[pd.DataFrame, ...]]
     benchmarks: pd.DataFrame
+    slide_speed: pd.DataFrame
     slides: pd.DataFrame | None = None
     expression: dict[str, Any] | None = None
     genes: pd.DataFrame | None = None
@@ -128,6 +133,27 @@ def read_benchmarks(folder: Path | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["stage", "job", "seconds", "max_rss_mb"])
 
 
+def read_slide_speed(indexes: Sequence[Path]) -> pd.DataFrame:
+    """How fast the slide stages were: `stage`, `slides`, `tiles`, `seconds`, `tiles_per_s`, from the slides' records.
+
+    Slides without tiles count with their time; loading a network and starting a job are not part of it.
+    """
+    rows = [
+        {
+            "stage": index.parents[1].name
+            if index.parents[1].name == "tiles"
+            else f"features: {index.parents[1].name}",
+            "slides": 1,
+            "tiles": record.outcome.n_tiles,
+            "seconds": record.seconds,
+        }
+        for index in indexes
+        for record in read_index(index)
+    ]
+    table = pd.DataFrame(rows, columns=["stage", "slides", "tiles", "seconds"]).groupby("stage", as_index=False).sum()
+    return table.assign(tiles_per_s=table["tiles"] / table["seconds"].where(table["seconds"] > 0))
+
+
 def read_tables(inputs: ReportInputs) -> ReportTables:
     """Read every table that `inputs` names.
 
@@ -156,6 +182,7 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         folds_how=read_json(inputs.folds_json),
         histories={model: tuple(read_table(path) for path in paths) for model, paths in inputs.histories.items()},
         benchmarks=read_benchmarks(inputs.benchmarks),
+        slide_speed=read_slide_speed(inputs.slide_indexes),
         slides=optional(inputs.slides),
         expression=None if inputs.expression_report is None else read_json(inputs.expression_report),
         genes=optional(inputs.genes),

@@ -166,6 +166,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "by_patient": by_patient,
         "n_more_patients": n_more_patients,
         "throughput": views.throughput_table(tables),
+        "slide_speed": views.slide_speed_table(tables),
     }
 
 

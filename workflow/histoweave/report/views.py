@@ -193,6 +193,18 @@ def throughput_table(tables: ReportTables) -> Table:
     return Table(columns, rows)
 
 
+def slide_speed_table(tables: ReportTables) -> Table:
+    """Tiles per second of the stages that work on slides."""
+    rows = tuple(
+        (
+            Cell(row.stage), number(row.slides), number(row.tiles), number(row.seconds, digits=1),
+            number(row.tiles_per_s, digits=1),
+        )
+        for row in tables.slide_speed.itertuples()
+    )  # fmt: skip
+    return Table(("Stage", "Slides", "Tiles", "Seconds", "Tiles per second"), rows)
+
+
 def patients_table(tables: ReportTables) -> tuple[Table, int]:
     """What every model called each scored patient (mean over repeats), and how many rows were left out."""
     probabilities = [f"p_{label}" for label in tables.classes]
