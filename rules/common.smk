@@ -6,6 +6,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 from histoweave import wiring
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
+from histoweave.io import check_writable
 
 # Without --configfile the demo is meant, so that `snakemake -n` works in a fresh clone.
 if not config:
@@ -14,15 +15,20 @@ if not config:
 
 
 wiring.lend_library_to_jobs()
+# Jobs read this file too; only the run itself looks at folders and slides.
+LOST = []
 try:
-    CONFIG, TABLES = wiring.load(config)
+    if workflow.is_main_process:
+        check_writable(".snakemake")
+    CONFIG, TABLES = wiring.load(config, check_paths=workflow.is_main_process)
     WIRING = wiring.Wiring(CONFIG, TABLES)
+    if workflow.is_main_process:
+        LOST = WIRING.drop_untrue_indexes()
 except InputError as error:
     sys.exit(f"error: {error}")
 
 
-# Jobs read this file too; only the run itself looks whether the shards' indexes still tell the truth.
-if workflow.is_main_process and (LOST := WIRING.drop_untrue_indexes()):
+if LOST:
     print(
         f"{len(LOST)} slides have changed or lost files since they were done, first '{LOST[0]}': made again",
         file=sys.stderr,
@@ -38,6 +44,15 @@ wildcard_constraints:
     form="anndata|clam|stamp",
     slide="[A-Za-z0-9._-]+",
     encoder="[A-Za-z0-9._-]+",
+
+
+# Before the first job; a dry run and a run that has nothing to do need not write.
+onstart:
+    try:
+        for folder in WIRING.folders():
+            check_writable(folder)
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 onerror:

@@ -4,7 +4,9 @@
 
 rule tile_slides:
     input:
-        slides=lambda wildcards: WIRING.shard_sources(wildcards.cohort, wildcards.shard),
+        slides=lambda wildcards: WIRING.simulated_slides(
+            wildcards.cohort, wildcards.shard
+        ),
     output:
         "results/{cohort}/tiles/shards/{shard}.json",
     log:
@@ -28,7 +30,6 @@ rule tile_slides:
 
 rule extract_features:
     input:
-        slides=lambda wildcards: WIRING.shard_sources(wildcards.cohort, wildcards.shard),
         tiles="results/{cohort}/tiles/shards/{shard}.json",
     output:
         "results/{cohort}/features/{encoder}/shards/{shard}.json",

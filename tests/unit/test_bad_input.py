@@ -1,6 +1,7 @@
 """What bad input gets: one line that names file, row or key, what is wrong and how to mend it, before any job runs."""
 
 import copy
+import os
 
 import numpy as np
 import pandas as pd
@@ -132,6 +133,15 @@ def test_bad_config(cohort, case):
     raw = copy.deepcopy(cohort)
     set_key(raw, key, value)
     check_refused(raw, words)
+
+
+def test_a_job_reads_the_tables_after_a_slide_has_vanished(cohort):
+    os.remove("p03.tiff")
+    check_refused(cohort, ["row 5", "'p03.tiff'", "does not exist"])
+    config, tables = wiring.load(cohort, check_paths=False)
+    shards = wiring.Wiring(config, tables)
+    assert "p03.tiff" in {given["path"] for given in shards.shard("c", "0-of-1")}
+    assert shards.simulated_slides("c", "0-of-1") == []
 
 
 @pytest.mark.parametrize("file", ["patients.tsv", "slides.tsv", "rna.tsv"])

@@ -1,5 +1,7 @@
 """Tiling, features and exports of a shard: one job, several slides of every kind, each with its own outcome."""
 
+from pathlib import Path
+
 import anndata
 import h5py
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from slide_scenes import SMALL_TILES, tissue_scene, write_slide
+from slide_scenes import SMALL_TILES, destroy_tile, tissue_scene, write_slide
 
 from histoweave.cohort import slide_status
 from histoweave.config import Encoder
@@ -110,6 +112,22 @@ def test_new_tiles_give_new_features_of_that_slide_only(run):
     run.extract()
     after = {slide: (run.root / "features" / f"{slide}.h5").stat().st_ino for slide in "ab"}
     assert after["a"] != before["a"] and after["b"] == before["b"]
+
+
+def test_another_limit_of_failed_tiles_encodes_only_what_it_concerns(run):
+    destroyed, _ = (given["path"] for given in run.slides)
+    write_slide(Path(destroyed), tissue_scene(0.5, field_um=(1200.0, 256.0)), mpp=0.5, levels=3)
+    destroy_tile(Path(destroyed), column=5, row=4)
+    run.tile()
+    inode = lambda: (run.root / "features" / "b.h5").stat().st_ino  # noqa: E731
+    first = run.extract()
+    assert first["a"].status == first["b"].status == "ok" and first["a"].n_failed_tiles > 0
+    before = inode()
+    strict, lenient = (SMALL_TILES.model_copy(update={"max_failed_share": share}) for share in (0.001, 0.5))
+    refused = run.extract(tiles=strict)
+    assert refused["a"].status == "unreadable_tiles" and refused["a"].n_failed_tiles == first["a"].n_failed_tiles
+    assert run.extract(tiles=strict) == refused
+    assert run.extract(tiles=lenient) == first and inode() == before
 
 
 def test_the_network_is_loaded_once_and_only_if_needed(run, monkeypatch):

@@ -158,6 +158,14 @@ def test_what_cannot_be_written_is_not_done(stage):
     assert stage.worked == ["b"]
 
 
+def test_an_outcome_that_does_not_stand_any_more_is_made_again(stage):
+    stage.run()
+    works = [replace(stage.work(slide), stands=lambda outcome, slide=slide: slide != "b") for slide in "abc"]
+    stage.worked.clear()
+    run_shard(works, index=stage.index, on_error="continue")
+    assert stage.worked == ["b"]
+
+
 def test_what_ends_the_preparation_ends_the_shard(stage):
     def prepare():
         raise InputError("no weights")
@@ -177,6 +185,18 @@ def test_an_index_that_is_not_true_any_more_is_dropped(stage):
     source = stage.folder.parent / "c.src"
     os.utime(source, (time.time() - 1e6,) * 2)
     assert drop_untrue_indexes([stage.index, stage.folder / "none.json"]) == ["c"]
+
+
+def test_an_index_that_cannot_be_removed_is_an_error(stage, monkeypatch):
+    stage.run()
+    (stage.folder / "b.h5").unlink()
+
+    def refuse(path, **_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(type(stage.index), "unlink", refuse)
+    with pytest.raises(InputError, match=r"0-of-1\.json is out of date and cannot be removed: Read-only file system"):
+        drop_untrue_indexes([stage.index])
 
 
 def test_the_index_is_plain_json(stage):

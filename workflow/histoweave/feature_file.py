@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from histoweave.hdf5 import NewHdf5
 from histoweave.slides.store import TileTable
 
 CHUNK_BYTES = 2**20
@@ -26,11 +27,17 @@ class FeatureFile:
     tiles: the slide's tiles.
     dim, precision: width and number format of a row.
     attributes: of the dataset `features`: what made them.
+
+    Raises
+    ------
+    OSError
+        from `put`, `finish` or the end of the block, if the disk did not take everything.
     """
 
     def __init__(self, path: Path, *, tiles: TileTable, dim: int, precision: str, attributes: dict[str, Any]):
         self._tiles = tiles
-        self._file = h5py.File(path, "w")
+        self._new = NewHdf5(path)
+        self._file = self._new.file
         self._rows_per_chunk = max(1, CHUNK_BYTES // (np.dtype(precision).itemsize * max(1, dim)))
         growing = {"maxshape": (None, dim), "chunks": (self._rows_per_chunk, dim)} if dim else {}
         self._rows = self._file.create_dataset("features", shape=(0, dim), dtype=precision, **growing)
@@ -44,8 +51,8 @@ class FeatureFile:
     def __enter__(self) -> FeatureFile:
         return self
 
-    def __exit__(self, *_) -> None:
-        self._file.close()
+    def __exit__(self, *failure) -> None:
+        self._new.__exit__(*failure)
 
     @property
     def kept(self) -> np.ndarray:
@@ -113,6 +120,7 @@ class FeatureFile:
         start = len(self._rows)
         self._rows.resize(start + len(block), axis=0)
         self._rows[start:] = block
+        self._new.check()  # a full disk ends the slide here, not after all its tiles
         self._digest.update(block.tobytes())
 
 

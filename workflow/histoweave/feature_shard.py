@@ -13,8 +13,9 @@ from histoweave.config import Encoder, OnError, Tiles
 from histoweave.device import resolve_device
 from histoweave.encoders.inference import TileEncoder
 from histoweave.encoders.loading import load
-from histoweave.features import adopt, extract, refuse
+from histoweave.features import adopt, extract, refuse, too_many_failed
 from histoweave.shards import Outcome, Record, SlideWork, read_index, run_shard, source_stamp
+from histoweave.slides.refusal import OK
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,8 @@ def extract_shard(
     folder, tiles_folder = index.parents[1], tiles_index.parents[1]
     tiled = {record.slide: record.outcome for record in read_index(tiles_index)}
     loaded: list[TileEncoder] = []
-    settings = {"precision": precision, "max_failed_share": tiles.max_failed_share}
-    decides = settings | {
+    decides = {
+        "precision": precision,
         "encoder": encoder.model_dump(mode="json"),
         "weights": source_stamp(encoder.weights),
         "arithmetic": arithmetic,
@@ -79,14 +80,22 @@ def extract_shard(
                     on_error=on_error,
                     tile_batch=tile_batch,
                     read_workers=read_workers,
+                    precision=precision,
+                    max_failed_share=tiles.max_failed_share,
                     **files,
-                    **settings,
                 )
             return _outcome(files["out_h5"])
 
         def give_up(status: str, reason: str) -> Outcome:
             refuse(status=status, reason=reason, **files)
             return _outcome(files["out_h5"])
+
+        def stands(outcome: Outcome) -> bool:
+            # Another limit of failed tiles changes those slides only that are now on its other side.
+            if features or tiled[slide].status != OK or outcome.status not in (OK, "unreadable_tiles"):
+                return True
+            refused = too_many_failed(outcome.n_failed_tiles, tiled[slide].n_tiles, tiles.max_failed_share)
+            return refused == (outcome.status != OK)
 
         return SlideWork(
             slide=slide,
@@ -95,6 +104,7 @@ def extract_shard(
             files=(files["out_h5"],),
             run=run,
             refuse=give_up,
+            stands=stands,
         )
 
     return run_shard([work(given) for given in slides], index=index, on_error=on_error, prepare=prepare)
@@ -108,4 +118,5 @@ def _outcome(path: Path) -> Outcome:
             attributes["reason"],
             content=attributes["features_sha256"],
             n_tiles=len(file["coords"]),
+            n_failed_tiles=len(file["failed_coords"]),
         )

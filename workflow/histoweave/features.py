@@ -159,9 +159,14 @@ def _feature_file(path: Path, tiles: TileTable, encoder: TileEncoder, precision:
     return FeatureFile(path, tiles=tiles, dim=loaded.dim, precision=precision, attributes=attributes)
 
 
+def too_many_failed(n_failed: int, n_tiles: int, max_failed_share: float) -> bool:
+    """Whether a slide with so many unreadable tiles is refused."""
+    return n_failed > max_failed_share * n_tiles or n_failed == n_tiles
+
+
 def _check_share(kept: np.ndarray, max_failed_share: float) -> None:
     n_failed = int((~kept).sum())
-    if n_failed > max_failed_share * len(kept) or n_failed == len(kept):
+    if too_many_failed(n_failed, len(kept), max_failed_share):
         raise Refusal(
             "unreadable_tiles", f"{n_failed} of {len(kept)} tiles cannot be read, over {max_failed_share:.0%}"
         )

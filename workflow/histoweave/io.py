@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,24 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | os.PathLike) -> None:
+    """Try whether a file of 64 KiB can be written in `folder`, or where that would be made; nothing is left there.
+
+    Raises
+    ------
+    InputError
+        if not: a read-only folder, missing permission, a full disk.
+    """
+    folder = Path(folder)
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_MIN_FREE_BYTES))
+            file.flush()
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}; mend that and run again") from error
 
 
 def _raise_if_unwritable(error: Exception, path: Path) -> None:

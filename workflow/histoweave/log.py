@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 
 from histoweave.errors import InputError
+from histoweave.sink import Sink
 
 
 @contextlib.contextmanager
@@ -17,19 +19,20 @@ def redirect(path: str) -> Iterator[None]:
     """Send file descriptors 1 and 2 of this process to `path` while the block runs.
 
     An exception is written to the log with its traceback and raised again; an `InputError` is logged as its one
-    line, also on the terminal, and ends the process with exit code 1.
+    line, also on the terminal, and ends the process with exit code 1. So does a log that cannot be made. A log that
+    the disk does not take as a whole is no failure of the job: the terminal gets a line about it.
     """
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    sink = _new_log(path)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     with (
-        open(path, "w", encoding="utf-8", buffering=1) as log,
+        io.TextIOWrapper(sink, encoding="utf-8", write_through=True) as log,
         contextlib.redirect_stdout(log),
         contextlib.redirect_stderr(log),
     ):
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+        os.dup2(sink.fileno(), 1)
+        os.dup2(sink.fileno(), 2)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True)
         failure: InputError | None = None
         try:
@@ -46,5 +49,15 @@ def redirect(path: str) -> Iterator[None]:
             os.dup2(saved[1], 2)
             os.close(saved[0])
             os.close(saved[1])
+            if sink.problem is not None:
+                print(f"log {path} is incomplete: {sink.problem.strerror}", file=sys.__stderr__)
     if failure is not None:
         sys.exit(f"error: {failure} (log: {path})")
+
+
+def _new_log(path: str) -> Sink:
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        return Sink(path)
+    except OSError as error:
+        sys.exit(f"error: {path} cannot be written: {error.strerror}; mend that and run again")

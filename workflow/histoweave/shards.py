@@ -71,12 +71,13 @@ def fingerprint(**what: Any) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What working on a slide gave: its status and reason, a hash of its content, its number of tiles."""
+    """What working on a slide gave: its status and reason, a hash of its content, its tiles and those that failed."""
 
     status: str
     reason: str = ""
     content: str = ""
     n_tiles: int = 0
+    n_failed_tiles: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class SlideWork:
     files: what `run` writes, in one folder.
     run: does the work; returns the outcome after all files are whole.
     refuse: writes the same files for a slide on which `run` failed unexpectedly, given a status and a reason.
+    stands: whether an outcome is also that of settings that are no inputs (a limit that only some slides come near).
     """
 
     slide: str
@@ -98,6 +100,7 @@ class SlideWork:
     files: tuple[Path, ...]
     run: Callable[[], Outcome]
     refuse: Callable[[str, str], Outcome]
+    stands: Callable[[Outcome], bool] = lambda outcome: True
 
 
 @dataclass(frozen=True)
@@ -144,15 +147,29 @@ def drop_untrue_indexes(paths: Iterable[Path]) -> list[str]:
     """Remove each shard's index that promises what is no longer there, so that its shard is made again.
 
     Snakemake knows of the indexes only. Returns the slides concerned.
+
+    Raises
+    ------
+    InputError
+        if such an index cannot be removed.
     """
     lost: list[str] = []
     for path in paths:
         if path.is_file():
             untrue = [record.slide for record in read_index(path) if not record.holds(path.parents[1])]
             if untrue:
-                path.unlink()
+                _remove(path)
                 lost += untrue
     return lost
+
+
+def _remove(index: Path) -> None:
+    try:
+        index.unlink()
+    except OSError as error:
+        raise InputError(
+            f"{index} is out of date and cannot be removed: {error.strerror}; mend that and run again"
+        ) from error
 
 
 def run_shard(
@@ -183,7 +200,7 @@ def run_shard(
     """
     folder = index.parents[1]
     keys = {work.slide: _key(work) for work in works}
-    found = {work.slide: _done(folder, work.slide, keys[work.slide]) for work in works}
+    found = {work.slide: _done(folder, work, keys[work.slide]) for work in works}
     if on_error == "stop":
         for record in filter(None, found.values()):
             if record.outcome.status != OK:
@@ -231,14 +248,14 @@ def _key(work: SlideWork) -> str:
     return fingerprint(inputs=work.inputs, sources={path: source_stamp(path) for path in work.sources})
 
 
-def _done(folder: Path, slide: str, key: str) -> Record | None:
+def _done(folder: Path, work: SlideWork, key: str) -> Record | None:
     """The record of a slide that needs no work, None otherwise."""
-    place = record_path(folder, slide)
+    place = record_path(folder, work.slide)
     if not place.is_file():
         return None
     record = _record(read_json(place))
-    fresh = record.fingerprint == key and record.outcome.status not in PASSING and record.holds(folder)
-    return record if fresh else None
+    lasts = record.outcome.status not in PASSING and work.stands(record.outcome)
+    return record if record.fingerprint == key and lasts and record.holds(folder) else None
 
 
 def _work_on(work: SlideWork, *, key: str, folder: Path, on_error: OnError) -> Record:

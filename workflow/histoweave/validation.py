@@ -35,8 +35,11 @@ class CohortTables:
     classes: list[str]
 
 
-def check_inputs(config: Config) -> dict[str, CohortTables]:
+def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, CohortTables]:
     """Check models, encoder, tables, labels, folds and expression of every cohort.
+
+    check_paths: refuse slides that do not exist. Jobs that read the tables once more do not: a slide that vanishes
+    while the run goes on gets a status.
 
     Raises
     ------
@@ -46,7 +49,7 @@ def check_inputs(config: Config) -> dict[str, CohortTables]:
     _check_models(config)
     if any(cohort.slides for cohort in config.cohorts.values()):
         _once("encoder", config.features.encoder.model_dump_json(), [], lambda: encoders.check(config.features.encoder))
-    return {name: _check_cohort(name, cohort, config) for name, cohort in config.cohorts.items()}
+    return {name: _check_cohort(name, cohort, config, check_paths) for name, cohort in config.cohorts.items()}
 
 
 def class_order(labels: pd.Series, positive: str | None, *, where: str) -> list[str]:
@@ -100,11 +103,11 @@ def models_of(cohort: Cohort, config: Config) -> list[str]:
     return names
 
 
-def _check_cohort(name: str, cohort: Cohort, config: Config) -> CohortTables:
+def _check_cohort(name: str, cohort: Cohort, config: Config, check_paths: bool) -> CohortTables:
     patients = read_patients(cohort)
     ids = patients["patient"].to_list()
     tcga = uses_tcga(cohort, ids)
-    slides = read_slides(cohort, patients=set(ids)) if cohort.slides else NO_SLIDES
+    slides = read_slides(cohort, patients=set(ids), check_paths=check_paths) if cohort.slides else NO_SLIDES
     labelled = patients[patients["label"].notna()]
     check_classes(labelled["label"].to_list(), labelled["site"].to_list(), settings=config.folds, where=cohort.patients)
     classes = class_order(labelled["label"], cohort.positive, where=cohort.patients)

@@ -27,12 +27,12 @@ STAGES = {
 }  # fmt: skip
 
 
-def load(raw: dict) -> tuple[Config, dict[str, CohortTables]]:
+def load(raw: dict, *, check_paths: bool = True) -> tuple[Config, dict[str, CohortTables]]:
     """Check the configuration and all tables (see `validation.check_inputs`)."""
     if not raw:
         raise InputError("no configuration: give one with --configfile (see config/README.md)")
     config = parse_config(raw)
-    return config, check_inputs(config)
+    return config, check_inputs(config, check_paths=check_paths)
 
 
 def lend_library_to_jobs() -> None:
@@ -74,9 +74,13 @@ class Wiring:
             for row in rows
         ]
 
-    def shard_sources(self, cohort: str, shard: str) -> list[str]:
-        """The user's files that a shard reads."""
-        return [row[key] for row in self.shard(cohort, shard) for key in ("path", "coords", "features") if row[key]]
+    def simulated_slides(self, cohort: str, shard: str) -> list[str]:
+        """The slides of a shard that a rule makes.
+
+        The user's own are no inputs: a job whose input has vanished would end the run, and whether they changed is
+        known from the records (`drop_untrue_indexes`).
+        """
+        return [row["path"] for row in self.shard(cohort, shard)] if self.tables[cohort].cohort.simulate else []
 
     def shard_minutes(self, per_slide: int) -> int:
         """Minutes that a shard's job may take at `per_slide` minutes a slide, and half an hour to be sure."""
@@ -120,6 +124,11 @@ class Wiring:
     def drop_untrue_indexes(self) -> list[str]:
         """Remove the indexes of shards whose files have gone or whose slides have changed; returns those slides."""
         return drop_untrue_indexes(map(Path, self.indexes()))
+
+    def folders(self) -> list[Path]:
+        """Folders that a run writes to, as far as they are there: each cohort's, and those directly in it."""
+        roots = [Path("results", name) for name in self.tables]
+        return [folder for root in roots for folder in (root, *sorted(root.glob("*/")))]
 
     def expression_sources(self, cohort: str) -> dict[str, str]:
         """The user's RNA files."""

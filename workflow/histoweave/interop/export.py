@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from histoweave.errors import InputError
+from histoweave.hdf5 import new_hdf5
 from histoweave.interop.formats import BLOCK_BYTES
 from histoweave.io import atomic_path
 from histoweave.slides.refusal import OK
@@ -69,7 +70,7 @@ def export_clam(tiles_h5: str | os.PathLike, out_h5: str | os.PathLike) -> None:
         downsampled_level_dim=level_dim,
         save_path="",
     )
-    with atomic_path(out_h5) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(out_h5) as temporary, new_hdf5(temporary) as file:
         file.attrs.update(slide=tiles.slide, status=tiles.status, reason=tiles.reason)
         file.create_dataset("coords", data=tiles.coords).attrs.update(attributes)
 
@@ -94,7 +95,7 @@ def export_stamp(features_h5: str | os.PathLike, out_h5: str | os.PathLike) -> N
                 f"{features_h5}: STAMP's coordinates are in µm, and the spacing or the size of the tiles is not known; "
                 "give the slide's mpp in the slides table"
             )
-        with atomic_path(out_h5) as temporary, h5py.File(temporary, "w") as file:
+        with atomic_path(out_h5) as temporary, new_hdf5(temporary) as file:
             feats = file.create_dataset("feats", shape=features.shape, dtype=np.float16)
             step = max(1, BLOCK_BYTES // (features.dtype.itemsize * max(1, features.shape[1])))
             for first in range(0, len(features), step):
@@ -181,8 +182,9 @@ def export_anndata(
             "spatial": {slide: placed},
         },
     )
-    with atomic_path(out_h5ad) as temporary:
-        data.write_h5ad(temporary)
+    with atomic_path(out_h5ad) as temporary, new_hdf5(temporary) as file:
+        anndata.io.write_elem(file, "/", data)
+        file.pop("raw", None)  # says "none" in a form that older readers do not know
 
 
 def _tissue_fraction(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import h5py
 import numpy as np
 
+from histoweave.hdf5 import new_hdf5
 from histoweave.io import atomic_path
 from histoweave.slides.refusal import OK
 from histoweave.slides.spacing import UNKNOWN, Spacing
@@ -86,7 +87,7 @@ def _magnification(mpp: float) -> float:
 
 def write_tiles(path: str | os.PathLike, tiles: TileTable) -> None:
     """Write a tile file, whole or not at all."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         file.attrs.update(slide=tiles.slide, source=tiles.source, status=tiles.status, reason=tiles.reason)
         file.attrs["tiles_sha256"] = tiles.sha256()
         coords = file.create_dataset("coords", data=tiles.coords)
