@@ -43,7 +43,7 @@ rule cohort:
         * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        cohort=lambda wildcards: TABLES[wildcards.cohort].cohort.model_dump(),
+        cohort=lambda wildcards: WIRING.join_settings(wildcards.cohort),
         code=code_hash("histoweave.cohort", "histoweave.shards", "histoweave.tables"),
     script:
         "../workflow/scripts/cohort.py"

@@ -30,7 +30,8 @@ except InputError as error:
 
 if LOST:
     print(
-        f"{len(LOST)} slides have changed or lost files since they were done, first '{LOST[0]}': made again",
+        f"{len(LOST)} slides have changed or lost files since they were done, or cannot be used in a run with "
+        f"on_error: stop, first '{LOST[0]}': worked on again",
         file=sys.stderr,
     )
 

@@ -19,10 +19,10 @@ rule tile_slides:
     resources:
         mem_mb=lambda wildcards, threads, attempt: 1500 * threads * attempt,
         runtime=lambda wildcards, attempt: WIRING.shard_minutes(2) * attempt,
+        on_error=CONFIG.on_error,
     params:
         slides=lambda wildcards: WIRING.shard(wildcards.cohort, wildcards.shard),
         settings=CONFIG.tiles.model_dump(exclude={"max_failed_share"}),
-        on_error=CONFIG.on_error,
         code=code_hash("histoweave.slides.shard"),
     script:
         "../workflow/scripts/tile_slides.py"
@@ -31,6 +31,7 @@ rule tile_slides:
 rule extract_features:
     input:
         tiles="results/{cohort}/tiles/shards/{shard}.json",
+        weights=WIRING.encoder_weights(),
     output:
         "results/{cohort}/features/{encoder}/shards/{shard}.json",
     log:
@@ -40,7 +41,8 @@ rule extract_features:
     conda:
         "../envs/torch.yaml"
     threads: 4
-    # Resources do not count as a change: another batch size, device or number of readers reruns nothing.
+    # Resources do not count as a change: another batch size, device or number of readers reruns nothing. Neither does
+    # `on_error`, which decides whether a run ends, not what it gives (see Wiring.drop_untrue_indexes).
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: WIRING.shard_minutes(10) * attempt,
@@ -49,13 +51,13 @@ rule extract_features:
         device=CONFIG.mechanics.device,
         tile_batch=CONFIG.mechanics.tile_batch,
         read_workers=CONFIG.mechanics.read_workers,
+        on_error=CONFIG.on_error,
     params:
         slides=lambda wildcards: WIRING.shard(wildcards.cohort, wildcards.shard),
         encoder=CONFIG.features.encoder.model_dump(),
         arithmetic=CONFIG.features.arithmetic,
         precision=CONFIG.features.precision,
         tiles=CONFIG.tiles.model_dump(),
-        on_error=CONFIG.on_error,
         code=code_hash("histoweave.feature_shard"),
     script:
         "../workflow/scripts/extract_features.py"

@@ -130,6 +130,14 @@ def test_another_limit_of_failed_tiles_encodes_only_what_it_concerns(run):
     assert run.extract(tiles=lenient) == first and inode() == before
 
 
+def test_a_strict_run_works_on_no_slide_again(run):
+    run.tile(), run.extract()
+    files = [run.root / stage / f"{slide}.h5" for stage in ("tiles", "features") for slide in "ab"]
+    before = [file.stat().st_ino for file in files]
+    run.tile(on_error="stop"), run.extract(on_error="stop")
+    assert [file.stat().st_ino for file in files] == before
+
+
 def test_the_network_is_loaded_once_and_only_if_needed(run, monkeypatch):
     import histoweave.feature_shard as stage
 

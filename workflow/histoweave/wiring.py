@@ -9,8 +9,9 @@ from histoweave.config import Config, parse_config
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 from histoweave.fusion import catalog
-from histoweave.shards import drop_untrue_indexes, shards_of
+from histoweave.shards import drop_untrue_indexes, read_index, shards_of
 from histoweave.simulate.factors import factors
+from histoweave.slides.refusal import OK
 from histoweave.validation import CohortTables, check_inputs, models_of
 
 FOLD_FILES = (
@@ -104,6 +105,11 @@ class Wiring:
         """The index of a shard's features."""
         return f"results/{cohort}/features/{self.config.features.encoder.folder}/shards/{shard}.json"
 
+    def encoder_weights(self) -> list[str]:
+        """The user's weights file, if there is one: other bytes under the same name are other features."""
+        weights = self.config.features.encoder.weights
+        return [weights] if weights else []
+
     def export_indexes(self) -> list[str]:
         """The indexes of all exports of all cohorts."""
         return [
@@ -122,8 +128,19 @@ class Wiring:
         return [path for name in self.tables for path in (*self.tile_indexes(name), *self.feature_indexes(name))]
 
     def drop_untrue_indexes(self) -> list[str]:
-        """Remove the indexes of shards whose files have gone or whose slides have changed; returns those slides."""
-        return drop_untrue_indexes(map(Path, self.indexes()))
+        """Remove the indexes of shards whose files have gone or whose slides have changed; returns those slides.
+
+        With `on_error: stop` also of shards that hold a slide that cannot be used, so that their jobs end the run.
+        """
+        paths = [Path(index) for index in self.indexes()]
+        lost = drop_untrue_indexes(paths)
+        if self.config.on_error == "stop":
+            for path in filter(Path.is_file, paths):
+                refused = [record.slide for record in read_index(path) if record.outcome.status != OK]
+                if refused:
+                    path.unlink()
+                    lost += refused
+        return lost
 
     def folders(self) -> list[Path]:
         """Folders that a run writes to, as far as they are there: each cohort's, and those directly in it."""
@@ -149,6 +166,12 @@ class Wiring:
             inputs["samples"] = f"results/{cohort}/expression/samples.parquet"
         return inputs
 
+    def join_settings(self, cohort: str) -> dict:
+        """The keys of a cohort that its join reads. `ids` as it was decided: `auto` is no change from what it means."""
+        table = self.tables[cohort]
+        read = table.cohort.model_dump(include={"patients", "slides", "label", "label_map"})
+        return read | {"ids": "tcga" if table.tcga else "plain"}
+
     def models(self, cohort: str) -> list[str]:
         """Models that are fitted for a cohort."""
         return models_of(self.tables[cohort].cohort, self.config)
@@ -168,6 +191,8 @@ class Wiring:
         }
         if self.tables[cohort].cohort.expression:
             inputs["expression"] = f"{root}/expression/expression.parquet"
+        if self.config.fusion.gene_sets:
+            inputs["gene_sets"] = self.config.fusion.gene_sets
         for needed in catalog.get(model).needs:
             inputs[f"needs_{needed}"] = f"{root}/{arm}/{needed}/fold{k}/model.safetensors"
         return inputs
@@ -232,8 +257,8 @@ class Wiring:
         return inputs | {"sources": sources}
 
     def shown_config(self, cohort: str) -> dict:
-        """The configuration of one cohort with its defaults, without the mechanics."""
-        shown = self.config.model_dump(mode="json", exclude={"mechanics"})
+        """The configuration of one cohort with its defaults, without what changes no result."""
+        shown = self.config.model_dump(mode="json", exclude={"mechanics", "exports"})
         return shown | {"cohorts": {cohort: shown["cohorts"][cohort]}}
 
     def code_of_stages(self) -> dict[str, str]:

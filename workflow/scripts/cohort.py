@@ -16,11 +16,12 @@ def main(smk):
         ids = set(patients["patient"])
         # A slide that has vanished since the run began has a status by now.
         slides = read_slides(cohort, patients=ids, check_paths=False) if cohort.slides else NO_SLIDES
-        given = {"image": cohort.slides, "expression": cohort.expression}
+        samples = smk.input.get("samples")
+        given = {"image": cohort.slides, "expression": samples}
         run_cohort(
             patients,
             slides,
-            samples=read_table(smk.input.samples) if cohort.expression else None,
+            samples=read_table(samples) if samples else None,
             tiles=artefacts(smk.input.get("tiles", [])),
             features=artefacts(smk.input.get("features", [])),
             modalities={name for name, source in given.items() if source},

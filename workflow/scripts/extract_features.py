@@ -28,7 +28,7 @@ def main(smk):
                 arithmetic=smk.params.arithmetic,
                 precision=smk.params.precision,
                 tiles=Tiles.model_validate(smk.params.tiles),
-                on_error=smk.params.on_error,
+                on_error=smk.resources.on_error,
                 code=smk.params.code,
                 device=smk.resources.device,
                 tile_batch=smk.resources.tile_batch,

@@ -14,7 +14,7 @@ def main(smk):
             smk.params.slides,
             index=Path(smk.output[0]),
             settings=Tiles.model_validate(smk.params.settings),
-            on_error=smk.params.on_error,
+            on_error=smk.resources.on_error,
             code=smk.params.code,
             workers=smk.threads,
         )

@@ -1,0 +1,88 @@
+"""Which slides the jobs of the two slide stages work on: the stages as the rules call them, with stubs for a slide's work.
+
+The stub's tiles come out different whenever a setting, the slide's row or the code is, so what is counted as encoded
+is the most that can be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+from changes import Run
+from stubs import COHORT, wiring_in
+
+from histoweave import feature_shard, fingerprint
+from histoweave.config import Tiles
+from histoweave.io import write_text
+from histoweave.shards import Outcome
+from histoweave.slides import shard as tile_stage
+
+
+def work_on(run: Run) -> dict[str, int]:
+    """Stage → number of slides that its jobs work on, of all shards; they are done afterwards."""
+    wiring = wiring_in(run.folder, run.config)
+    config, counts = wiring.config, {"tiles": 0, "features": 0}
+    code = {name: _code(run.root, name) for name in ("histoweave.slides.shard", "histoweave.feature_shard")}
+    with contextlib.chdir(run.folder), _stubs(counts, code["histoweave.slides.shard"]):
+        for tiles_index, index in zip(wiring.tile_indexes(COHORT), wiring.feature_indexes(COHORT), strict=True):
+            slides = wiring.shard(COHORT, Path(index).stem)
+            tile_stage.tile_shard(
+                slides,
+                index=Path(tiles_index),
+                settings=Tiles.model_validate(config.tiles.model_dump(exclude={"max_failed_share"})),
+                on_error=config.on_error,
+                code=code["histoweave.slides.shard"],
+                workers=1,
+            )
+            feature_shard.extract_shard(
+                slides,
+                index=Path(index),
+                tiles_index=Path(tiles_index),
+                encoder=config.features.encoder,
+                arithmetic=config.features.arithmetic,
+                tiles=config.tiles,
+                precision=config.features.precision,
+                on_error=config.on_error,
+                code=code["histoweave.feature_shard"],
+                device=config.mechanics.device,
+                tile_batch=config.mechanics.tile_batch,
+                read_workers=config.mechanics.read_workers,
+            )
+    return counts
+
+
+def _code(root: Path, module: str) -> str:
+    """Fingerprint of a module and all it imports, as it is in the checkout that is run."""
+    library = root / "workflow"
+    paths = [library.joinpath(*name.split(".")) for name in fingerprint.modules_used(module)]
+    trees = [fingerprint._tree(path / "__init__.py" if path.is_dir() else path.with_suffix(".py")) for path in paths]
+    return hashlib.sha256("".join(trees).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _stubs(counts: dict[str, int], code: str) -> Iterator[None]:
+    def tile_slide(*, out_h5, out_geojson, out_png, on_error, settings, **given):
+        counts["tiles"] += 1
+        what = f"{sorted(given.items())}{settings}{code}"
+        write_text(out_h5, hashlib.sha256(what.encode()).hexdigest())
+        write_text(out_geojson, "stub")
+        write_text(out_png, "stub")
+
+    def extract(*, out_h5, **more):
+        counts["features"] += 1
+        write_text(out_h5, "stub")
+
+    def outcome(path):
+        return Outcome("ok", content=path.read_text(), n_tiles=9)
+
+    with (
+        mock.patch.multiple(tile_stage, tile_slide=tile_slide, _outcome=outcome),
+        mock.patch.multiple(
+            feature_shard, extract=extract, _outcome=outcome, load=mock.DEFAULT, TileEncoder=mock.DEFAULT
+        ),
+    ):
+        yield
