@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import anndata
 import h5py
 import numpy as np
 import pandas as pd
@@ -243,6 +244,16 @@ def test_report_shows_the_numbers_of_the_tables(results):
 
 def test_report_opens_in_a_browser_without_network(results):
     check_page(results / "report.html")
+
+
+def test_slides_are_exported_for_other_tools(demo, results):
+    snakemake("export", "--cores", 2, *CONFIG, directory=demo)
+    slides = read_table(results / "cohort" / "slides.parquet").set_index("slide")
+    files = sorted((results / "exports" / "anndata").glob("*.h5ad"))
+    assert [file.stem for file in files] == sorted(slides.index)
+    data = anndata.read_h5ad(results / "exports" / "anndata" / f"{slides.index[slides['status'] == 'ok'][0]}.h5ad")
+    assert data.n_obs == slides.loc[data.uns["histoweave"]["slide"], "n_tiles"] and data.obsm["spatial"].shape[1] == 2
+    assert dry(demo) == {} and planned(snakemake("-n", "export", *CONFIG, directory=demo)) == {}
 
 
 def test_contours_open_as_geojson(results):
