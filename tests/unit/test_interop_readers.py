@@ -22,11 +22,17 @@ from histoweave.encoders.loading import LoadedEncoder
 from histoweave.errors import InputError
 from histoweave.features import extract
 from histoweave.interop.coords import given_tiles
-from histoweave.interop.export import export_anndata, export_clam, export_stamp, same_extent_in_clam
+from histoweave.interop.export import export_anndata, export_clam, export_stamp
 from histoweave.interop.features import given_features
 from histoweave.slides.spacing import Spacing
 from histoweave.slides.store import read_tiles, write_tiles
 from histoweave.slides.tiling import tile_slide
+
+
+def same_extent_in_clam(attributes):
+    """Whether CLAM's `patch_size` px at `patch_level` are our tile, whose `patch_size` is counted at `target_mpp`."""
+    downsample = 1.0 if np.isnan(attributes["downsample"]) else attributes["downsample"]
+    return attributes["patch_size"] == round(attributes["patch_size_level0"] / downsample)
 
 
 @dataclass(frozen=True)

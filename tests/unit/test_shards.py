@@ -199,6 +199,13 @@ def test_an_index_that_cannot_be_removed_is_an_error(stage, monkeypatch):
         drop_untrue_indexes([stage.index])
 
 
+def test_a_strict_run_drops_the_index_of_a_slide_that_cannot_be_used(stage):
+    stage.statuses["b"] = "no_mpp"
+    stage.run()
+    assert drop_untrue_indexes([stage.index]) == []
+    assert drop_untrue_indexes([stage.index], on_error="stop") == ["b"] and not stage.index.exists()
+
+
 def test_the_index_is_plain_json(stage):
     stage.run("a")
     (content,) = read_json(stage.index)

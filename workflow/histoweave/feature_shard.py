@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +15,6 @@ from histoweave.encoders.loading import load
 from histoweave.features import adopt, extract, refuse, too_many_failed
 from histoweave.shards import Outcome, Record, SlideWork, read_index, run_shard, source_stamp
 from histoweave.slides.refusal import OK
-
-logger = logging.getLogger(__name__)
 
 
 def extract_shard(

@@ -143,9 +143,10 @@ def record_path(folder: Path, slide: str) -> Path:
     return folder / "records" / f"{slide}.json"
 
 
-def drop_untrue_indexes(paths: Iterable[Path]) -> list[str]:
+def drop_untrue_indexes(paths: Iterable[Path], *, on_error: OnError = "continue") -> list[str]:
     """Remove each shard's index that promises what is no longer there, so that its shard is made again.
 
+    With `on_error="stop"` also of shards that hold a slide that cannot be used, so that their jobs end the run.
     Snakemake knows of the indexes only. Returns the slides concerned.
 
     Raises
@@ -153,10 +154,14 @@ def drop_untrue_indexes(paths: Iterable[Path]) -> list[str]:
     InputError
         if such an index cannot be removed.
     """
+
+    def is_true(record: Record, path: Path) -> bool:
+        return record.holds(path.parents[1]) and (record.outcome.status == OK or on_error == "continue")
+
     lost: list[str] = []
     for path in paths:
         if path.is_file():
-            untrue = [record.slide for record in read_index(path) if not record.holds(path.parents[1])]
+            untrue = [record.slide for record in read_index(path) if not is_true(record, path)]
             if untrue:
                 _remove(path)
                 lost += untrue

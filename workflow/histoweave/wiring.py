@@ -9,9 +9,8 @@ from histoweave.config import Config, parse_config
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 from histoweave.fusion import catalog
-from histoweave.shards import drop_untrue_indexes, read_index, shards_of
+from histoweave.shards import drop_untrue_indexes, shards_of
 from histoweave.simulate.factors import factors
-from histoweave.slides.refusal import OK
 from histoweave.validation import CohortTables, check_inputs, models_of
 
 FOLD_FILES = (
@@ -132,15 +131,7 @@ class Wiring:
 
         With `on_error: stop` also of shards that hold a slide that cannot be used, so that their jobs end the run.
         """
-        paths = [Path(index) for index in self.indexes()]
-        lost = drop_untrue_indexes(paths)
-        if self.config.on_error == "stop":
-            for path in filter(Path.is_file, paths):
-                refused = [record.slide for record in read_index(path) if record.outcome.status != OK]
-                if refused:
-                    path.unlink()
-                    lost += refused
-        return lost
+        return drop_untrue_indexes(map(Path, self.indexes()), on_error=self.config.on_error)
 
     def folders(self) -> list[Path]:
         """Folders that a run writes to, as far as they are there: each cohort's, and those directly in it."""

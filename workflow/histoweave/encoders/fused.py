@@ -58,7 +58,7 @@ def fuse(module: nn.Module, *, edge_px: int, dtype: torch.dtype) -> tuple[nn.Mod
         raise NotFusable("this PyTorch lacks oneDNN's fused convolutions")
     if not any(isinstance(part, nn.BatchNorm2d) for part in module.modules()):
         raise NotFusable("it has no batch normalisation")
-    images = _images(edge_px)
+    images = trial_images(edge_px)
     with torch.inference_mode():
         expected = module(images)
         plain = _trace(_with_separate_activations(copy.deepcopy(module)))
@@ -72,7 +72,7 @@ def fuse(module: nn.Module, *, edge_px: int, dtype: torch.dtype) -> tuple[nn.Mod
                     features = network(images).float()
             except (RuntimeError, TypeError) as error:  # a private operation that takes other arguments than known
                 raise NotFusable(f"oneDNN refuses it ({' '.join(str(error).split())[:200]})") from error
-            difference = ((features - expected).norm(dim=1) / expected.norm(dim=1)).max().item()
+            difference = change_of(features, expected)
             if difference <= TOLERANCE[dtype]:
                 return network, leading
     raise NotFusable(f"its features would change by {difference:.2g} of their length")
@@ -91,7 +91,12 @@ def _fused(plain: fx.GraphModule, *, dtype: torch.dtype, leading: int) -> fx.Gra
     return network
 
 
-def _images(edge_px: int) -> torch.Tensor:
+def change_of(features: torch.Tensor, expected: torch.Tensor) -> float:
+    """Largest difference of a row to the expected one, both (N,D) float32, relative to its length."""
+    return ((features - expected).norm(dim=1) / expected.norm(dim=1)).max().item()
+
+
+def trial_images(edge_px: int) -> torch.Tensor:
     """Smooth random colours with coarse and fine detail, three times, and faint noise on glass; (4,3,E,E)."""
     generator = torch.Generator().manual_seed(0)
     images = torch.zeros(4, 3, edge_px, edge_px)

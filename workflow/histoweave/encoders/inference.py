@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from histoweave.encoders.fused import NotFusable, fuse
+from histoweave.encoders.fused import TOLERANCE, NotFusable, change_of, fuse, trial_images
 from histoweave.encoders.loading import LoadedEncoder
 from histoweave.errors import InputError
 
@@ -24,7 +24,7 @@ class TileEncoder:
     """A copy of a loaded encoder, made fast on one device; the encoder itself stays as it is.
 
     On the CPU, convolutional networks are fused (`encoders.fused`). Everything else runs its own operations:
-    in float32, or under autocast to the chosen arithmetic. The same batch gives the same bytes; a tile in
+    in float32, or under autocast to the chosen arithmetic; `auto` takes the fastest that keeps the features. The same batch gives the same bytes; a tile in
     another batch may differ by rounding.
 
     Attributes
@@ -43,14 +43,16 @@ class TileEncoder:
             naming `features.arithmetic`, if the device cannot calculate so.
         """
         self.device = device
-        self.arithmetic = choose_arithmetic(arithmetic, device)
-        self._dtype = getattr(torch, self.arithmetic)
         self._edge_px = encoder.input_px
         # One row of a tile as it lies in memory (R, G, B, R, ...): broadcasting rows is fast, single channels is not.
         self._zero = torch.tensor(encoder.mean).mul(255).repeat(encoder.input_px).to(device)
         self._scale = torch.tensor(encoder.std).mul(255).reciprocal().repeat(encoder.input_px).to(device)
-        self._input_dtype = torch.float32
-        self.path, self._network = self._prepare(encoder)
+        for self.arithmetic in arithmetics(arithmetic, device):
+            self._dtype, self._input_dtype = getattr(torch, self.arithmetic), torch.float32
+            self.path, self._network = self._prepare(encoder)
+            if arithmetic != "auto" or self._is_faithful():
+                break
+            logger.info("%s in %s changes its features too much: not used", encoder.name, self.arithmetic)
         # What is known of the encoder, with the network that runs in place of the one that was loaded.
         self.encoder = replace(encoder, module=self._network)
 
@@ -70,6 +72,15 @@ class TileEncoder:
             logger.info("%s: own operations, not fused, which is for the CPU", where)
         network = copy.deepcopy(encoder.module).to(self.device, memory_format=torch.channels_last)
         return "unfused", network
+
+    def _is_faithful(self) -> bool:
+        """Whether trial images keep their features of float32; fused networks were compared while they were made."""
+        if self.path == "fused" or self.arithmetic == "float32":
+            return True
+        images = trial_images(self._edge_px).to(self.device)
+        with torch.inference_mode(), _repeatable(self.device):
+            expected = self._network(images).float().cpu()
+        return change_of(torch.from_numpy(self.forward(images)), expected) <= TOLERANCE[torch.bfloat16]
 
     def transform(self, tiles: np.ndarray) -> torch.Tensor:
         """Normalise (B,E,E,3) uint8 RGB tiles: (B,3,E,E) on the device, channels_last.
@@ -100,8 +111,8 @@ class TileEncoder:
         return self.forward(self.transform(tiles))
 
 
-def choose_arithmetic(arithmetic: Arithmetic, device: torch.device) -> str:
-    """`auto` is the fastest arithmetic that the device has in hardware, else what is asked for.
+def arithmetics(arithmetic: Arithmetic, device: torch.device) -> tuple[str, ...]:
+    """What to calculate in: for `auto` all that the device has in hardware, the fastest first; else what is asked for.
 
     Raises
     ------
@@ -114,13 +125,13 @@ def choose_arithmetic(arithmetic: Arithmetic, device: torch.device) -> str:
     else:
         known = ("bfloat16", "float32") if cpu_has_bfloat16() else ("float32",)
     if arithmetic == "auto":
-        return known[0]
+        return known
     if arithmetic not in known:
         raise InputError(
             f"features.arithmetic is '{arithmetic}', which this machine's {device.type} cannot do; "
             f"use 'auto' or {' or '.join(map(repr, known))}"
         )
-    return arithmetic
+    return (arithmetic,)
 
 
 def cpu_has_bfloat16() -> bool:

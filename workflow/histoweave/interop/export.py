@@ -18,17 +18,6 @@ from histoweave.slides.refusal import OK
 from histoweave.slides.store import read_tiles
 
 
-def same_extent_in_clam(attributes: dict[str, Any]) -> bool:
-    """Whether a reader of CLAM's kind cuts the same pixels from our own tile file.
-
-    CLAM reads `patch_size` px at `patch_level`; ours is counted at `target_mpp`, as TRIDENT's. The two are the
-    same number only where a level of the pyramid has `target_mpp`; else `export_clam` writes a file that suits
-    both.
-    """
-    _, downsample = _read_level(attributes)
-    return attributes["patch_size"] == round(attributes["patch_size_level0"] / downsample)
-
-
 def _read_level(attributes: dict[str, Any]) -> tuple[int, float]:
     """Level to read from and its downsample; level 0 for tiles whose features came without a slide."""
     level, downsample = int(attributes["patch_level"]), float(attributes["downsample"])
