@@ -6,26 +6,18 @@ wrong configuration gets.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from histoweave.errors import InputError, nearest
 from histoweave.ids import ID
+from histoweave.section import Encoder, Section, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
 OnError = Literal["continue", "stop"]
 ExportForm = Literal["anndata", "clam", "stamp"]
 EXPORT_SUFFIX = {"anndata": "h5ad", "clam": "h5", "stamp": "h5"}
-
-
-class Section(BaseModel):
-    """A part of the configuration in which unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Simulate(Section):
@@ -82,22 +74,6 @@ class Tiles(Section):
     max_failed_share: Share = Field(0.1, description="A slide with more unreadable tiles than this is refused.")
 
 
-class Encoder(Section):
-    """Which network turns a tile into a feature vector. A plain string in the config is short for `name`."""
-
-    name: str = Field("resnet50", description="An entry of the registry, `timm:<name>` or `hf-hub:<owner>/<model>`.")
-    weights: str | None = Field(None, description="Local .safetensors file, in place of downloaded weights.")
-    input_px: int | None = Field(None, ge=16, description="Overrides the encoder's own input size.")
-    mean: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own mean.")
-    std: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own std.")
-
-    @property
-    def folder(self) -> str:
-        """Folder name of this encoder's features: letters, digits, `. _ -` only."""
-        stem = f"{self.name}-{Path(self.weights).stem}" if self.weights else self.name
-        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
-
-
 class Features(Section):
     """Tile features."""
 
@@ -106,11 +82,6 @@ class Features(Section):
     arithmetic: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format inside the network; auto: bfloat16 or float16 where the device has it."
     )
-
-    @pydantic.field_validator("encoder", mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
 
 
 class Folds(Section):

@@ -1,0 +1,1 @@
+"""Pictures of single cells: reading them, and turning them into tokens."""

@@ -1,0 +1,1 @@
+"""What the latents of a sparse autoencoder mean: statistics, labels, classification, other laboratories, review."""

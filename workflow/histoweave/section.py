@@ -1,0 +1,39 @@
+"""What the sections of the configuration have in common, and the encoder, which two of them name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration in which unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Encoder(Section):
+    """Which network turns a tile into a feature vector. A plain string in the config is short for `name`."""
+
+    name: str = Field("resnet50", description="An entry of the registry, `timm:<name>` or `hf-hub:<owner>/<model>`.")
+    weights: str | None = Field(None, description="Local .safetensors file, in place of downloaded weights.")
+    input_px: int | None = Field(None, ge=16, description="Overrides the encoder's own input size.")
+    mean: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own mean.")
+    std: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own std.")
+
+    @property
+    def folder(self) -> str:
+        """Folder name of this encoder's features: letters, digits, `. _ -` only."""
+        stem = f"{self.name}-{Path(self.weights).stem}" if self.weights else self.name
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", stem)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
