@@ -1,0 +1,187 @@
+"""A cohort seen through a dictionary: per image and latent the mean and the peak activation over the image's tokens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from histoweave.hdf5 import new_hdf5
+from histoweave.io import atomic_path
+from histoweave.sae.model import SparseAutoencoder
+from histoweave.tokens import Tokens
+
+# Activations are dense while they are made: tokens at once × latents, at most this many values (256 MB).
+_MAX_VALUES = 1 << 26
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageActivations:
+    """What a dictionary of L latents finds in N images.
+
+    Attributes
+    ----------
+    images: N ids, in the order of the rows.
+    mean, peak: (N,L) CSR float32, mean and maximum of a latent over all tokens of an image; both store the latents
+        that fire in the image, and no others.
+    count: (N,L) CSR float32, tokens of the image above the threshold (CytoSAE, Eq. 2); stores the same places, so it
+        holds explicit zeros.
+    n_tokens: (N,) int64. n_active: (N,) int64, active latents summed over the image's tokens.
+    error, deviation: (N,) float64, sum over the tokens of ||x − x̂||² and of ||x − mean of the fit's tokens||².
+    attributes: plain values: `sae_sha256`, `token_threshold`, ...
+    """
+
+    images: list[str]
+    mean: csr_matrix
+    peak: csr_matrix
+    count: csr_matrix
+    n_tokens: np.ndarray
+    n_active: np.ndarray
+    error: np.ndarray
+    deviation: np.ndarray
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_latents(self) -> int:
+        """Size of the dictionary."""
+        return self.mean.shape[1]
+
+    @property
+    def explained_variance(self) -> float:
+        """1 − Σ||x − x̂||² / Σ||x − training mean||² over all tokens (a vector mean, never a scalar one)."""
+        return float(1 - self.error.sum() / self.deviation.sum())
+
+    @property
+    def l0(self) -> float:
+        """Active latents per token."""
+        return float(self.n_active.sum() / self.n_tokens.sum())
+
+    def rows(self, images: Iterable[str]) -> np.ndarray:
+        """The row of each of `images`; KeyError for an unknown one."""
+        place = {image: row for row, image in enumerate(self.images)}
+        return np.array([place[image] for image in images], dtype=np.int64)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write HDF5: `image`, `indptr`, `indices`, `mean`, `peak`, `count` (CSR, one pattern), and the rest by name."""
+        with atomic_path(path) as temporary, new_hdf5(temporary) as file:
+            file.attrs.update(self.attributes, n_latents=self.n_latents)
+            file.create_dataset("image", data=self.images, dtype=h5py.string_dtype())
+            file.create_dataset("indptr", data=self.mean.indptr.astype(np.int64))
+            file.create_dataset("indices", data=self.mean.indices.astype(np.int32))
+            for name in ("mean", "peak", "count"):
+                file.create_dataset(name, data=getattr(self, name).data.astype(np.float32))
+            for name in ("n_tokens", "n_active", "error", "deviation"):
+                file.create_dataset(name, data=getattr(self, name))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> ImageActivations:
+        """Read what `save` wrote."""
+        with h5py.File(path) as file:
+            attributes = dict(file.attrs)
+            images = file["image"].asstr()[:].tolist()
+            shape = (len(images), int(attributes.pop("n_latents")))
+            pattern = file["indices"][:], file["indptr"][:]
+            matrices = {name: csr_matrix((file[name][:], *pattern), shape=shape) for name in ("mean", "peak", "count")}
+            rest = {name: file[name][:] for name in ("n_tokens", "n_active", "error", "deviation")}
+            return cls(images=images, attributes=attributes, **matrices, **rest)
+
+
+def encode_images(
+    sae: SparseAutoencoder, tokens: Tokens, *, token_threshold: float, device: torch.device, what: str = "tokens"
+) -> ImageActivations:
+    """Encode all images of `tokens`, in bounded memory.
+
+    Parameters
+    ----------
+    token_threshold: activation above which a token counts as showing a latent.
+    what: name of the tokens in messages.
+
+    Raises
+    ------
+    InputError
+        if the tokens do not fit the dictionary, or hold NaN.
+    """
+    sae.check_dim(tokens.dim, what=what)
+    sae = sae.to(device)
+    baseline = sae.b_dec if sae.training_mean is None else sae.training_mean
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("indices", "mean", "peak", "count")}
+    sums: dict[str, list[float]] = {name: [] for name in ("n_active", "error", "deviation")}
+    row_lengths = []
+    for blocks, values in tokens.batches(max(1, _MAX_VALUES // sae.n_latents)):
+        start = 0
+        for block in blocks:
+            x = torch.from_numpy(values[start : start + len(block)]).to(device)
+            start += len(block)
+            image = _encode_image(sae, x, baseline, token_threshold)
+            row_lengths.append(len(image["indices"]))
+            for name, found in parts.items():
+                found.append(image[name])
+            for name, found in sums.items():
+                found.append(image[name])
+    indptr = np.concatenate([[0], np.cumsum(row_lengths)]).astype(np.int64)
+    joined = {name: np.concatenate(found) if found else np.zeros(0) for name, found in parts.items()}
+    indices = joined.pop("indices").astype(np.int32)
+    shape = (len(tokens.blocks), sae.n_latents)
+    return ImageActivations(
+        images=tokens.images,
+        n_tokens=np.array([len(block) for block in tokens.blocks], dtype=np.int64),
+        n_active=np.array(sums["n_active"], dtype=np.int64),
+        error=np.array(sums["error"], dtype=np.float64),
+        deviation=np.array(sums["deviation"], dtype=np.float64),
+        attributes={"token_threshold": token_threshold},
+        **{name: csr_matrix((data.astype(np.float32), indices, indptr), shape=shape) for name, data in joined.items()},
+    )
+
+
+def _encode_image(sae: SparseAutoencoder, x: torch.Tensor, baseline: torch.Tensor, threshold: float) -> dict[str, Any]:
+    """The latents that fire in one image (T,D), with their statistics, and the image's sums."""
+    step = max(1, _MAX_VALUES // sae.n_latents)
+    total = torch.zeros(sae.n_latents, dtype=torch.float64, device=x.device)
+    peak = torch.zeros(sae.n_latents, device=x.device)
+    count = torch.zeros(sae.n_latents, device=x.device)
+    sums = {"n_active": 0, "error": 0.0, "deviation": 0.0}
+    for part in x.split(step):  # a slide can have more tokens than fit at once
+        f = sae.encode(part)
+        total += f.sum(dim=0, dtype=torch.float64)
+        peak = torch.maximum(peak, f.amax(dim=0))
+        count += (f > threshold).sum(dim=0)
+        sums["n_active"] += int((f > 0).sum())
+        sums["error"] += float((part - sae.decode(f)).double().square().sum())
+        sums["deviation"] += float((part - baseline).double().square().sum())
+    fires = torch.nonzero(peak > 0).flatten()
+    return sums | {
+        "indices": fires.cpu().numpy(),
+        "mean": (total[fires] / len(x)).float().cpu().numpy(),
+        "peak": peak[fires].cpu().numpy(),
+        "count": count[fires].cpu().numpy(),
+    }
+
+
+def patch_maps(
+    sae: SparseAutoencoder, tokens: Tokens, latents: Mapping[str, Iterable[int]]
+) -> dict[tuple[str, int], np.ndarray]:
+    """Activation of every token of some images for some latents: (image, latent) → (T,) float32.
+
+    Maps of all latents would not fit anywhere, so they are made again for those that are shown.
+    """
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for blocks, values in tokens.select(latents.keys()).batches(max(1, _MAX_VALUES // sae.n_latents)):
+        start = 0
+        for block in blocks:
+            wanted = sorted(set(latents[block.image]))
+            f = _activations_of(sae, values[start : start + len(block)], wanted)
+            start += len(block)
+            found.update({(block.image, latent): f[:, column] for column, latent in enumerate(wanted)})
+    return found
+
+
+def _activations_of(sae: SparseAutoencoder, values: np.ndarray, latents: list[int]) -> np.ndarray:
+    step = max(1, _MAX_VALUES // sae.n_latents)
+    parts = [sae.encode(part)[:, latents] for part in torch.from_numpy(values).split(step)]
+    return torch.cat(parts).numpy()
