@@ -197,10 +197,10 @@ def test_class_and_patch_mean():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("uni", ["CC-BY-NC-ND-4.0", "HF_TOKEN", "features.encoder.weights"]),
-        ("resnet50", ["Apache-2.0", "not gated", "features.encoder.weights"]),
-        ("timm:resnet18", ["resnet18", "features.encoder.weights"]),
-        ("hf-hub:someone/something", ["someone/something", "features.encoder.weights"]),
+        ("uni", ["CC-BY-NC-ND-4.0", "HF_TOKEN", "encoder.weights"]),
+        ("resnet50", ["Apache-2.0", "not gated", "encoder.weights"]),
+        ("timm:resnet18", ["resnet18", "encoder.weights"]),
+        ("hf-hub:someone/something", ["someone/something", "encoder.weights"]),
     ],
 )
 def test_weights_out_of_reach(monkeypatch, name, words):

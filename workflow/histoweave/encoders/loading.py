@@ -59,7 +59,10 @@ class ClassAndPatchMean(nn.Module):
         self.transformer = transformer
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        tokens = self.transformer.forward_features(images)
+        return self.forward_head(self.transformer.forward_features(images))
+
+    def forward_head(self, tokens: torch.Tensor) -> torch.Tensor:
+        """From all tokens (N, T, width) after the last norm."""
         patches = tokens[:, self.transformer.num_prefix_tokens :]
         return torch.cat([tokens[:, 0], patches.mean(dim=1)], dim=1)
 
@@ -109,10 +112,10 @@ def _feature_length(loaded: LoadedEncoder, network: nn.Module) -> int:
         with torch.inference_mode():
             features = loaded.module(torch.zeros(1, 3, px, px))
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise InputError(f"features.encoder '{loaded.name}' cannot take tiles of {px} px: {error}") from None
+        raise InputError(f"encoder '{loaded.name}' cannot take tiles of {px} px: {error}") from None
     if features.ndim != 2:
         raise InputError(
-            f"features.encoder '{loaded.name}' gives {features.ndim} axes, not one vector per tile; "
+            f"encoder '{loaded.name}' gives {features.ndim} axes, not one vector per tile; "
             "use an entry of the registry, which says how to pool"
         )
     return features.shape[1]
@@ -151,8 +154,8 @@ def _pretrained(name: str, model: str, *, entry: EncoderEntry | None = None, **o
             )
             access = f" (licence {entry.licence}; {gate})"
         raise InputError(
-            f"features.encoder '{name}': its weights cannot be had from {model}{access}; go online once, "
-            "or set features.encoder.weights to a local .safetensors file "
+            f"encoder '{name}': its weights cannot be had from {model}{access}; go online once, "
+            "or set encoder.weights to a local .safetensors file "
             f"[{type(error).__name__}: {_one_line(error)}]"
         ) from None
 
@@ -166,12 +169,12 @@ def _with_local_weights(network: nn.Module, path: Path) -> nn.Module:
         network.load_state_dict(_without_classifier(state, network))
     except UnpicklingError:
         raise InputError(
-            f"features.encoder.weights '{path}' holds more than tensors, which is not loaded; "
+            f"encoder.weights '{path}' holds more than tensors, which is not loaded; "
             "save its tensors with safetensors.torch.save_file"
         ) from None
     except (safetensors.SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise InputError(
-            f"features.encoder.weights '{path}' does not fit {network.pretrained_cfg['architecture']}: "
+            f"encoder.weights '{path}' does not fit {network.pretrained_cfg['architecture']}: "
             f"{_one_line(error)}; give the file and the architecture that belong together"
         ) from None
     return network

@@ -48,7 +48,7 @@ def get(name: str) -> EncoderEntry:
     """
     if name not in _ENTRIES:
         raise InputError(
-            f"features.encoder '{name}' is not known{nearest(name, names())}; use {', '.join(names())}, "
+            f"encoder '{name}' is not known{nearest(name, names())}; use {', '.join(names())}, "
             f"'{TIMM}<model>' or '{HUB}<owner>/<model>'"
         )
     return _ENTRIES[name]
@@ -64,7 +64,7 @@ def check(encoder: Encoder) -> None:
     """
     if encoder.name.startswith(HUB):
         if not _HUB_FORM.fullmatch(encoder.name):
-            raise InputError(f"features.encoder '{encoder.name}' is malformed; write '{HUB}<owner>/<model>'")
+            raise InputError(f"encoder '{encoder.name}' is malformed; write '{HUB}<owner>/<model>'")
     elif encoder.name.startswith(TIMM):
         _check_timm(encoder.name)
     else:
@@ -77,17 +77,17 @@ def _check_weights(encoder: Encoder) -> None:
     weights = Path(encoder.weights)
     if encoder.name.startswith(HUB):
         raise InputError(
-            f"features.encoder.weights is given, but '{encoder.name}' names weights too; "
+            f"encoder.weights is given, but '{encoder.name}' names weights too; "
             f"give the architecture as '{TIMM}<model>' or an entry of the registry"
         )
     suffixes = (".safetensors",) if encoder.name.startswith(TIMM) else get(encoder.name).weights_suffixes
     if weights.suffix not in suffixes:
         raise InputError(
-            f"features.encoder.weights '{weights}' is not a {' or '.join(suffixes)} file; "
+            f"encoder.weights '{weights}' is not a {' or '.join(suffixes)} file; "
             "save the weights with safetensors.torch.save_file"
         )
     if not weights.is_file():
-        raise InputError(f"features.encoder.weights '{weights}' does not exist; check the path")
+        raise InputError(f"encoder.weights '{weights}' does not exist; check the path")
 
 
 def _check_timm(name: str) -> None:
@@ -96,9 +96,9 @@ def _check_timm(name: str) -> None:
     model, _, tag = name.removeprefix(TIMM).partition(".")
     known = timm.list_models()
     if model not in known:
-        raise InputError(f"features.encoder '{name}' is not a timm model{nearest(model, known)}")
+        raise InputError(f"encoder '{name}' is not a timm model{nearest(model, known)}")
     if tag and f"{model}.{tag}" not in (tagged := timm.list_models(f"{model}.*", pretrained=True)):
-        raise InputError(f"features.encoder '{name}' has no such weights in timm; known: {', '.join(tagged)}")
+        raise InputError(f"encoder '{name}' has no such weights in timm; known: {', '.join(tagged)}")
 
 
 for _entry in (*general.ENTRIES, *blood.ENTRIES, *pathology.ENTRIES):

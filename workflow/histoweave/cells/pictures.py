@@ -1,0 +1,181 @@
+"""Reading pictures of cells: files or members of archives, whole or cut out of a field, scaled to squares."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from histoweave.slides.reader import on_white, resize
+from histoweave.slides.refusal import Refusal
+
+_ENLARGE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+_UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, NotImplementedError, RuntimeError, Image.DecompressionBombError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell is: the file, the member if that is an archive, and the box (xmin, ymin, xmax, ymax) in px."""
+
+    path: str
+    member: str = ""
+    box: Box | None = None
+
+
+class PictureReader:
+    """Reads cells as squares of `edge_px`, from any number of threads.
+
+    Each thread opens an archive once and keeps the last picture, so that the cells of a field are cut out of one
+    decoding if they come one after the other.
+
+    Parameters
+    ----------
+    crop: share of the edge that is kept around the centre.
+    interpolation: `bicubic` or `bilinear`, for cells that have to be enlarged; shrinking averages areas.
+    """
+
+    def __init__(self, *, edge_px: int, crop: float, interpolation: str = "bicubic"):
+        self._edge_px = edge_px
+        self._crop = crop
+        self._enlarge = _ENLARGE.get(interpolation, cv2.INTER_CUBIC)
+        self._of_thread = threading.local()
+        self._lock = threading.Lock()
+        self._archives: list[zipfile.ZipFile] = []
+
+    def __enter__(self) -> PictureReader:
+        return self
+
+    def __exit__(self, *_) -> None:
+        for archive in self._archives:
+            archive.close()
+
+    def read(self, place: Place) -> np.ndarray:
+        """The cell as (E,E,3) uint8 RGB: `cut_out` of its picture, then resized whatever its aspect ratio.
+
+        Raises
+        ------
+        Refusal
+            `missing_file`, `unreadable_cell` or `bad_box`.
+        """
+        cell = cut_out(self._picture(place), place.box, crop=self._crop)
+        return resize(cell, width=self._edge_px, height=self._edge_px, enlarge=self._enlarge)
+
+    def read_all(self, places: Sequence[Place]) -> list[np.ndarray | Refusal]:
+        """`read` of each, with the refusals of those that cannot be used."""
+        found: list[np.ndarray | Refusal] = []
+        for place in places:
+            try:
+                found.append(self.read(place))
+            except Refusal as refusal:
+                found.append(refusal)
+        return found
+
+    def _picture(self, place: Place) -> np.ndarray:
+        key = (place.path, place.member)
+        if getattr(self._of_thread, "key", None) != key:
+            self._of_thread.key = None
+            self._of_thread.picture = decode(self._source(place), name=place.member or Path(place.path).name)
+            self._of_thread.key = key
+        return self._of_thread.picture
+
+    def _source(self, place: Place) -> Path | io.BytesIO:
+        path = Path(place.path)
+        if not path.is_file():
+            raise Refusal("missing_file", f"{path} does not exist")
+        if not place.member:
+            return path
+        try:
+            return io.BytesIO(self._archive(place.path).read(place.member))
+        except KeyError:
+            raise Refusal("missing_file", f"{path.name} has no member '{place.member}'") from None
+        except _UNREADABLE as error:
+            raise Refusal("unreadable_cell", f"{place.member} cannot be read from {path.name}: {error}") from None
+
+    def _archive(self, path: str) -> zipfile.ZipFile:
+        archives = self._of_thread.__dict__.setdefault("archives", {})
+        if path not in archives:
+            archives[path] = zipfile.ZipFile(path)
+            with self._lock:
+                self._archives.append(archives[path])
+        return archives[path]
+
+
+def decode(source: Path | io.BytesIO, *, name: str) -> np.ndarray:
+    """Read a picture that Pillow knows: (H,W,3) uint8 RGB, turned as its EXIF orientation says.
+
+    Grey becomes three equal channels, palettes and CMYK become RGB, transparency is laid on white; 16-bit grey is
+    scaled from 0 to 65,535 (a camera that fills 12 of 16 bits gives dark pictures). Of several pages the first counts.
+
+    Raises
+    ------
+    Refusal
+        `unreadable_cell` if the file is cut short, is no picture, or has pixels of another type (such as floats).
+    """
+    try:
+        with Image.open(source) as image:
+            shown = ImageOps.exif_transpose(image)
+            if shown.mode.startswith("I;16"):
+                return np.repeat(np.rint(np.asarray(shown) / 257).astype(np.uint8)[..., None], 3, axis=2)
+            if shown.mode in ("I", "F"):
+                raise ValueError("its pixels are 32-bit numbers; save it with 8 bits per channel")
+            if shown.has_transparency_data:
+                return on_white(np.asarray(shown.convert("RGBA")))
+            return np.asarray(shown.convert("RGB"))
+    except _UNREADABLE as error:
+        raise Refusal("unreadable_cell", f"{name} cannot be read: {error}") from None
+
+
+def cut_out(picture: np.ndarray, box: Box | None, *, crop: float) -> np.ndarray:
+    """The part of an (H,W,3) uint8 picture that shows the cell.
+
+    A box is made square around its centre: its longer side counts. Without a box the whole picture counts, square or
+    not. Then the share `crop` of each edge is kept around the centre. Where that reaches over the border, it is filled
+    with the median colour of the picture's outermost pixels, channel by channel.
+
+    Raises
+    ------
+    Refusal
+        `bad_box` for a box without area or beside the picture.
+    """
+    height, width = picture.shape[:2]
+    xmin, ymin, xmax, ymax = box or (0, 0, width, height)
+    if xmax <= xmin or ymax <= ymin:
+        raise Refusal("bad_box", f"the box {_named(box)} has no area")
+    edges = (xmax - xmin, ymax - ymin) if box is None else (max(xmax - xmin, ymax - ymin),) * 2
+    left, right = _span((xmin + xmax) / 2, edges[0] * crop)
+    top, bottom = _span((ymin + ymax) / 2, edges[1] * crop)
+    inner = picture[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    if not inner.size:
+        raise Refusal("bad_box", f"the box {_named(box)} lies beside the picture of {width} x {height} px")
+    if inner.shape[:2] == (bottom - top, right - left):
+        return inner
+    frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    cell = np.empty((bottom - top, right - left, 3), np.uint8)
+    cell[:] = np.median(frame, axis=0).astype(np.uint8)
+    y, x = max(-top, 0), max(-left, 0)
+    cell[y : y + inner.shape[0], x : x + inner.shape[1]] = inner
+    return cell
+
+
+def _span(centre: float, edge: float) -> tuple[int, int]:
+    """First pixel and the one after the last, of about `edge` px around `centre`; one pixel at least."""
+    size = max(1, math.floor(edge + 0.5))
+    first = math.floor(centre - size / 2 + 0.5)
+    return first, first + size
+
+
+def _named(box: Box | None) -> str:
+    return ", ".join(f"{value:g}" for value in box)

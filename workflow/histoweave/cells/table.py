@@ -1,0 +1,221 @@
+"""The user's table of cells: where each picture lies, what is to be cut out of it, whose it is, what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from histoweave.cell_config import CellInput
+from histoweave.errors import InputError, nearest
+from histoweave.ids import ID, check_ids
+from histoweave.tables import read_rows
+
+BOX = ["xmin", "ymin", "xmax", "ymax"]
+CENTRE = ["x", "y", "size_px"]
+# Columns of the images table (docs/artefacts.md), which an attribute cannot have.
+RESERVED = ("image", "cell", "patient", "label", "patient_label", "status", "reason")
+
+
+class CellRow(BaseModel):
+    """A row of the cells table. Pixels are counted from the upper left corner of the picture as it is shown."""
+
+    model_config = ConfigDict(extra="allow")
+    cell: str = Field(description="Cell id: letters, digits, '.', '_', '-'.")
+    path: str = Field(description="Picture (JPEG, PNG, BMP, TIFF), or a .zip archive that holds it as `member`.")
+    member: str | None = Field(None, description="Name of the picture inside the archive.")
+    xmin: float | None = Field(None, description="Box of the cell in px, with `ymin`, `xmax`, `ymax`; empty: no box.")
+    ymin: float | None = None
+    xmax: float | None = None
+    ymax: float | None = None
+    x: float | None = Field(None, description="Centre of the cell in px, with `y` and `size_px`, in place of a box.")
+    y: float | None = None
+    size_px: float | None = Field(None, description="Edge of the square around the centre in px.")
+    patient: str | None = Field(None, description="A patient of the patients table, if the cohort has one.")
+    label: str | None = Field(None, description="Class of the cell, such as its type; empty: not known.")
+
+
+def read_cells(
+    file: str,
+    *,
+    attributes: Collection[str] = (),
+    patients: Collection[str] | None = None,
+    patients_file: str = "the patients table",
+    check_paths: bool = True,
+) -> pd.DataFrame:
+    """Read the cells table.
+
+    Parameters
+    ----------
+    file, attributes: `table` and `attributes` of `cell_config.CellInput`.
+    patients: ids of the patients table `patients_file`; None for a cohort without one.
+    check_paths: refuse folders and archives that do not exist (a single picture that is missing is refused later, by
+        itself); the pictures of a simulated cohort are made later.
+
+    Returns
+    -------
+    In the order of the file: `cell`; `patient`, the cell's own id where none is given; `path`; `member`, empty without
+    an archive; the box `xmin`, `ymin`, `xmax`, `ymax` in px of the picture, float64, NaN without one; `label` and the
+    columns of `attributes` as text, None where they are empty.
+
+    Raises
+    ------
+    InputError
+        naming the file, and the row (the header is row 1) and column that is wrong.
+    """
+    _check_attributes(file, attributes)
+    table = read_rows(file, required=["cell", "path", *attributes])
+    check_ids(table["cell"], file=file, column="cell")
+    member = table["member"] if "member" in table else pd.Series("", index=table.index)
+    _check_places(table["path"], member, file=file, check_paths=check_paths)
+    blank_to_none = {column: _text(table, column) for column in dict.fromkeys(["label", *attributes])}
+    head = {
+        "cell": table["cell"],
+        "patient": _patients(table, file=file, patients=patients, patients_file=patients_file),
+        "path": table["path"],
+        "member": member,
+    }
+    return pd.DataFrame({**head, **_boxes(table, file=file), **blank_to_none})
+
+
+def embedding_files(
+    cells: CellInput, *, patients: Collection[str] | None = None, patients_file: str = "the patients table"
+) -> dict[str, str]:
+    """Patient → file, of the folder `cells.embeddings` with one `<patient>.h5` each; sorted by patient.
+
+    Raises
+    ------
+    InputError
+        if the folder is missing or without such files, or for a patient that `patients` does not hold.
+    """
+    folder = Path(cells.embeddings)
+    if not folder.is_dir():
+        raise InputError(f"cells.embeddings '{folder}' is not a folder; give the folder with one <patient>.h5 each")
+    found = {path.stem: str(path) for path in sorted(folder.glob("*.h5"))}
+    if not found:
+        raise InputError(f"cells.embeddings '{folder}' holds no .h5 files; it needs one <patient>.h5 each")
+    for patient, path in found.items():
+        if not ID.fullmatch(patient):
+            raise InputError(
+                f"{path}: '{patient}' is not a valid patient id; use letters, digits, '.', '_' and '-' only"
+            )
+        if patients is not None and patient not in patients:
+            raise InputError(
+                f"{path}: unknown patient '{patient}'{nearest(patient, patients)}; "
+                f"add the patient to {patients_file} or remove the file"
+            )
+    return found
+
+
+def _text(table: pd.DataFrame, column: str) -> pd.Series:
+    if column not in table:
+        return pd.Series(None, index=table.index, dtype=object)
+    return table[column].where(table[column] != "", None).astype(object)
+
+
+def _check_attributes(file: str, attributes: Collection[str]) -> None:
+    for attribute in attributes:
+        if attribute in RESERVED:
+            raise InputError(
+                f"{file}: cells.attributes names '{attribute}', which is no attribute; "
+                f"the columns {', '.join(RESERVED)} have a meaning of their own"
+            )
+
+
+def _first(wrong: pd.Series | np.ndarray) -> int | None:
+    """Position of the first row that is wrong, None if all are right."""
+    wrong = np.asarray(wrong)
+    return int(wrong.argmax()) if wrong.any() else None
+
+
+def _patients(table: pd.DataFrame, *, file: str, patients: Collection[str] | None, patients_file: str) -> pd.Series:
+    if "patient" not in table or not (table["patient"] != "").any():
+        if patients is not None:
+            raise InputError(
+                f"{file}: column 'patient' is missing or empty, but the cohort has {patients_file}; "
+                "say whose each cell is"
+            )
+        return table["cell"]
+    given = table["patient"]
+    if (at := _first(given == "")) is not None:
+        raise InputError(
+            f"{file}, row {at + 2}: column 'patient' of cell '{table['cell'][at]}' is empty; "
+            "give every cell a patient, or none of them"
+        )
+    known = given.unique() if patients is None else list(patients)
+    valid = {patient for patient in known if ID.fullmatch(patient)}
+    if (at := _first(~given.isin(valid))) is not None:
+        row = f"{file}, row {at + 2}: cell '{table['cell'][at]}' belongs to"
+        if patients is None:
+            raise InputError(
+                f"{row} '{given[at]}', which is not a valid patient id; "
+                "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
+            )
+        raise InputError(
+            f"{row} unknown patient '{given[at]}'{nearest(given[at], known)}; "
+            f"add the patient to {patients_file} or drop the row"
+        )
+    return given
+
+
+def _check_places(path: pd.Series, member: pd.Series, *, file: str, check_paths: bool) -> None:
+    """Paths are given, members belong to archives and archives have them; folders and archives exist."""
+    is_zip = path.str.lower().str.endswith(".zip")
+    problems = (
+        (path == "", "column 'path' is empty; give the picture's file"),
+        (is_zip & (member == ""), "column 'member' is empty; name the picture inside the archive"),
+        (~is_zip & (member != ""), "column 'member' is given, but 'path' is no .zip archive; leave one of them out"),
+    )
+    for wrong, words in problems:
+        if (at := _first(wrong)) is not None:
+            raise InputError(f"{file}, row {at + 2}: {words}")
+    if not check_paths:
+        return
+    # Stating every picture would take minutes on a network drive; a wrong path shows in its folder or archive.
+    place = path.where(is_zip, path.map(lambda name: str(Path(name).parent)))
+    for at, where in place.drop_duplicates().items():
+        archive = bool(is_zip[at])
+        if not (Path(where).is_file() if archive else Path(where).is_dir()):
+            kind = "archive" if archive else "folder"
+            raise InputError(
+                f"{file}, row {at + 2}: the {kind} '{where}' in column 'path' does not exist; "
+                "mend the path (relative to the working directory)"
+            )
+
+
+def _boxes(table: pd.DataFrame, *, file: str) -> dict[str, np.ndarray]:
+    """The box of every row, (N,) float64 per side: as given, or around the centre."""
+    box, has_box = _numbers(table, BOX, file=file)
+    centre, has_centre = _numbers(table, CENTRE, file=file)
+    if (at := _first(has_box & has_centre)) is not None:
+        raise InputError(
+            f"{file}, row {at + 2}: has both a box ({', '.join(BOX)}) and a centre ({', '.join(CENTRE)}); keep one"
+        )
+    half = centre[:, 2] / 2
+    around = np.stack([centre[:, 0] - half, centre[:, 1] - half, centre[:, 0] + half, centre[:, 1] + half], axis=1)
+    return dict(zip(BOX, np.where(has_box[:, None], box, around).T, strict=True))
+
+
+def _numbers(table: pd.DataFrame, columns: list[str], *, file: str) -> tuple[np.ndarray, np.ndarray]:
+    """(N,C) float64, NaN in rows in which all are empty, and (N,) bool: whether a row has them."""
+    present = [column for column in columns if column in table]
+    if not present:
+        return np.full((len(table), len(columns)), np.nan), np.zeros(len(table), bool)
+    if len(present) < len(columns):
+        missing = next(column for column in columns if column not in table)
+        raise InputError(f"{file}: has column '{present[0]}' but not '{missing}'; give {', '.join(columns)} together")
+    text = table[columns]
+    values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    given = (text != "").to_numpy()
+    some = given.any(axis=1)
+    wrong = some[:, None] & ~np.isfinite(values)
+    if (at := _first(wrong.any(axis=1))) is not None:
+        column = columns[int(wrong[at].argmax())]
+        raise InputError(
+            f"{file}, row {at + 2}: column '{column}' is '{text[column].iloc[at]}', not a number of px; "
+            f"give {', '.join(columns)}, or leave all of them empty"
+        )
+    return values, some
