@@ -1,21 +1,29 @@
-# Two commands: `make demo` and `make test`. Both make .venv from the lock file first.
+# Two commands: `make demo` and `make test`. Both make .venv first, in the versions of the lock file.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .PHONY: demo test lint test-fast test-faults test-cluster bench lock clean
 
-.venv/installed: pyproject.toml requirements.lock
+# What a run needs, here or on a cluster.
+.venv/run: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) setuptools
+	$(INSTALL) --no-build-isolation --editable ".[demo,slurm]"
 	$(BIN)/pip check
 	touch $@
 
-demo: .venv/installed
+# All of the lock file: tests, linters, the packages that benchmarks compare with.
+.venv/dev: .venv/run
+	$(INSTALL) --requirement requirements.lock
+	$(BIN)/pip check
+	touch $@
+
+demo: .venv/run
 	$(BIN)/snakemake --cores all --configfile config/demo/config.yaml
 	@echo "Open results/demo/report.html"
 
-lint: .venv/installed
+lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
@@ -25,21 +33,24 @@ test: lint
 	$(BIN)/python -m pytest -n auto tests/unit
 	$(BIN)/python -m pytest tests/real tests/workflow
 
-test-fast: .venv/installed
+test-fast: .venv/dev
 	$(BIN)/python -m pytest -n auto tests/unit
 
 # A run killed twenty times at random moments, full disks, slides that vanish.
-test-faults: .venv/installed
+test-faults: .venv/dev
 	$(BIN)/python -m pytest tests/faults
 
 # The whole demo through a SLURM of one node that the test sets up and removes again (as root, from Debian's packages).
-test-cluster: demo
+test-cluster: demo .venv/dev
 	HISTOWEAVE_DEMO=. $(BIN)/python -m pytest tests/cluster
 
-bench: .venv/installed
+bench: .venv/dev
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/tiling.py
 	$(BIN)/python benchmarks/dag.py
+	$(BIN)/python benchmarks/sae.py
+	$(BIN)/python benchmarks/sae.py --batch 512
+	$(BIN)/python benchmarks/sae.py --memory
 
 # Write the lock file anew from what is installed.
 lock:

@@ -12,6 +12,8 @@ include: "rules/slides.smk"
 include: "rules/cohort.smk"
 include: "rules/fusion.smk"
 include: "rules/report.smk"
+include: "rules/cells.smk"
+include: "rules/concepts.smk"
 include: "rules/export.smk"
 
 
@@ -24,6 +26,12 @@ rule all:
     input:
         expand("results/{cohort}/report.html", cohort=TABLES),
         WIRING.indexes(),
+        CELLS.pages(),
+
+
+rule concepts:
+    input:
+        CELLS.pages(),
 
 
 rule prepare:

@@ -4,6 +4,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave import wiring
+from histoweave.cell_wiring import CellWiring, check_cells
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 from histoweave.io import check_writable
@@ -22,6 +23,11 @@ try:
         check_writable(".snakemake")
     CONFIG, TABLES = wiring.load(config, check_paths=workflow.is_main_process)
     WIRING = wiring.Wiring(CONFIG, TABLES)
+    CELLS = CellWiring(
+        CONFIG,
+        check_cells(CONFIG, check_paths=workflow.is_main_process),
+        {name: WIRING.feature_indexes(name) for name in TABLES},
+    )
     if workflow.is_main_process:
         LOST = WIRING.drop_untrue_indexes()
 except InputError as error:
@@ -37,10 +43,13 @@ if LOST:
 
 
 wildcard_constraints:
-    cohort="|".join(TABLES),
+    cohort="|".join(CONFIG.cohorts),
+    target="|".join(CONFIG.cohorts),
+    source="cells|tiles",
     arm="fusion|control",
     model="[a-z_]+",
     k=r"\d+",
+    n=r"\d+",
     shard=r"\d+-of-\d+",
     form="anndata|clam|stamp",
     slide="[A-Za-z0-9._-]+",
@@ -50,7 +59,7 @@ wildcard_constraints:
 # Before the first job; a dry run and a run that has nothing to do need not write.
 onstart:
     try:
-        for folder in WIRING.folders():
+        for folder in (*WIRING.folders(), *CELLS.folders()):
             check_writable(folder)
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -1,5 +1,9 @@
 """Small cohorts for tests of whole runs, and what of a run's results has to be the same in another run."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
 import pandas as pd
 import yaml
 from running import ROOT
@@ -9,6 +13,30 @@ from histoweave.io import sha256_of
 # Durations and times of files differ from run to run.
 MECHANICS = {"benchmarks", "logs", "records", "shards"}
 SAME = {".parquet", ".safetensors", ".h5", ".geojson", ".tsv", ".json"}
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """A finished run of `small_demo`.
+
+    Attributes
+    ----------
+    folder: where it ran. simulated: a copy of that folder when nothing but the simulated inputs was there.
+    seconds: how long the rest took. hashes: of its results, see `hashes`.
+    """
+
+    CONFIG: ClassVar = ("--configfile", "config/config.yaml")
+    folder: Path
+    simulated: Path
+    seconds: float
+    hashes: dict[str, str]
+
+
+def simulated_files(folder):
+    """The inputs that the workflow makes itself for the small demo in `folder`."""
+    slides = pd.read_csv(folder / "config/slides.tsv", sep="\t", dtype=str)["slide"]
+    made = "results/demo/simulated"
+    return [*(f"{made}/slides/{slide}.tiff" for slide in slides), f"{made}/expression.tsv.gz"]
 
 
 def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
@@ -23,7 +51,7 @@ def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
     slides[slides["patient"].isin(chosen["patient"])].to_csv(folder / "config/slides.tsv", sep="\t", index=False)
     demo |= {"patients": "config/patients.tsv", "slides": "config/slides.tsv"}
     demo["simulate"] = {"seed": 6, "field_um": 700.0}
-    raw["folds"] = {"n_folds": 3}
+    raw["folds"] = {"n_folds": 2, "repeats": 2}
     raw["fusion"] |= {
         "models": ["logistic_expression", "image", "expression", "late_mean", "cross_attention"],
         "members": 2,

@@ -32,7 +32,7 @@ READERS = {
 def tables(results: Path):
     """Relative paths of all files with values that count; how long jobs took does not."""
     found = {path.relative_to(results) for path in results.rglob("*") if path.suffix in READERS}
-    return {path for path in found if path.parts[0] not in ("benchmarks", "logs")}
+    return {path for path in found if not {"benchmarks", "logs"} & set(path.parts)}
 
 
 def difference(one: Path, other: Path):

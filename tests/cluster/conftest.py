@@ -1,4 +1,4 @@
-"""A one-node SLURM, and the demo as a local run makes it."""
+"""A one-node SLURM, and a cohort as a local run leaves it."""
 
 import importlib.util
 import os
@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cohorts import SmallRun
 from running import planned, snakemake
 from slurm import Slurm
 
@@ -33,11 +34,11 @@ def slurm():
 
 @pytest.fixture(scope="session")
 def local(request):
-    """The folder of a finished local run of the demo: HISTOWEAVE_DEMO names one, else it is made."""
+    """A finished local run, its folder and how it is called: the whole demo in HISTOWEAVE_DEMO, else a part of it."""
     if named := os.environ.get("HISTOWEAVE_DEMO"):
-        folder = Path(named).resolve()
-        assert planned(snakemake("-n", "--configfile", "config/demo/config.yaml", directory=folder)) == {}, (
+        folder, config = Path(named).resolve(), ("--configfile", "config/demo/config.yaml")
+        assert planned(snakemake("-n", *config, directory=folder)) == {}, (
             f"the demo in {folder} is not of this code: run it there, or unset HISTOWEAVE_DEMO"
         )
-        return folder
-    return request.getfixturevalue("demo")
+        return folder, config
+    return request.getfixturevalue("small").folder, SmallRun.CONFIG

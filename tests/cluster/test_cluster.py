@@ -1,4 +1,4 @@
-"""The whole demo through SLURM, its controller killed in the middle, gives what an undisturbed local run gives."""
+"""A cohort through SLURM, its controller killed in the middle, gives what an undisturbed local run gives."""
 
 import shutil
 import signal
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from compare import difference, tables
-from running import ROOT, planned
+from running import planned
 from safetensors.numpy import save_file
 from slurm import environment, jobs_of
 
@@ -19,12 +19,11 @@ from histoweave.fusion import catalog
 from histoweave.io import write_table
 
 pytestmark = pytest.mark.timeout(3600)
-DEMO = (
+GPUS = (
     "--set-resources",
     *(f"{rule}:{what}" for rule in ("extract_features", "fusion_fold") for what in ("gpu_model=fake", "slurm_partition=gpu")),
-    "--configfile", "config/demo/config.yaml",
 )  # fmt: skip
-FOLDS_BEFORE_THE_KILL = 12
+FOLDS_BEFORE_THE_KILL = 4
 # One job per attempt; the first has too little memory.
 GREEDY_RULE = """
 rule hungry:
@@ -40,11 +39,13 @@ def said(folder):
 
 
 @pytest.fixture(scope="module")
-def disturbed(slurm, tmp_path_factory):
-    """The demo, run through the cluster with a killed controller. Returns its folder and the orphans at the restart."""
+def disturbed(slurm, local, tmp_path_factory):
+    """The cohort, run through the cluster with a killed controller: its folder, how it is called, the orphans at the
+    restart."""
     folder = tmp_path_factory.mktemp("cluster")
-    shutil.copytree(ROOT / "config" / "demo", folder / "config" / "demo")
-    controller = slurm.start(*DEMO, directory=folder)
+    shutil.copytree(local[0] / "config", folder / "config")
+    call = (*GPUS, *local[1])
+    controller = slurm.start(*call, directory=folder)
     fits = folder / "results" / "demo"
     try:
         deadline = time.monotonic() + 1500
@@ -55,23 +56,23 @@ def disturbed(slurm, tmp_path_factory):
         controller.send_signal(signal.SIGKILL)
         controller.wait()
     locked = subprocess.run(
-        slurm.command(*DEMO), cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
+        slurm.command(*call), cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
     )
     assert locked.returncode != 0 and "--unlock" in locked.stdout + locked.stderr
-    assert slurm.run("--unlock", *DEMO, directory=folder) == 0, said(folder)
+    assert slurm.run("--unlock", *call, directory=folder) == 0, said(folder)
     orphans = slurm.waiting_or_running()
-    assert slurm.run(*DEMO, directory=folder) == 0, said(folder)
+    assert slurm.run(*call, directory=folder) == 0, said(folder)
     while slurm.waiting_or_running():
         time.sleep(1)
-    return folder, orphans
+    return folder, call, orphans
 
 
 def test_a_run_that_was_killed_and_resumed_gives_the_same_values(disturbed, local):
-    folder, orphans = disturbed
+    folder, _, orphans = disturbed
     assert orphans, "no job of the killed run was left when the run was resumed: the test shows nothing"
-    ours, theirs = folder / "results" / "demo", local / "results" / "demo"
+    ours, theirs = folder / "results", local[0] / "results"
     assert tables(ours) == tables(theirs)
-    assert sum(path.suffix == ".safetensors" for path in tables(ours)) > 50
+    assert sum(path.suffix == ".safetensors" for path in tables(ours)) >= 20
     differences = {str(path): difference(ours / path, theirs / path) for path in sorted(tables(ours))}
     assert {path: by for path, by in differences.items() if by > 0} == {}
 
@@ -90,21 +91,21 @@ def test_the_comparison_sees_the_smallest_change(tmp_path):
 
 
 def test_nothing_is_left_to_do(disturbed, slurm):
-    folder, _ = disturbed
+    folder, call, _ = disturbed
     run = subprocess.run(
-        [*slurm.command("-n", *DEMO)], cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
+        [*slurm.command("-n", *call)], cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
     )
     assert run.returncode == 0 and planned(run) == {}
     assert not [path for path in (folder / "results").rglob(".partial*") if path.is_file()]
 
 
 def test_every_training_job_has_a_gpu_of_its_own(disturbed, slurm):
-    folder, _ = disturbed
+    folder, _, _ = disturbed
     tasks, fits = slurm.tasks(), jobs_of(folder, "fusion_fold")
     # The log folder's name is <cohort>_<arm>_<model>_<k>.
     models = {job: name.rpartition("_")[0].split("_", 2)[2] for job, name in fits.items()}
     asked = {job for job, model in models.items() if catalog.get(model).neural}
-    assert len(asked) >= 15 and fits.keys() - asked
+    assert len(asked) >= 8 and fits.keys() - asked
     assert all(len(tasks[job].devices) == 1 for job in asked & tasks.keys())
     assert not any(tasks[job].devices for job in (fits.keys() - asked) & tasks.keys())
     assert len({tasks[job].devices for job in asked & tasks.keys()}) > 1

@@ -6,32 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 
-import pytest
-from cohorts import hashes, small_demo
+from cohorts import SmallRun, hashes
 from running import ROOT, planned, snakemake
 
-CONFIG = ("--configfile", "config/config.yaml")
+CONFIG = SmallRun.CONFIG
 STAGES = {"tiles": "tile_slides", "features": "extract_features", "fusion": "fusion_fold"}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """A whole run; the seconds that it took without the simulation; the hashes of its results."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    small_demo(folder, mechanics={"slides_per_shard": 8})
-    slides = [f"results/demo/simulated/slides/{line.split()[0]}.tiff" for line in table(folder)[1:]]
-    snakemake(*slides, "results/demo/simulated/expression.tsv.gz", "--cores", 2, *CONFIG, directory=folder)
-    shutil.copytree(folder, folder.parent / "simulated", copy_function=shutil.copy2)
-    started = time.monotonic()
-    snakemake("--cores", 2, *CONFIG, directory=folder)
-    return folder.parent / "simulated", time.monotonic() - started, hashes(folder / "results/demo")
-
-
-def table(folder):
-    return (folder / "config/slides.tsv").read_text().splitlines()
 
 
 def running_rules(folder):
@@ -59,8 +40,8 @@ def start(folder):
         )
 
 
-def test_killed_runs_end_as_if_nothing_had_happened(undisturbed, tmp_path, request):
-    simulated, whole_s, expected = undisturbed
+def test_killed_runs_end_as_if_nothing_had_happened(small, tmp_path, request):
+    whole_s = small.seconds
     kills = request.config.getoption("--kills")
     seed = request.config.getoption("--kill-seed")
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
@@ -70,7 +51,7 @@ def test_killed_runs_end_as_if_nothing_had_happened(undisturbed, tmp_path, reque
     while done < kills:
         life += 1
         folder = tmp_path / f"life{life}"
-        shutil.copytree(simulated, folder, copy_function=shutil.copy2)
+        shutil.copytree(small.simulated, folder, copy_function=shutil.copy2)
         while True:
             run = start(folder)
             try:
@@ -88,7 +69,7 @@ def test_killed_runs_end_as_if_nothing_had_happened(undisturbed, tmp_path, reque
                 continue
             assert run.returncode == 0, (folder / "output.txt").read_text()[-4000:]
             break
-        assert hashes(folder / "results/demo") == expected, f"life {life}, seed {seed}"
+        assert hashes(folder / "results") == small.hashes, f"life {life}, seed {seed}"
         assert not list((folder / "results").rglob(".partial*"))
         assert planned(snakemake("-n", *CONFIG, directory=folder)) == {}
     print(f"{done} kills in {life} lives; jobs that were running: {dict(hit)}")

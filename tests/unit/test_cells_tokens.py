@@ -346,7 +346,7 @@ def test_images_table_of_cells(tmp_path):
     patients = pd.DataFrame({"patient": ["p0", "p1"], "label": ["AML", None]}, dtype=object)
     shards = [tmp_path / "1.h5", tmp_path / "2.h5"]
     images = images_of_cells(cells, patients=patients, shards=shards, attributes=["shape"])
-    assert list(images) == ["image", "patient", "label", "patient_label", "status", "reason", "shape"]
+    assert list(images) == ["image", "patient", "label", "patient_label", "status", "reason", "content", "shape"]
     assert images["image"].to_list() == cells["cell"].to_list()
     assert images["patient_label"].to_list()[:2] == ["AML", None]
     assert images["status"].to_list() == [
@@ -364,12 +364,12 @@ def test_images_table_of_cells(tmp_path):
 def test_images_table_of_slides():
     slides = pd.DataFrame(
         {"slide": ["s1", "s2", "s3"], "patient": ["p1", "p1", "p2"], "status": ["ok", "ok", "no_mpp"],
-         "reason": ["", "", "why"], "n_tiles": [4, 0, 0]}
+         "reason": ["", "", "why"], "n_tiles": [4, 0, 0], "features_sha256": ["a", "b", "c"]}
     )  # fmt: skip
     patients = pd.DataFrame({"patient": ["p1", "p2"], "label": ["A", None]}, dtype=object)
     images = images_of_slides(slides, patients)
     assert images.to_dict("list") == {
         "image": ["s1", "s2", "s3"], "patient": ["p1", "p1", "p2"], "label": [None] * 3,
         "patient_label": ["A", "A", None], "status": ["ok", "no_tissue", "no_mpp"],
-        "reason": ["", "the slide has no tiles", "why"],
+        "reason": ["", "the slide has no tiles", "why"], "content": ["a", "b", "c"],
     }  # fmt: skip

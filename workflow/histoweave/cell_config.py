@@ -37,6 +37,9 @@ class CellInput(Section):
         1.0, gt=0, le=1, description="Share of a picture's edge that is kept around its centre, to match scales."
     )
     attributes: list[str] = Field([], description="Columns of the table that concepts are compared with.")
+    label_map: dict[str, str | None] = Field(
+        {}, description="Renames or merges labels of cells, such as to those of another laboratory; null drops them."
+    )
     simulate: SimulateCells | None = None
 
     @pydantic.model_validator(mode="before")

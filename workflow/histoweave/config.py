@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import pydantic
 from pydantic import BaseModel, Field
 
+from histoweave.cell_config import CellInput, Cells, Concepts, Sae
 from histoweave.errors import InputError, nearest
 from histoweave.ids import ID
 from histoweave.section import Encoder, Section, Share
@@ -46,10 +47,15 @@ class ExpressionInput(Section):
 class Cohort(Section):
     """One cohort: its tables, its RNA, its label."""
 
-    role: Literal["train"] = Field("train", description="train: cross-validated on itself.")
-    patients: str = Field(description="Table with `patient`, the label column, `site` (optional), covariates.")
+    role: Literal["train", "external"] = Field(
+        "train", description="train: cross-validated on itself; external: only looked at, nothing is fitted on it."
+    )
+    patients: str | None = Field(
+        None, description="Table with `patient`, the label column, `site` (optional), covariates."
+    )
     slides: str | None = Field(None, description="Table with `slide`, `patient`, `path`, `mpp` (optional override).")
     expression: ExpressionInput | None = None
+    cells: CellInput | None = Field(None, description="Pictures of single cells, or embeddings of such.")
     ids: Literal["auto", "tcga", "plain"] = Field(
         "auto", description="auto: TCGA barcode rules if every patient id is a TCGA barcode."
     )
@@ -59,6 +65,11 @@ class Cohort(Section):
     )
     positive: str | None = Field(None, description="Positive class of a binary label; default: the last by name.")
     simulate: Simulate | None = None
+
+    @property
+    def has_tissue(self) -> bool:
+        """Whether it has slides or RNA, so that fusion models are fitted."""
+        return self.slides is not None or self.expression is not None
 
 
 class Tiles(Section):
@@ -154,6 +165,7 @@ class Mechanics(Section):
     read_workers: int = Field(2, ge=1, description="Threads that read tiles of a slide.")
     jobs_per_gpu: int = Field(1, ge=1, description="Jobs that may share one GPU of a workstation.")
     slides_per_shard: int = Field(32, ge=1, description="Slides in one job, at most about this many.")
+    cells_per_shard: int = Field(4096, ge=1, description="Cells in one job and one file, at most about this many.")
 
 
 class Config(Section):
@@ -168,6 +180,9 @@ class Config(Section):
     fusion: Fusion = Fusion()
     evaluation: Evaluation = Evaluation()
     control: Control = Control()
+    cells: Cells = Cells()
+    sae: Sae = Sae()
+    concepts: Concepts = Concepts()
     exports: Exports = Exports()
     mechanics: Mechanics = Mechanics()
 
@@ -219,14 +234,8 @@ def parse_config(raw: Any, *, file: str = "config") -> Config:
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
         raise InputError(_explain(file, problems[0]) + more) from None
     for name, cohort in config.cohorts.items():
-        if not ID.fullmatch(name):
-            raise InputError(
-                f"{file}: cohort name '{name}' is not a valid id; use letters, digits, '.', '_' and '-' only"
-            )
-        if cohort.slides is None and cohort.expression is None:
-            raise InputError(f"{file}: cohort '{name}' has neither 'slides' nor 'expression'; give at least one")
-        if cohort.simulate and (cohort.slides is None or cohort.expression is None):
-            raise InputError(f"{file}: cohort '{name}' is simulated, so it needs both 'slides' and 'expression'")
+        _check_cohort(name, cohort, file=file)
+    _check_sae(config, file=file)
     if config.fusion.width % config.fusion.heads:
         raise InputError(
             f"{file}: key 'fusion.heads' is {config.fusion.heads}, which does not divide "
@@ -238,3 +247,41 @@ def parse_config(raw: Any, *, file: str = "config") -> Config:
             f"{config.tiles.tile_px}"
         )
     return config
+
+
+def _check_cohort(name: str, cohort: Cohort, *, file: str) -> None:
+    where = f"{file}: cohort '{name}'"
+    if not ID.fullmatch(name):
+        raise InputError(f"{file}: cohort name '{name}' is not a valid id; use letters, digits, '.', '_' and '-' only")
+    if not cohort.has_tissue and cohort.cells is None:
+        raise InputError(f"{where} has neither 'slides' nor 'expression' nor 'cells'; give at least one")
+    if cohort.has_tissue and cohort.patients is None:
+        raise InputError(f"{file}: key 'cohorts.{name}.patients' is missing; add it (see config/README.md)")
+    if cohort.role == "external" and cohort.has_tissue:
+        raise InputError(f"{where} is external, which is for cells only; remove 'slides' and 'expression'")
+    if cohort.simulate and (cohort.slides is None or cohort.expression is None):
+        raise InputError(f"{where} is simulated, so it needs both 'slides' and 'expression'")
+    if cohort.cells:
+        if (cohort.cells.table is None) == (cohort.cells.embeddings is None):
+            raise InputError(
+                f"{file}: key 'cohorts.{name}.cells' needs either 'table' or 'embeddings'; give one of them"
+            )
+        if cohort.cells.embeddings and (cohort.cells.simulate or cohort.cells.attributes or cohort.cells.crop != 1):
+            raise InputError(
+                f"{file}: key 'cohorts.{name}.cells' has embeddings made elsewhere, so 'simulate', 'attributes' and "
+                "'crop' mean nothing; remove them"
+            )
+
+
+def _check_sae(config: Config, *, file: str) -> None:
+    with_cells = {name: cohort.role for name, cohort in config.cohorts.items() if cohort.cells}
+    if "external" in with_cells.values() and "train" not in with_cells.values():
+        external = next(iter(with_cells))
+        raise InputError(f"{file}: cohort '{external}' is external, and no cohort of cells has role: train; name one")
+    if config.sae.source == "tiles" and not any(cohort.slides for cohort in config.cohorts.values()):
+        raise InputError(f"{file}: key 'sae.source' is 'tiles', and no cohort has slides; use 'cells'")
+    if config.concepts.leave_out_rejected and config.sae.scoring != "global":
+        raise InputError(
+            f"{file}: key 'concepts.leave_out_rejected' needs sae.scoring: global, because each fold's own dictionary "
+            "has other concepts than the one that was reviewed"
+        )

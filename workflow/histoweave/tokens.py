@@ -102,15 +102,22 @@ class Tokens:
         n = 0
         for block in self.blocks:
             if group and n + len(block) > max_tokens:
-                yield group, _read(group)
+                yield group, read(group)
                 group, n = [], 0
             group.append(block)
             n += len(block)
         if group:
-            yield group, _read(group)
+            yield group, read(group)
 
 
-def _read(group: list[Block]) -> np.ndarray:
+def read(group: list[Block]) -> np.ndarray:
+    """The tokens (n,D) float32 of some blocks, one after the other.
+
+    Raises
+    ------
+    InputError
+        naming the image whose tokens hold NaN or infinity.
+    """
     parts = []
     start = 0
     while start < len(group):  # neighbours in one file are read at once

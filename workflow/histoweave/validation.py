@@ -36,7 +36,7 @@ class CohortTables:
 
 
 def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, CohortTables]:
-    """Check models, encoder, tables, labels, folds and expression of every cohort.
+    """Check models, encoder, tables, labels, folds and expression of every cohort that has slides or RNA.
 
     check_paths: refuse slides that do not exist. Jobs that read the tables once more do not: a slide that vanishes
     while the run goes on gets a status.
@@ -49,7 +49,11 @@ def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, Cohor
     _check_models(config)
     if any(cohort.slides for cohort in config.cohorts.values()):
         _once("encoder", config.features.encoder.model_dump_json(), [], lambda: encoders.check(config.features.encoder))
-    return {name: _check_cohort(name, cohort, config, check_paths) for name, cohort in config.cohorts.items()}
+    return {
+        name: _check_cohort(name, cohort, config, check_paths)
+        for name, cohort in config.cohorts.items()
+        if cohort.has_tissue
+    }
 
 
 def class_order(labels: pd.Series, positive: str | None, *, where: str) -> list[str]:

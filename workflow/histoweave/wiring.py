@@ -28,7 +28,7 @@ STAGES = {
 
 
 def load(raw: dict, *, check_paths: bool = True) -> tuple[Config, dict[str, CohortTables]]:
-    """Check the configuration and all tables (see `validation.check_inputs`)."""
+    """Check the configuration and the tables of slides and RNA (see `validation.check_inputs`)."""
     if not raw:
         raise InputError("no configuration: give one with --configfile (see config/README.md)")
     config = parse_config(raw)
@@ -249,7 +249,7 @@ class Wiring:
 
     def shown_config(self, cohort: str) -> dict:
         """The configuration of one cohort with its defaults, without what changes no result."""
-        shown = self.config.model_dump(mode="json", exclude={"mechanics", "exports"})
+        shown = self.config.model_dump(mode="json", exclude={"mechanics", "exports", "cells", "sae", "concepts"})
         return shown | {"cohorts": {cohort: shown["cohorts"][cohort]}}
 
     def code_of_stages(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from histoweave.errors import InputError
 from histoweave.io import write_table
 from histoweave.slides.refusal import OK
 
-HEAD = ["image", "patient", "label", "patient_label", "status", "reason"]
+HEAD = ["image", "patient", "label", "patient_label", "status", "reason", "content"]
 
 
 def images_of_cells(
@@ -55,7 +55,7 @@ def images_of_slides(slides: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFra
 
     A slide that could be used but has no tile has the status `no_tissue`.
     """
-    table = slides.rename(columns={"slide": "image"}).assign(label=None)
+    table = slides.rename(columns={"slide": "image", "features_sha256": "content"}).assign(label=None)
     without = (table["status"] == OK) & (table["n_tiles"] == 0)
     table.loc[without, ["status", "reason"]] = ["no_tissue", "the slide has no tiles"]
     return _images(table, patients, ())
@@ -67,13 +67,13 @@ def write_images(path: str | os.PathLike, images: pd.DataFrame) -> None:
 
 
 def shard_status(shards: Iterable[str | os.PathLike]) -> pd.DataFrame:
-    """`cell`, `status` and `reason` of every cell of some shard files, embedded ones first in each."""
+    """`cell`, `status`, `reason` and `content` (a hash of the picture) of every cell, embedded ones first in a file."""
     parts = []
     for path in shards:
         with h5py.File(path) as file:
-            names = ("cell", "refused_cell", "refused_status", "refused_reason")
-            good, *refused = (file[name].asstr()[:] for name in names)
-        parts.append(pd.DataFrame({"cell": good, "status": OK, "reason": ""}, dtype=object))
+            names = ("cell", "content", "refused_cell", "refused_status", "refused_reason")
+            good, content, *refused = (file[name].asstr()[:] for name in names)
+        parts.append(pd.DataFrame({"cell": good, "status": OK, "reason": "", "content": content}, dtype=object))
         parts.append(pd.DataFrame(dict(zip(("cell", "status", "reason"), refused, strict=True)), dtype=object))
     return pd.concat(parts, ignore_index=True)
 

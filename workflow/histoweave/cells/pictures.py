@@ -13,8 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageOps
 
+from histoweave.cells.table import BOX
 from histoweave.slides.reader import on_white, resize
 from histoweave.slides.refusal import Refusal
 
@@ -33,6 +35,15 @@ class Place:
     path: str
     member: str = ""
     box: Box | None = None
+
+
+def places_of(cells: pd.DataFrame) -> list[Place]:
+    """The place of each row of a cells table (`table.read_cells`)."""
+    columns = [cells["path"], cells["member"], *(cells[side] for side in BOX)]
+    return [
+        Place(path, member, None if np.isnan(box[0]) else tuple(box))
+        for path, member, *box in zip(*(column.to_list() for column in columns), strict=True)
+    ]
 
 
 class PictureReader:

@@ -16,9 +16,8 @@ import pandas as pd
 
 from histoweave.cell_config import Cells
 from histoweave.cells.network import TokenNetwork
-from histoweave.cells.pictures import PictureReader, Place
+from histoweave.cells.pictures import PictureReader, Place, places_of
 from histoweave.cells.shard_file import CHUNK_BYTES, CellShardFile
-from histoweave.cells.table import BOX
 from histoweave.config import OnError
 from histoweave.device import resolve_device
 from histoweave.encoders.loading import load
@@ -103,7 +102,7 @@ def embed_with(
         ) as file,
         PictureReader(edge_px=encoder.input_px, crop=crop, interpolation=encoder.interpolation) as reader,
         # Closed first of all: its threads read from the reader's archives.
-        closing(ahead(reader.read_all, _places(cells, batch), workers=read_workers)) as pictures,
+        closing(ahead(reader.read_all, _batches(places_of(cells), batch), workers=read_workers)) as pictures,
     ):
         for start, found in zip(range(0, len(cells), batch), pictures, strict=True):
             _put(file, network, cells["cell"][start : start + batch].to_list(), found, on_error)
@@ -160,17 +159,12 @@ def adopt_embeddings(files: Mapping[str, str], *, out_h5: str | os.PathLike, on_
                 continue
             for start, rows in _rows(path, dim=dim):
                 cells = [f"{patient}-{start + number}" for number in range(len(rows))]
-                for cell, refusal in file.put(cells, rows[:, None], rows):
+                for cell, refusal in file.put(cells, rows[:, None], rows, source=rows):
                     _stop_at(f"cell '{cell}' ({path})", refusal, on_error)
         return file.counts()
 
 
-def _places(cells: pd.DataFrame, batch: int) -> Iterator[list[Place]]:
-    columns = [cells["path"], cells["member"], *(cells[side] for side in BOX)]
-    places = [
-        Place(path, member, None if np.isnan(box[0]) else tuple(box))
-        for path, member, *box in zip(*(column.to_list() for column in columns), strict=True)
-    ]
+def _batches(places: list[Place], batch: int) -> Iterator[list[Place]]:
     return (places[start : start + batch] for start in range(0, len(places), batch))
 
 
@@ -191,7 +185,8 @@ def _put(
             good.append(cell)
             images.append(picture)
     if images:
-        for cell, refusal in file.put(good, *network(np.stack(images))):
+        pictures = np.stack(images)
+        for cell, refusal in file.put(good, *network(pictures), source=pictures):
             _stop_at(f"cell '{cell}'", refusal, on_error)
 
 

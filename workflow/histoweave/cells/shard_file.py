@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from typing import Any
@@ -40,6 +41,7 @@ class CellShardFile:
         self._features = self._growing("features", n_features, "float32")
         self._lengths: list[int] = []
         self._cells: list[str] = []
+        self._contents: list[str] = []
         self._refused: list[tuple[str, str, str]] = []
 
     def __enter__(self) -> CellShardFile:
@@ -50,8 +52,10 @@ class CellShardFile:
             self._finish()
         self._new.__exit__(*failure)
 
-    def put(self, cells: list[str], tokens: np.ndarray, features: np.ndarray) -> list[tuple[str, Refusal]]:
-        """Take the tokens (n,T,D) and the vectors (n,P) of n cells.
+    def put(
+        self, cells: list[str], tokens: np.ndarray, features: np.ndarray, *, source: np.ndarray
+    ) -> list[tuple[str, Refusal]]:
+        """Take the tokens (n,T,D) and the vectors (n,P) of n cells, and what they were made from (n,…).
 
         Returns those that are refused as `not_finite`, because a value is not finite in the precision of the file.
         """
@@ -64,12 +68,13 @@ class CellShardFile:
             for cell, reason in refused:
                 self.refuse(cell, reason)
             cells = [cell for cell, good in zip(cells, finite, strict=True) if good]
-            tokens, features = tokens[finite], features[finite]
+            tokens, features, source = tokens[finite], features[finite], source[finite]
         else:
             refused = []
         _append(self._tokens, tokens.reshape(-1, tokens.shape[2]))
         _append(self._features, features)
         self._cells += cells
+        self._contents += [hashlib.sha256(np.ascontiguousarray(one)).hexdigest()[:16] for one in source]
         self._lengths += [tokens.shape[1]] * len(cells)
         self._new.check()  # a full disk ends the shard here, not after all its cells
         return refused
@@ -90,7 +95,8 @@ class CellShardFile:
     def _finish(self) -> None:
         file, text = self._new.file, h5py.string_dtype()
         file["offsets"] = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
-        file.create_dataset("cell", data=np.array(self._cells, object), dtype=text)
+        for name, values in (("cell", self._cells), ("content", self._contents)):
+            file.create_dataset(name, data=np.array(values, object), dtype=text)
         columns = list(zip(*self._refused, strict=True)) or [(), (), ()]
         for name, values in zip(("refused_cell", "refused_status", "refused_reason"), columns, strict=True):
             file.create_dataset(name, data=np.array(values, object), dtype=text)

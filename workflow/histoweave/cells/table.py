@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from histoweave.tables import read_rows
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 CENTRE = ["x", "y", "size_px"]
 # Columns of the images table (docs/artefacts.md), which an attribute cannot have.
-RESERVED = ("image", "cell", "patient", "label", "patient_label", "status", "reason")
+RESERVED = ("image", "cell", "patient", "label", "patient_label", "status", "reason", "content")
 
 
 class CellRow(BaseModel):
@@ -42,6 +43,7 @@ def read_cells(
     file: str,
     *,
     attributes: Collection[str] = (),
+    label_map: Mapping[str, str | None] = MappingProxyType({}),
     patients: Collection[str] | None = None,
     patients_file: str = "the patients table",
     check_paths: bool = True,
@@ -50,7 +52,7 @@ def read_cells(
 
     Parameters
     ----------
-    file, attributes: `table` and `attributes` of `cell_config.CellInput`.
+    file, attributes, label_map: `table`, `attributes` and `label_map` of `cell_config.CellInput`.
     patients: ids of the patients table `patients_file`; None for a cohort without one.
     check_paths: refuse folders and archives that do not exist (a single picture that is missing is refused later, by
         itself); the pictures of a simulated cohort are made later.
@@ -72,6 +74,7 @@ def read_cells(
     member = table["member"] if "member" in table else pd.Series("", index=table.index)
     _check_places(table["path"], member, file=file, check_paths=check_paths)
     blank_to_none = {column: _text(table, column) for column in dict.fromkeys(["label", *attributes])}
+    blank_to_none["label"] = _mapped(blank_to_none["label"], label_map, file=file)
     head = {
         "cell": table["cell"],
         "patient": _patients(table, file=file, patients=patients, patients_file=patients_file),
@@ -114,6 +117,18 @@ def _text(table: pd.DataFrame, column: str) -> pd.Series:
     if column not in table:
         return pd.Series(None, index=table.index, dtype=object)
     return table[column].where(table[column] != "", None).astype(object)
+
+
+def _mapped(labels: pd.Series, label_map: Mapping[str, str | None], *, file: str) -> pd.Series:
+    """Labels renamed or merged; None for those that the map drops."""
+    known = set(labels.dropna())
+    for label in label_map:
+        if label not in known:
+            raise InputError(
+                f"{file}: cells.label_map names '{label}', which column 'label' does not hold"
+                f"{nearest(label, known)}; its values are {', '.join(sorted(known)) or 'none'}"
+            )
+    return labels.map(lambda label: label_map.get(label, label)).astype(object)
 
 
 def _check_attributes(file: str, attributes: Collection[str]) -> None:

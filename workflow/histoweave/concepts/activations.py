@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -107,59 +108,83 @@ def encode_images(
     InputError
         if the tokens do not fit the dictionary, or hold NaN.
     """
-    sae.check_dim(tokens.dim, what=what)
+    if tokens.blocks:
+        sae.check_dim(tokens.dim, what=what)
     sae = sae.to(device)
-    baseline = sae.b_dec if sae.training_mean is None else sae.training_mean
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("indices", "mean", "peak", "count")}
-    sums: dict[str, list[float]] = {name: [] for name in ("n_active", "error", "deviation")}
-    row_lengths = []
-    for blocks, values in tokens.batches(max(1, _MAX_VALUES // sae.n_latents)):
-        start = 0
-        for block in blocks:
-            x = torch.from_numpy(values[start : start + len(block)]).to(device)
-            start += len(block)
-            image = _encode_image(sae, x, baseline, token_threshold)
-            row_lengths.append(len(image["indices"]))
-            for name, found in parts.items():
-                found.append(image[name])
-            for name, found in sums.items():
-                found.append(image[name])
-    indptr = np.concatenate([[0], np.cumsum(row_lengths)]).astype(np.int64)
-    joined = {name: np.concatenate(found) if found else np.zeros(0) for name, found in parts.items()}
-    indices = joined.pop("indices").astype(np.int32)
-    shape = (len(tokens.blocks), sae.n_latents)
+    found: list[dict[str, Any]] = []
+    at_once = max(1, _MAX_VALUES // sae.n_latents)
+    for blocks, values in tokens.batches(at_once):
+        x = torch.from_numpy(values)
+        if len(blocks) == 1:  # alone, it can have more tokens than fit at once
+            found.append(_summary((_Encoded.of(sae, part.to(device)) for part in x.split(at_once)), token_threshold))
+        else:
+            encoded = _Encoded.of(sae, x.to(device))
+            bounds = itertools.pairwise(np.cumsum([0, *map(len, blocks)]).tolist())
+            found += [_summary([encoded.rows(*rows)], token_threshold) for rows in bounds]
+    indices = _joined(found, "indices", np.int32)
+    indptr = np.cumsum([0, *(len(image["indices"]) for image in found)], dtype=np.int64)
+    shape = (len(found), sae.n_latents)
     return ImageActivations(
         images=tokens.images,
-        n_tokens=np.array([len(block) for block in tokens.blocks], dtype=np.int64),
-        n_active=np.array(sums["n_active"], dtype=np.int64),
-        error=np.array(sums["error"], dtype=np.float64),
-        deviation=np.array(sums["deviation"], dtype=np.float64),
+        **{
+            name: csr_matrix((_joined(found, name, np.float32), indices, indptr), shape=shape)
+            for name in ("mean", "peak", "count")
+        },
+        **{name: np.array([image[name] for image in found], dtype=np.int64) for name in ("n_tokens", "n_active")},
+        **{name: np.array([image[name] for image in found], dtype=np.float64) for name in ("error", "deviation")},
         attributes={"token_threshold": token_threshold},
-        **{name: csr_matrix((data.astype(np.float32), indices, indptr), shape=shape) for name, data in joined.items()},
     )
 
 
-def _encode_image(sae: SparseAutoencoder, x: torch.Tensor, baseline: torch.Tensor, threshold: float) -> dict[str, Any]:
-    """The latents that fire in one image (T,D), with their statistics, and the image's sums."""
-    step = max(1, _MAX_VALUES // sae.n_latents)
-    total = torch.zeros(sae.n_latents, dtype=torch.float64, device=x.device)
-    peak = torch.zeros(sae.n_latents, device=x.device)
-    count = torch.zeros(sae.n_latents, device=x.device)
-    sums = {"n_active": 0, "error": 0.0, "deviation": 0.0}
-    for part in x.split(step):  # a slide can have more tokens than fit at once
-        f = sae.encode(part)
-        total += f.sum(dim=0, dtype=torch.float64)
-        peak = torch.maximum(peak, f.amax(dim=0))
-        count += (f > threshold).sum(dim=0)
-        sums["n_active"] += int((f > 0).sum())
-        sums["error"] += float((part - sae.decode(f)).double().square().sum())
-        sums["deviation"] += float((part - baseline).double().square().sum())
+def _joined(found: list[dict[str, Any]], name: str, dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype=dtype), *(image[name] for image in found)]).astype(dtype, copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded:
+    """Some tokens, encoded: activations (n,L), and of each token its active latents, its error and its deviation."""
+
+    activations: torch.Tensor
+    n_active: torch.Tensor
+    error: torch.Tensor
+    deviation: torch.Tensor
+
+    @classmethod
+    def of(cls, sae: SparseAutoencoder, x: torch.Tensor) -> _Encoded:
+        baseline = sae.b_dec if sae.training_mean is None else sae.training_mean
+        f = sae.encode(x)
+        return cls(
+            activations=f,
+            n_active=f.count_nonzero(dim=1),
+            error=(x - sae.decode(f)).square_().sum(dim=1, dtype=torch.float64),
+            deviation=(x - baseline).square_().sum(dim=1, dtype=torch.float64),
+        )
+
+    def rows(self, start: int, stop: int) -> _Encoded:
+        """The tokens of one image among them."""
+        return _Encoded(*(tensor[start:stop] for tensor in vars(self).values()))
+
+
+def _summary(parts: Iterable[_Encoded], threshold: float) -> dict[str, Any]:
+    """The latents that fire in one image, given its tokens in parts, with their statistics, and the image's sums."""
+    total = peak = count = None
+    sums = {"n_tokens": 0, "n_active": 0, "error": 0.0, "deviation": 0.0}
+    for part in parts:
+        f = part.activations
+        found = f.sum(dim=0, dtype=torch.float64), f.amax(dim=0), (f > threshold).sum(dim=0)
+        if total is None:
+            total, peak, count = found
+        else:
+            total, peak, count = total + found[0], torch.maximum(peak, found[1]), count + found[2]
+        sums["n_tokens"] += len(f)
+        for name in ("n_active", "error", "deviation"):
+            sums[name] += getattr(part, name).sum().item()
     fires = torch.nonzero(peak > 0).flatten()
     return sums | {
         "indices": fires.cpu().numpy(),
-        "mean": (total[fires] / len(x)).float().cpu().numpy(),
+        "mean": (total[fires] / sums["n_tokens"]).float().cpu().numpy(),
         "peak": peak[fires].cpu().numpy(),
-        "count": count[fires].cpu().numpy(),
+        "count": count[fires].float().cpu().numpy(),
     }
 
 
@@ -183,5 +208,5 @@ def patch_maps(
 
 def _activations_of(sae: SparseAutoencoder, values: np.ndarray, latents: list[int]) -> np.ndarray:
     step = max(1, _MAX_VALUES // sae.n_latents)
-    parts = [sae.encode(part)[:, latents] for part in torch.from_numpy(values).split(step)]
-    return torch.cat(parts).numpy()
+    parts = [sae.encode(part)[:, latents] for part in torch.from_numpy(values).to(sae.w_enc.device).split(step)]
+    return torch.cat(parts).cpu().numpy()

@@ -6,12 +6,9 @@ import importlib.metadata
 import os
 import platform
 import re
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
-from markupsafe import Markup
 
 from histoweave.evaluation import wording
 from histoweave.io import write_text
@@ -19,6 +16,7 @@ from histoweave.report import views
 from histoweave.report.embed import inline_svg, thumbnail_uri
 from histoweave.report.figures import FIGURES
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
+from histoweave.report.template import render
 
 MAX_THUMBNAILS = 60
 SECTIONS = {
@@ -55,7 +53,6 @@ _ALT = {
     "training": "Training and validation loss per epoch and fold for every trained model",
     "throughput": "Seconds per job for every stage of the run",
 }
-_HERE = Path(__file__).parent
 
 
 def package_versions() -> dict[str, str]:
@@ -177,16 +174,11 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
     (no slides, no RNA, no negative control, no trained model) are left out with a line that says so.
     """
     tables = read_tables(inputs)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     included = tables.patients[tables.patients["included"]]
-    page = environment.get_template("page.html.j2").render(
+    page = render(
+        "page.html.j2",
         cohort=inputs.cohort,
         sections=SECTIONS,
-        css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),
-        js=Markup((_HERE / "page.js").read_text(encoding="utf-8")),
         svgs={
             name: inline_svg(inputs.figures / f"{name}.svg", prefix=name.replace("_", "-"), alt=_ALT[name])
             for name in FIGURES

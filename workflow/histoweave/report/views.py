@@ -27,12 +27,13 @@ _MODALITY_WORDS = {"image": "image", "expression": "RNA"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: text, a smaller second line, what to sort by (None: the text), whether it is a number."""
+    """One cell: text, a smaller second line, what to sort by (None: the text), whether it is a number, and a link."""
 
     text: str
     small: str = ""
     sort: float | None = None
     number: bool = False
+    href: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""What an expert's table may look like, and what is refused."""
+
+import codecs
+
+import pytest
+
+from histoweave.concepts.review import COLUMNS, read_review
+from histoweave.errors import InputError
+
+SHA = "ab" * 32
+HEADER = "concept,name,verdict,comment,sae_sha256\n"
+
+
+def read(tmp_path, content, **more):
+    path = tmp_path / "review.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_review(path, sae_sha256=SHA, **more)
+
+
+def test_reads_what_the_gallery_saves(tmp_path):
+    table = read(
+        tmp_path,
+        HEADER
+        + f'12,"Auer rods, bundled",accepted,"said ""typical""\nsecond line",{SHA}\n'
+        + f"3,,rejected,,{SHA}\n4,<b>=1+1</b>,,only a name,{SHA}\n",
+        n_latents=13,
+    )
+    assert table.columns.tolist() == COLUMNS[:4]
+    assert table["concept"].tolist() == [3, 4, 12]
+    assert table["name"].tolist() == ["", "<b>=1+1</b>", "Auer rods, bundled"]
+    assert table["verdict"].tolist() == ["rejected", "", "accepted"]
+    assert table["comment"].tolist() == ["", "only a name", 'said "typical"\nsecond line']
+
+
+def test_reads_what_a_spreadsheet_made_of_it(tmp_path):
+    text = f"sae_sha256;verdict;comment;name;concept\r\n{SHA};Accepted;;Körnchen;5\r\n;;;;\r\n"
+    table = read(tmp_path, codecs.BOM_UTF8 + text.encode())
+    assert table.to_dict("records") == [{"concept": 5, "name": "Körnchen", "verdict": "accepted", "comment": ""}]
+
+
+def test_a_header_alone_is_an_empty_review(tmp_path):
+    table = read(tmp_path, HEADER)
+    assert table.columns.tolist() == COLUMNS[:4] and not len(table)
+    assert table["concept"].dtype == "int64"
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("", "column 'concept' is missing; the gallery saves concept, name"),
+        ("a,b\n1,2\n", "column 'concept' is missing"),
+        ("concept,name,verdict,comment\n1,x,,\n", "column 'sae_sha256' is missing"),
+        (HEADER + f"1,x,,,{'cd' * 32}\n", "row 2: the answer is about another sparse autoencoder (cdcdcdcdcdcd, this"),
+        (HEADER + "1,x,,,\n", "row 2: the answer is about another sparse autoencoder (none given"),
+        (HEADER + f"1,x,maybe,,{SHA}\n", "row 2: unknown verdict 'maybe'; use accepted, rejected, or nothing"),
+        (HEADER + f"1,x,acepted,,{SHA}\n", "unknown verdict 'acepted' (did you mean 'accepted'?)"),
+        (HEADER + f"1,x,,,{SHA}\n2,y,,,{SHA}\n01,z,,,{SHA}\n", "row 4: concept 1 is there twice"),
+        (HEADER + f"-1,x,,,{SHA}\n", "row 2: concept '-1' is not a number of a latent"),
+        (HEADER + f"1.5,x,,,{SHA}\n", "row 2: concept '1.5' is not a number"),
+        (HEADER + f"²,x,,,{SHA}\n", "row 2: concept '²' is not a number"),
+        (HEADER + f",x,,,{SHA}\n", "row 2: concept '' is not a number"),
+        (HEADER + f"20,x,,,{SHA}\n", "row 2: there is no concept 20, the dictionary has 0 to 19"),
+        (HEADER + f"1,{'x' * 101},,,{SHA}\n", "row 2: the name has 101 characters; use at most 100"),
+        (HEADER + f"1,x,,{'y' * 2001},{SHA}\n", "row 2: the comment has 2001 characters; use at most 2000"),
+        (HEADER + f"1,x,,{SHA}\n", "row 2: has 4 cells, the header 5; mend the row"),
+        (HEADER + f'1,"x,,,{SHA}\n', "line 2: is not a CSV (unexpected end of data)"),
+        (HEADER + f"1,{'x' * 200_000},,,{SHA}\n", "is not a CSV (field larger than field limit"),
+        (HEADER.encode() + f"1,K\u00f6rnchen,,,{SHA}\n".encode("cp1252"), "is not UTF-8"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(tmp_path, content, message):
+    with pytest.raises(InputError) as error:
+        read(tmp_path, content, n_latents=20)
+    assert message in str(error.value)
+    assert "review.csv" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"review\.csv: file does not exist"):
+        read_review(tmp_path / "review.csv", sae_sha256=SHA)

@@ -1,0 +1,103 @@
+"""The cells of one cohort: the tables read, and what of them can be refused before any job starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from histoweave.cell_config import CellInput
+from histoweave.cells.table import BOX, embedding_files, read_cells
+from histoweave.config import Cohort, Config
+from histoweave.errors import InputError
+from histoweave.shards import shards_of
+from histoweave.tables import read_patients
+
+PLACE = ["path", "member", *BOX]
+
+
+@dataclass(frozen=True)
+class CellCohort:
+    """One cohort's cells.
+
+    Attributes
+    ----------
+    rows: as `cells.table.read_cells` returns them, indexed by cell; of embeddings made elsewhere the files (`path`),
+        indexed by patient.
+    patients: as `tables.read_patients` returns them, None without such a table.
+    """
+
+    name: str
+    cohort: Cohort
+    rows: pd.DataFrame
+    patients: pd.DataFrame | None
+
+    @property
+    def input(self) -> CellInput:
+        """What the configuration says of the cells."""
+        return self.cohort.cells
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a rule draws the pictures."""
+        return self.input.simulate is not None
+
+    @property
+    def items(self) -> list[str]:
+        """Ids of what is worked on: cells, or patients of embeddings made elsewhere."""
+        return self.rows.index.to_list()
+
+    def shards(self, cells_per_shard: int) -> dict[str, list[str]]:
+        """The items of each shard; embeddings made elsewhere count a patient as one."""
+        return shards_of(self.items, slides_per_shard=cells_per_shard)
+
+    def places_of(self, items: Iterable[str]) -> pd.DataFrame:
+        """Where some items lie, one row each; whose they are and what is known of them does not count."""
+        return self.rows.loc[list(items), [column for column in PLACE if column in self.rows]]
+
+    def files(self, items: Iterable[str]) -> list[str]:
+        """The files that some items lie in."""
+        return sorted(set(self.rows.loc[list(items), "path"]))
+
+
+def read_cohorts(config: Config, *, check_paths: bool = True) -> dict[str, CellCohort]:
+    """Read the cells of every cohort that has some.
+
+    check_paths: as of `validation.check_inputs`.
+
+    Raises
+    ------
+    InputError
+        one line naming file, row or key, what is wrong and how to mend it.
+    """
+    return {
+        name: _read(name, cohort, check_paths=check_paths) for name, cohort in config.cohorts.items() if cohort.cells
+    }
+
+
+def _read(name: str, cohort: Cohort, *, check_paths: bool) -> CellCohort:
+    patients = None if cohort.patients is None else read_patients(cohort)
+    known = {} if patients is None else {"patients": set(patients["patient"]), "patients_file": cohort.patients}
+    if cohort.cells.embeddings:
+        files = embedding_files(cohort.cells, **known)
+        rows = pd.DataFrame({"path": list(files.values())}, index=pd.Index(files, name="patient"))
+        return CellCohort(name, cohort, rows, patients)
+    simulated = cohort.cells.simulate is not None
+    rows = read_cells(
+        cohort.cells.table,
+        attributes=cohort.cells.attributes,
+        label_map=cohort.cells.label_map,
+        check_paths=check_paths and not simulated,
+        **known,
+    )
+    if simulated:
+        _check_simulated(name, cohort.cells.table, rows)
+    return CellCohort(name, cohort, rows.set_index("cell", drop=False), patients)
+
+
+def _check_simulated(name: str, table: str, rows: pd.DataFrame) -> None:
+    made = f"results/{name}/simulated/cells.zip"
+    for path in rows["path"].unique():
+        if path != made:
+            raise InputError(f"{table}: path '{path}' of simulated cells must be {made}")

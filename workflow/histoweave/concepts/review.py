@@ -1,0 +1,106 @@
+"""An expert's answers, as the gallery saves them: names and verdicts of concepts, of one dictionary."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from histoweave.errors import InputError, nearest
+
+COLUMNS = ["concept", "name", "verdict", "comment", "sae_sha256"]
+VERDICTS = ("accepted", "rejected", "")
+MAX_NAME, MAX_COMMENT = 100, 2000
+NO_REVIEW = pd.DataFrame({column: pd.Series(dtype=object) for column in COLUMNS[1:4]}).assign(
+    concept=pd.Series(dtype="int64")
+)[COLUMNS[:4]]
+
+
+def read_review(path: str | os.PathLike, *, sae_sha256: str, n_latents: int | None = None) -> pd.DataFrame:
+    """Read the CSV that the gallery saved, or a spreadsheet program saved again (byte order mark, semicolons).
+
+    What stands in `name` and `comment` is text and nothing else; whoever shows it escapes it.
+
+    Parameters
+    ----------
+    sae_sha256: of the dictionary that the answers have to be about. n_latents: its size, if known.
+
+    Returns
+    -------
+    `concept` (int64), `name`, `verdict` (`accepted`, `rejected` or empty), `comment`, sorted by concept.
+
+    Raises
+    ------
+    InputError
+        naming file and row (the header is row 1) if the file is missing or not such a table, a concept is repeated or
+        impossible, a verdict unknown, a text too long, or a row about another dictionary.
+    """
+    found: dict[int, dict] = {}
+    for row, cells in _rows(path):
+        where = f"{path}, row {row}"
+        concept = _concept(cells["concept"], n_latents, where=where)
+        if cells["sae_sha256"] != sae_sha256:
+            raise InputError(
+                f"{where}: the answer is about another sparse autoencoder ({cells['sae_sha256'][:12] or 'none given'}, "
+                f"this one is {sae_sha256[:12]}), and names do not carry over to another dictionary; "
+                "take concepts.review out of the config and review the new gallery"
+            )
+        if concept in found:
+            raise InputError(f"{where}: concept {concept} is there twice; keep one of its rows")
+        verdict = cells["verdict"].lower()
+        if verdict not in VERDICTS:
+            raise InputError(
+                f"{where}: unknown verdict '{_short(verdict)}'{nearest(verdict, VERDICTS[:2])}; "
+                "use accepted, rejected, or nothing"
+            )
+        for column, limit in (("name", MAX_NAME), ("comment", MAX_COMMENT)):
+            if len(cells[column]) > limit:
+                raise InputError(f"{where}: the {column} has {len(cells[column])} characters; use at most {limit}")
+        name = " ".join(cells["name"].split())
+        found[concept] = {"concept": concept, "name": name, "verdict": verdict, "comment": cells["comment"]}
+    if not found:
+        return NO_REVIEW.copy()
+    return pd.DataFrame([found[concept] for concept in sorted(found)], columns=NO_REVIEW.columns)
+
+
+def _rows(path: str | os.PathLike) -> list[tuple[int, dict[str, str]]]:
+    """Row number and stripped cells of every row that is not blank."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: file does not exist; save it from the gallery, or take concepts.review out")
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 ({error.reason}); save it as 'CSV UTF-8'") from None
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first else ",", strict=True)
+    try:
+        table = list(reader)
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: is not a CSV ({error}); save the answers again") from None
+    header = [cell.strip() for cell in table[0]] if table else []
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise InputError(f"{path}: column '{missing[0]}' is missing; the gallery saves {', '.join(COLUMNS)}")
+    rows = []
+    for row, cells in enumerate(table[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            raise InputError(f"{path}, row {row}: has {len(cells)} cells, the header {len(header)}; mend the row")
+        rows.append((row, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}))
+    return rows
+
+
+def _concept(text: str, n_latents: int | None, *, where: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise InputError(f"{where}: concept '{_short(text)}' is not a number of a latent; mend the row or drop it")
+    if n_latents is not None and int(text) >= n_latents:
+        raise InputError(f"{where}: there is no concept {text}, the dictionary has 0 to {n_latents - 1}; drop the row")
+    return int(text)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -1,0 +1,189 @@
+"""Sparse autoencoders that other tools saved, read from their public layouts without any of the tools."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from histoweave.errors import InputError
+from histoweave.io import read_json
+from histoweave.sae.model import SparseAutoencoder
+from histoweave.sae.parts import assemble, read_tensors
+
+# What must have this value, if it is said at all, for the weights alone to tell how tokens become activations.
+_SAELENS_NEUTRAL = {
+    "normalize_activations": ("none", None),
+    "reshape_activations": ("none", None),
+    "finetuning_scaling_factor": (False, None),
+}
+_SPARSIFY_NEUTRAL = {
+    "activation": ("topk",),
+    "transcode": (False,),
+    "skip_connection": (False,),
+    "signed": (False,),
+}
+# Checkpoints of CytoSAE and PatchSAE pickle a plain object of these classes beside the weights.
+_SETTINGS_CLASSES = tuple(
+    f"{module}.config.{name}"
+    for module in ("src.sae_training", "sae_training")
+    for name in ("ViTSAERunnerConfig", "Config")
+)
+
+_WANTED = "{'cfg': {}, 'state_dict': the state_dict}"
+
+
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
+    """A `cfg.json`.
+
+    Raises
+    ------
+    InputError
+        if it is not JSON, or no table of keys.
+    """
+    try:
+        config = read_json(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; is the folder complete?") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error}); copy the folder again") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a table of keys; is it the configuration of a sparse autoencoder?")
+    return config
+
+
+def read_saelens(
+    config: Mapping[str, Any], weights: Path, *, training: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
+) -> SparseAutoencoder:
+    """SAELens' `cfg.json` and `sae_weights.safetensors`; BatchTopK is saved there as JumpReLU already.
+
+    `rescale_acts_by_decoder_norm` chooses the k largest z ||w_dec|| and divides by the length again before decoding:
+    the lengths go into the encoder, and unit rows remain.
+    """
+    path = weights.with_name("cfg.json")
+    _check_neutral(path, config, _SAELENS_NEUTRAL)
+    architecture, k = _saelens_architecture(config)
+    if architecture not in ("standard", "topk", "jumprelu"):
+        raise InputError(
+            f"{path}: architecture '{architecture}' cannot be applied here; only standard, topk and jumprelu can"
+        )
+    tensors = read_tensors(weights)
+    unscaled = tensors.get("scaling_factor")
+    if unscaled is not None and bool((unscaled == 1).all()):  # old files have it though it is not used
+        del tensors["scaling_factor"]
+    sae = assemble(
+        weights,
+        tensors,
+        architecture=architecture,
+        k=k,
+        centred=config.get("apply_b_dec_to_input", True) is not False,
+        dims=(config.get("d_in"), config.get("d_sae")),
+        training=training,
+        metadata=metadata,
+    )
+    if architecture == "topk" and config.get("rescale_acts_by_decoder_norm"):
+        return _with_unit_rows(sae)
+    return sae
+
+
+def _saelens_architecture(config: Mapping[str, Any]) -> tuple[Any, Any]:
+    """σ and k. Before version 6, TopK was a `standard` whose activation function had another name."""
+    architecture = config.get("architecture", "standard")
+    function = config.get("activation_fn", config.get("activation_fn_str", "relu"))
+    if architecture == "standard" and function == "topk":
+        arguments = config.get("activation_fn_kwargs")
+        return "topk", arguments.get("k") if isinstance(arguments, dict) else None
+    if architecture == "standard" and function != "relu":
+        return function, None
+    return architecture, config.get("k")
+
+
+def _with_unit_rows(sae: SparseAutoencoder) -> SparseAutoencoder:
+    length = sae.w_dec.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
+    values = {**vars(sae), "w_enc": sae.w_enc * length, "b_enc": sae.b_enc * length}
+    return SparseAutoencoder(**values | {"w_dec": sae.w_dec / length[:, None]})
+
+
+def read_sparsify(folder: Path) -> SparseAutoencoder:
+    """Sparsify's `cfg.json` and `sae.safetensors`: TopK of ReLU((x − b_dec) Wᵀ + b), W the encoder's (L,D) weight."""
+    path, weights = folder / "cfg.json", folder / "sae.safetensors"
+    config = read_config(path)
+    _check_neutral(path, config, _SPARSIFY_NEUTRAL)
+    tensors = read_tensors(weights)
+    names = {"encoder.weight": "W_enc", "encoder.bias": "b_enc"}
+    tensors = {names.get(name, name): value for name, value in tensors.items()}
+    if "W_enc" in tensors and tensors["W_enc"].ndim == 2:
+        tensors["W_enc"] = tensors["W_enc"].T
+    latents = config.get("num_latents") or None  # 0: by the expansion factor
+    return assemble(
+        weights,
+        tensors,
+        architecture="topk",
+        k=config.get("k"),
+        dims=(config.get("d_in"), latents),
+        metadata=config,
+    )
+
+
+class _Settings:
+    """Stands in for a checkpoint's settings: takes its attributes, and does nothing."""
+
+
+def read_checkpoint(path: str | os.PathLike) -> SparseAutoencoder:
+    """The `.pt` of CytoSAE or PatchSAE: `state_dict` and settings, read as a ReLU dictionary.
+
+    Only tensors and plain values are unpickled (`weights_only`); in place of the settings' class stands an empty one.
+
+    Raises
+    ------
+    InputError
+        if there is anything else in it, so that opening it could run code.
+    """
+    try:
+        with torch.serialization.safe_globals([(_Settings, name) for name in _SETTINGS_CLASSES]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file; check the path") from error
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"'{found[1]}'" if found else "something"
+        raise InputError(
+            f"{path}: {what} is pickled in it beside tensors and plain values, which could run code; it was not opened. "
+            f"Where it was made, save {_WANTED} with torch.save"
+        ) from error
+    except Exception as error:  # a torn file can fail in any way
+        raise InputError(f"{path}: no whole file of torch.save ({type(error).__name__}); copy it again") from error
+    tensors = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(tensors, Mapping):
+        raise InputError(f"{path}: no 'state_dict' in it; save {_WANTED} with torch.save")
+    settings = content.get("cfg", content.get("config")) or {}
+    settings = vars(settings) if isinstance(settings, _Settings) else settings
+    _check_neutral(path, settings, {"gated_sae": (False, None), "architecture": ("standard", None)})
+    return assemble(path, tensors, architecture="standard", metadata=_plain(settings))
+
+
+def _check_neutral(path: str | os.PathLike, config: Any, neutral: Mapping[str, tuple[Any, ...]]) -> None:
+    if not isinstance(config, Mapping):
+        raise InputError(f"{path}: its settings are not a table of keys; is it a sparse autoencoder?")
+    for key, allowed in neutral.items():
+        if key in config and config[key] not in allowed:
+            raise InputError(
+                f"{path}: {key} is {config[key]!r}, which cannot be applied here; "
+                "fold it into the weights with the tool that made it, or take another dictionary"
+            )
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can hold of the settings."""
+    return {
+        str(key): value
+        for key, value in settings.items()
+        if value is None or isinstance(value, (str, int)) or (isinstance(value, float) and math.isfinite(value))
+    }

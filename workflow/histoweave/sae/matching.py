@@ -1,0 +1,113 @@
+"""Whether two dictionaries hold the same latents: the best one-to-one matching of their directions, and by chance.
+
+A dictionary with spare latents leaves them where they are, so that even two that found every concept match in part
+only. Hence the mean weighted by how often latents fire, and the null beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from histoweave.errors import InputError
+from histoweave.sae.model import SparseAutoencoder
+
+MAX_LATENTS = 4096  # the matching takes time in the third power of them
+SHARED_COSINE = 0.7  # as in Paulo & Belrose 2025, arXiv 2501.16615
+
+
+@dataclass(frozen=True)
+class Matching:
+    """
+    Attributes
+    ----------
+    one, other: (n,) int64, latents that belong together. cosine: (n,) float64, of their decoder rows.
+    n_latents: of the smaller dictionary; more than n if only those that fire most were matched.
+    mean: of the cosines. share: of pairs whose cosine is above 0.7. weighted_mean: of the cosines, a pair weighing as
+    much as its two latents fire; NaN where a dictionary does not tell. null: `mean` of two dictionaries of random
+    directions of the same sizes.
+    """
+
+    one: np.ndarray
+    other: np.ndarray
+    cosine: np.ndarray
+    n_latents: int
+    mean: float
+    share: float
+    weighted_mean: float
+    null: float
+
+
+def match(one: SparseAutoencoder, other: SparseAutoencoder, *, seed: int, max_latents: int = MAX_LATENTS) -> Matching:
+    """Match the latents so that the sum of the cosines of their decoder rows is largest (Hungarian method).
+
+    The sign counts: activations are not negative, so that opposite directions are different concepts. Of a dictionary
+    with more than `max_latents` latents, only those take part that fire most often.
+
+    Raises
+    ------
+    InputError
+        if the dictionaries are for tokens of different lengths, or one is larger than `max_latents` and does not tell
+        how often its latents fire.
+    """
+    other.check_dim(one.dim, what="the dictionary to compare with")
+    chosen = [_most_firing(sae, max_latents) for sae in (one, other)]
+    rows = [sae.w_dec.numpy()[latents] for sae, latents in zip((one, other), chosen, strict=True)]
+    first, second, cosine = _assign(*map(_unit, rows))
+    rng = np.random.default_rng(seed)
+    random = [_unit(rng.standard_normal(part.shape, dtype=np.float32)) for part in rows]
+    pairs = chosen[0][first], chosen[1][second]
+    weight = np.zeros(len(cosine))
+    for sae, latents in zip((one, other), pairs, strict=True):
+        weight += np.nan if sae.firing is None else sae.firing.numpy()[latents].astype(np.float64)
+    return Matching(
+        one=pairs[0],
+        other=pairs[1],
+        cosine=cosine,
+        n_latents=min(one.n_latents, other.n_latents),
+        mean=float(cosine.mean()),
+        share=float((cosine > SHARED_COSINE).mean()),
+        weighted_mean=float(cosine @ weight / weight.sum()) if weight.sum() else np.nan,
+        null=float(_assign(*random)[2].mean()),
+    )
+
+
+def stability(dictionaries: Sequence[SparseAutoencoder], *, seed: int, max_latents: int = MAX_LATENTS) -> pd.DataFrame:
+    """All pairs of dictionaries: `one`, `other` (their places), `n_matched`, and the numbers of `Matching`."""
+    rows = []
+    for one, other in combinations(range(len(dictionaries)), 2):
+        found = match(dictionaries[one], dictionaries[other], seed=seed, max_latents=max_latents)
+        rows.append((one, other, len(found.cosine), *(getattr(found, name) for name in _NUMBERS)))
+    return pd.DataFrame(rows, columns=["one", "other", "n_matched", *_NUMBERS])
+
+
+_NUMBERS = ["n_latents", "mean", "share", "weighted_mean", "null"]
+
+
+def _most_firing(sae: SparseAutoencoder, n: int) -> np.ndarray:
+    """The latents that take part, in order of their numbers."""
+    if sae.n_latents <= n:
+        return np.arange(sae.n_latents)
+    if sae.firing is None:
+        raise InputError(
+            f"a dictionary of {sae.n_latents} latents is too large to be matched as a whole, and it does not tell how "
+            "often they fire; match one that was fitted here"
+        )
+    return np.sort(np.argsort(-sae.firing.numpy(), kind="stable")[:n])
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1; a row of zeros stays, and is like none."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(length > 0, length, 1)
+
+
+def _assign(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    cosine = one @ other.T
+    first, second = linear_sum_assignment(cosine, maximize=True)
+    return first, second, cosine[first, second].astype(np.float64)

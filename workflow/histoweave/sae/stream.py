@@ -1,0 +1,103 @@
+"""Tokens in random order, in batches, from files that may be far larger than the memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from histoweave.tokens import Block, Tokens, read
+
+BUFFER_BYTES = 256 << 20
+_CHUNKS_PER_BUFFER = 64  # so many stretches of the files are mixed with each other at any time
+
+
+class Stream:
+    """Shuffled batches of tokens; the same seed gives the same batches.
+
+    Stretches of consecutive rows are read in random order into a buffer. When it is full, half of its rows, drawn at
+    random, are given out and make room. Tokens that all fit the buffer are read once and kept.
+
+    Attributes
+    ----------
+    tokens: what is streamed. buffer_bytes: size of the buffer of float32 rows; the process needs up to 1.5 times it.
+    """
+
+    def __init__(self, tokens: Tokens, *, seed: int, buffer_bytes: int = BUFFER_BYTES):
+        self.tokens = tokens
+        self._rng = np.random.default_rng(seed)
+        row_bytes = 4 * max(1, tokens.dim)
+        self._chunks = _chunks(tokens, max(1, buffer_bytes // _CHUNKS_PER_BUFFER // row_bytes))
+        self._capacity = min(tokens.n_tokens, max(2, buffer_bytes // row_bytes))
+        self._buffer = np.empty((self._capacity, tokens.dim), np.float32)
+        self._resident = False
+
+    def n_batches(self, size: int, *, epochs: float) -> int:
+        """How many batches `batches` gives."""
+        return math.ceil(self.n_tokens(epochs=epochs) / size)
+
+    def batches(self, size: int, *, epochs: float) -> Iterator[np.ndarray]:
+        """Batches (size,D) float32, the last one maybe smaller. Each pass gives every token once, in a new order.
+
+        Raises
+        ------
+        InputError
+            naming the image whose tokens hold NaN or infinity.
+        """
+        left = self.n_tokens(epochs=epochs)
+        parts: list[np.ndarray] = []
+        missing = min(size, left)
+        while left:
+            for order in self._rounds():
+                start = 0
+                while missing and start < len(order):
+                    part = order[start : start + missing]
+                    parts.append(self._buffer[part])
+                    start += len(part)
+                    left -= len(part)
+                    missing -= len(part)
+                    if not missing:
+                        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+                        parts, missing = [], min(size, left)
+                if not left:
+                    break
+
+    def n_tokens(self, *, epochs: float) -> int:
+        """How many tokens `batches` gives: one at least, unless there are none."""
+        return max(1, round(epochs * self.tokens.n_tokens)) if self.tokens.n_tokens else 0
+
+    def _rounds(self) -> Iterator[np.ndarray]:
+        """One pass over the tokens: rows of the buffer that are given out next, while the caller takes them."""
+        if not self._resident:
+            n_held = 0
+            for i in self._rng.permutation(len(self._chunks)):
+                values = read(self._chunks[i])
+                if n_held + len(values) > self._capacity:
+                    order = self._rng.permutation(n_held)
+                    given, kept = np.split(order, [max(len(values), n_held // 2)])
+                    yield given
+                    n_held = len(kept)
+                    self._buffer[:n_held] = self._buffer[kept]
+                self._buffer[n_held : n_held + len(values)] = values
+                n_held += len(values)
+            self._resident = n_held == self.tokens.n_tokens
+            yield self._rng.permutation(n_held)
+        else:
+            yield self._rng.permutation(self.tokens.n_tokens)
+
+
+def _chunks(tokens: Tokens, max_rows: int) -> list[list[Block]]:
+    """Groups of neighbouring blocks of `max_rows` together at most; larger blocks are cut."""
+    groups: list[list[Block]] = []
+    n = max_rows
+    for block in tokens.blocks:
+        for start in range(block.start, block.stop, max_rows):
+            piece = replace(block, start=start, stop=min(start + max_rows, block.stop))
+            if n + len(piece) > max_rows:
+                groups.append([])
+                n = 0
+            groups[-1].append(piece)
+            n += len(piece)
+    return groups

@@ -1,0 +1,31 @@
+"""Rule concept_images: the images of a cohort, with patients, labels and status."""
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.cells.images import images_of_slides, write_images
+        from histoweave.io import read_table
+
+        if smk.wildcards.source == "tiles":
+            images = images_of_slides(read_table(smk.input.slides), read_table(smk.input.patients))
+        else:
+            images = of_cells(smk)
+        write_images(smk.output[0], images)
+
+
+def of_cells(smk):
+    from histoweave.cells.cohort import read_cohorts
+    from histoweave.cells.images import images_of_cells, images_of_embeddings
+    from histoweave.config import parse_config
+
+    cohort = read_cohorts(parse_config(smk.config), check_paths=False)[smk.wildcards.cohort]
+    given = {"patients": cohort.patients, "shards": smk.input.shards}
+    if cohort.input.embeddings:
+        return images_of_embeddings(**given)
+    return images_of_cells(cohort.rows.reset_index(drop=True), attributes=cohort.input.attributes, **given)
+
+
+if __name__ == "__main__":
+    main(snakemake)

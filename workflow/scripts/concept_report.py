@@ -1,0 +1,54 @@
+"""Rule concept_report: the page of concepts, with its gallery."""
+
+from pathlib import Path
+
+from histoweave.log import redirect
+
+TABLES = ("metrics", "comparisons", "levels", "classes", "probes", "stability", "stability_concepts")
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.cell_config import Concepts, Sae
+        from histoweave.cells.cohort import read_cohorts
+        from histoweave.config import parse_config
+        from histoweave.gallery.files import cohort_files, pictures_of_cells, pictures_of_slides
+        from histoweave.gallery.inputs import ConceptReportInputs
+        from histoweave.gallery.page import write_concept_report
+        from histoweave.io import sha256_of
+
+        config = smk.params.config
+        source = config["sae"]["source"]
+        cohorts = read_cohorts(parse_config(smk.config), check_paths=False)
+        root = Path(smk.input.sae[0]).parents[1]
+        files = [
+            cohort_files(
+                name,
+                root=str(root / "on" / name),
+                images=images,
+                tokens=smk.params.tokens[name],
+                external=name != smk.wildcards.cohort,
+                picture=pictures_of_cells(cohorts[name])
+                if source == "cells"
+                else pictures_of_slides(Path("results", name, "tiles")),
+            )
+            for name, images in zip(smk.params.tokens, smk.input.images, strict=True)
+        ]
+        inputs = ConceptReportInputs(
+            cohort=smk.wildcards.cohort,
+            config=config,
+            settings=Concepts.model_validate(config["concepts"]),
+            sae_settings=Sae.model_validate(config["sae"]),
+            sae=Path(smk.input.sae[0]).parent,
+            figures=Path(smk.output.figures),
+            training=files[0],
+            externals=files[1:],
+            input_sha256={path: sha256_of(path) for path in smk.input.get("sources", [])},
+            code=dict(smk.params.stages),
+            **{name: Path(smk.input[name]) for name in TABLES},
+        )
+        write_concept_report(inputs, smk.output.html)
+
+
+if __name__ == "__main__":
+    main(snakemake)

@@ -1,0 +1,30 @@
+"""Rule encode_concepts: a cohort as a dictionary sees it."""
+
+from pathlib import Path
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.lease import lease
+
+        # Before torch is imported, which looks for devices once.
+        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
+            import torch
+
+            torch.set_num_threads(smk.threads)
+            from histoweave.device import resolve_device
+            from histoweave.sae.stage import encode_stage
+
+            encode_stage(
+                sae=Path(smk.input.sae[0]).parent,
+                tokens=smk.input.tokens,
+                token_threshold=smk.params.token_threshold,
+                device=resolve_device(smk.resources.device),
+                out=Path(smk.output[0]),
+            )
+
+
+if __name__ == "__main__":
+    main(snakemake)

@@ -1,0 +1,68 @@
+"""Rule transfer_concepts: an external cohort through the classifiers of a training cohort, and how it differs."""
+
+from pathlib import Path
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.lease import lease
+
+        # Before torch is imported, which looks for devices once.
+        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
+            import torch
+
+            torch.set_num_threads(smk.threads)
+            transfer(smk)
+
+
+def transfer(smk):
+    from histoweave.cell_config import Concepts
+    from histoweave.concepts.cohort_data import read_cohort
+    from histoweave.concepts.score_stage import shift_stage, transfer_stage
+    from histoweave.config import Evaluation, Folds
+    from histoweave.device import resolve_device
+
+    dictionary = Path(smk.input.sae[0]).parent
+    review = smk.input.get("review")
+    common = {
+        "train_activations": smk.input.activations[0],
+        "external_activations": smk.input.activations[1],
+        "settings": Concepts.model_validate(smk.params.settings),
+        "evaluation": Evaluation.model_validate(smk.params.evaluation),
+        "seed": smk.params.seed,
+    }
+    transfer_stage(
+        read_cohort(smk.input.images[0], smk.input.tokens),
+        read_cohort(smk.input.images[1], smk.input.target_tokens),
+        dictionary=dictionary,
+        rejected=rejected(review, dictionary) if review else (),
+        fold_settings=Folds.model_validate(smk.params.folds),
+        device=resolve_device(smk.resources.device),
+        out={
+            "predictions": smk.output.transfer_predictions,
+            "metrics": smk.output.transfer,
+            "comparisons": smk.output.transfer_comparisons,
+            "classes": smk.output.transfer_classes,
+        },
+        **common,
+    )
+    shift_stage(
+        train_images=smk.input.images[0],
+        external_images=smk.input.images[1],
+        out={"shift": smk.output.shift, "shift_concepts": smk.output.shift_concepts},
+        **common,
+    )
+
+
+def rejected(review, dictionary):
+    from histoweave.concepts.review import rejected_concepts
+    from histoweave.sae.format import load, sae_sha256
+
+    sae = load(dictionary)
+    return rejected_concepts(review, sae_sha256=sae_sha256(sae), n_latents=sae.n_latents)
+
+
+if __name__ == "__main__":
+    main(snakemake)
