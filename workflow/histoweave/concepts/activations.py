@@ -18,8 +18,8 @@ from histoweave.io import atomic_path
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.tokens import Tokens
 
-# Activations are dense while they are made: tokens at once × latents, at most this many values (256 MB).
-_MAX_VALUES = 1 << 26
+# Activations are dense while they are made: tokens at once × latents, at most this many values (64 MB).
+_MAX_VALUES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -142,8 +142,14 @@ def _text(value: float | None, digits: int = 2) -> str:
     return number(None if value is None else float(value), digits=digits).text
 
 
+def entropy_of(row: pd.Series) -> float | None:
+    """Label entropy, None where there is none; CytoSAE's formula falls short of 0 by 1e-9 for a single label."""
+    value = row["label_entropy"]
+    return None if value == -1 or np.isnan(value) else max(0.0, float(value))
+
+
 def _facts(row: pd.Series, stability: float | None) -> tuple[Fact, ...]:
-    entropy = "too few images" if row["label_entropy"] == -1 else _text(row["label_entropy"])
+    entropy = "too few images" if row["label_entropy"] == -1 else _text(entropy_of(row))
     return (
         Fact("Mean activation", f"{row['mean_activation']:.3g}"),
         Fact("Maximum", f"{row['max_activation']:.3g}"),
@@ -206,7 +212,7 @@ def _order(tables: ConceptTables, concept: int, rank: int) -> dict[str, float | 
     values = {
         "rank": rank, "concept": concept, "firing": row["firing_rate"], "mean": row["mean_activation"],
         "max": row["max_activation"],
-        "entropy": row["label_entropy"] if row["label_entropy"] >= 0 else None,
+        "entropy": entropy_of(row),
         "monosemanticity": row["monosemanticity"], "stability": tables.stability_of.get(concept),
     }  # fmt: skip
     for place, cohort in enumerate(tables.externals):  # how far from 0.5, whichever way

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from histoweave.gallery.cards import TARGET_TITLES, q_cell, ranked, stronger
+from histoweave.gallery.cards import TARGET_TITLES, entropy_of, q_cell, ranked, stronger
 from histoweave.gallery.inputs import CohortTables, ConceptTables
 from histoweave.report.views import METRIC_TITLES, Cell, Table, estimate, number, plain_table
 
@@ -191,7 +191,7 @@ def concept_table(tables: ConceptTables, shown: Mapping[int, str]) -> tuple[Tabl
                 Cell(str(concept), sort=float(concept), number=True, href=href), Cell(row["name"] or "–"),
                 Cell(row["verdict"] or "–"), number(100 * row["firing_rate"], digits=1),
                 number(row["mean_activation"], digits=4), number(row["max_activation"], digits=3),
-                number(row["label_entropy"] if row["label_entropy"] >= 0 else None, digits=2),
+                number(entropy_of(row), digits=2),
                 number(row["monosemanticity"], digits=2), number(tables.stability_of.get(concept), digits=2),
                 Cell("–") if one is None else Cell(f"{target_title(one['target'])}: {one['value']}"),
                 number(None if one is None else one["auroc"], digits=2), q_cell(None if one is None else one["q"]),

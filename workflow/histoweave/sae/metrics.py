@@ -56,13 +56,13 @@ def score(sae: SparseAutoencoder, tokens: Tokens, *, dead_below: float, device: 
         for x in torch.from_numpy(values).to(device).split(at_once):
             f = sae.encode(x)
             errors += (x - sae.decode(f)).square().sum(dtype=torch.float64).item()
-            deviation = x - origin
-            squares += deviation.square().sum(dtype=torch.float64).item()
-            offset += deviation.sum(dim=0, dtype=torch.float64)
+            deviation = (x - origin).double()
+            squares += deviation.square().sum().item()
+            offset += deviation.sum(dim=0)
             fired += (f > 0).sum(dim=0)
             activation += f.sum(dim=0, dtype=torch.float64)
     variance = squares - offset.square().sum().item() / tokens.n_tokens
-    if variance <= 0:
+    if variance <= 1e-10 * squares:
         raise InputError(f"{tokens.blocks[0].path}: all tokens are the same; check the pictures and the encoder")
     weak = (fired == 0) | (activation < dead_below * fired)
     return Scores(

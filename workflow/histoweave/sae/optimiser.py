@@ -8,6 +8,9 @@ from histoweave.cell_config import Sae
 from histoweave.sae.dictionary import Dictionary
 
 _MAX_WARMUP_SHARE = 0.1
+# (1 − β1)² = 1 − β2: a gradient after a long silence moves a weight by the learning rate, as a steady one does. With
+# torch's 0.999 it would be three times that, which is too much for latents that fire rarely.
+_BETAS = (0.9, 0.99)
 
 
 def learning_rate_factor(step: int, *, n_steps: int, settings: Sae) -> float:
@@ -27,7 +30,7 @@ class Optimiser:
 
     def __init__(self, dictionary: Dictionary, settings: Sae, *, n_steps: int):
         self._dictionary = dictionary
-        self._adam = torch.optim.Adam(dictionary.weights(), lr=settings.learning_rate, fused=True)
+        self._adam = torch.optim.Adam(dictionary.weights(), lr=settings.learning_rate, betas=_BETAS, fused=True)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._adam, lambda step: learning_rate_factor(step, n_steps=n_steps, settings=settings)
         )

@@ -1,0 +1,515 @@
+"""Fitting sparse autoencoders: known directions are found, the fast steps are the dense ones, memory stays flat."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sae_fixtures import oracle, recovered, shard
+from scipy.optimize import minimize
+
+from histoweave.cell_config import Sae
+from histoweave.errors import InputError
+from histoweave.sae import dictionary as dictionaries
+from histoweave.sae import scaling, sparse, train
+from histoweave.sae.dead import Silence, revival_loss
+from histoweave.sae.dictionary import Dictionary
+from histoweave.sae.history import COLUMNS
+from histoweave.sae.matching import stability
+from histoweave.sae.median import geometric_median
+from histoweave.sae.metrics import score
+from histoweave.sae.model import SparseAutoencoder
+from histoweave.sae.optimiser import Optimiser, learning_rate_factor
+from histoweave.sae.scaling import Scaling
+from histoweave.sae.sparse import Pairs
+from histoweave.sae.stream import Stream
+from histoweave.sae.train import fit
+from histoweave.sae.variants import VARIANTS
+from histoweave.tokens import Tokens, slide_blocks
+
+CPU = torch.device("cpu")
+SMALL = Sae(expansion=4, k=6, batch_tokens=256, learning_rate=3e-3)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """20,000 tokens of 64 values from 128 directions, 2,000 held out, and three dictionaries of 256 latents."""
+    folder = tmp_path_factory.mktemp("first")
+    truth = oracle(22_000, 64, 128, active=6)
+    fitted, held_out = shard(folder / "fit.h5", truth.tokens[:20_000]), shard(folder / "out.h5", truth.tokens[20_000:])
+    started = time.process_time()
+    saes = [fit(fitted, settings=SMALL, seed=seed, device=CPU) for seed in range(3)]
+    return truth, fitted, held_out, saes, (time.process_time() - started) / len(saes)
+
+
+def scores(sae, tokens):
+    return score(sae, tokens, dead_below=1e-3, device=CPU)
+
+
+def test_known_directions_are_found_by_every_seed(first):
+    truth, _, held_out, saes, seconds = first
+    for sae, _ in saes:
+        assert recovered(sae, truth.directions) >= 0.99
+        assert scores(sae, held_out).explained_variance >= 0.916 - 0.01
+        assert scores(sae, held_out).l0 == pytest.approx(6, abs=0.01)
+    assert seconds <= 10
+    found = stability([sae for sae, _ in saes], seed=0)
+    print(found.to_string())
+    assert (found["weighted_mean"] >= 0.98).all()
+    assert (found["null"] <= 0.40).all()
+    assert (found["share"] < 0.6).all()  # spare latents are arbitrary: without weights, a perfect result looks poor
+
+
+def test_known_directions_are_found_in_a_larger_dictionary(tmp_path):
+    truth = oracle(52_000, 128, 512, active=10)
+    fitted = shard(tmp_path / "fit.h5", truth.tokens[:50_000])
+    held_out = shard(tmp_path / "out.h5", truth.tokens[50_000:])
+    larger = SMALL.model_copy(update={"expansion": 8, "k": 10, "batch_tokens": 512})
+    saes = [fit(fitted, settings=larger, seed=seed, device=CPU)[0] for seed in (0, 1)]
+    for sae in saes:
+        assert recovered(sae, truth.directions) >= 0.99
+        assert scores(sae, held_out).explained_variance >= 0.860 - 0.01
+    found = stability(saes, seed=0)
+    print(found.to_string())
+    assert found["weighted_mean"].item() >= 0.98
+    assert found["null"].item() <= 0.40
+
+
+def test_a_large_common_offset_kills_no_latents(tmp_path):
+    truth = oracle(50_000, 128, 512, active=10, gamma=8)
+    tokens = shard(tmp_path / "a.h5", truth.tokens)
+    offset = SMALL.model_copy(update={"expansion": 8, "k": 10, "batch_tokens": 512, "epochs": 3.0})
+    sae, history = fit(tokens, settings=offset, seed=0, device=CPU)
+    assert sae.metadata["gamma"] == pytest.approx(8, rel=0.01)
+    found = scores(sae, tokens)
+    assert found.dead_share <= 0.01
+    assert found.dead_share_magnitude <= 0.01
+    assert found.explained_variance >= 0.7
+    assert history["dead"].iloc[-1] <= 0.01 * sae.n_latents
+
+
+@pytest.mark.parametrize(
+    ("variant", "least", "l0"),
+    [("batchtopk", 0.85, (5, 7)), ("matryoshka", 0.8, (5, 7)), ("standard", 0.85, (1, 50))],
+)
+def test_every_variant_explains_the_tokens_with_few_latents(first, variant, least, l0):
+    _, fitted, held_out, _, _ = first
+    chosen = SMALL.model_copy(update={"variant": variant, "l1": 1e-3, "epochs": 6.0})
+    sae, _ = fit(fitted, settings=chosen, seed=0, device=CPU)
+    found = scores(sae, held_out)
+    assert found.explained_variance >= least
+    assert l0[0] <= found.l0 <= l0[1]
+    assert sae.architecture == VARIANTS[variant].architecture
+
+
+def test_first_latents_of_a_matryoshka_explain_more_than_those_of_a_batchtopk(first):
+    _, fitted, held_out, _, _ = first
+    explained = {}
+    for variant in ("batchtopk", "matryoshka"):
+        sae, _ = fit(fitted, settings=SMALL.model_copy(update={"variant": variant, "epochs": 4.0}), seed=0, device=CPU)
+        _, values = next(held_out.batches(2000))
+        x = torch.from_numpy(values)
+        in_front = torch.arange(sae.n_latents) < sae.n_latents // 8
+        error = (x - sae.decode(torch.where(in_front, sae.encode(x), 0))).square().sum()
+        explained[variant] = 1 - float(error / (x - x.mean(dim=0)).square().sum())
+    assert explained["matryoshka"] > explained["batchtopk"] + 0.1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_token_is_encoded_the_same_in_any_batch(tmp_path, variant):
+    tokens = shard(tmp_path / "a.h5", oracle(2000, 16, 32, active=3).tokens)
+    sae, _ = fit(
+        tokens, settings=Sae(variant=variant, k=3, expansion=4, batch_tokens=128, epochs=2), seed=0, device=CPU
+    )
+    _, values = next(tokens.batches(2000))
+    x = torch.from_numpy(values)
+    alone = torch.cat([sae.encode(row) for row in x[:50].split(1)])
+    torch.testing.assert_close(sae.encode(x)[:50], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_dictionary(tmp_path):
+    tokens = shard(tmp_path / "a.h5", oracle(3000, 32, 64, active=4).tokens, dtype=np.float16)
+    for variant in VARIANTS:
+        chosen = SMALL.model_copy(update={"variant": variant, "epochs": 1.5, "dead_after_tokens": 500})
+        (one, history), (same, again), (other, _) = (
+            fit(tokens, settings=chosen, seed=seed, device=CPU) for seed in (1, 1, 2)
+        )
+        for name in ("w_enc", "b_enc", "w_dec", "b_dec", "firing", "training_mean"):
+            assert getattr(one, name).numpy().tobytes() == getattr(same, name).numpy().tobytes(), (variant, name)
+        assert history.equals(again)
+        assert not torch.allclose(one.w_dec, other.w_dec, atol=0.1)
+
+
+def test_two_threads_give_the_same_bytes_twice(tmp_path):
+    tokens = shard(tmp_path / "a.h5", oracle(2000, 64, 64, active=4).tokens)
+    torch.set_num_threads(2)
+    try:
+        short = SMALL.model_copy(update={"epochs": 1.0})
+        one, same = (fit(tokens, settings=short, seed=0, device=CPU)[0] for _ in range(2))
+    finally:
+        torch.set_num_threads(1)
+    assert one.w_dec.numpy().tobytes() == same.w_dec.numpy().tobytes()
+
+
+def test_what_is_returned_fits_the_tokens_as_they_are(first):
+    _, fitted, _, saes, _ = first
+    sae, history = saes[0]
+    assert (sae.dim, sae.n_latents, sae.k) == (64, 256, 6)
+    torch.testing.assert_close(sae.w_dec.norm(dim=1), torch.ones(256))
+    _, values = next(fitted.batches(20_000))
+    np.testing.assert_allclose(sae.training_mean, values.mean(axis=0), atol=1e-4)
+    fires = (sae.encode(torch.from_numpy(values)) > 0).float().mean(dim=0)
+    assert (sae.firing - fires).abs().max() < 0.02
+    assert list(history) == list(COLUMNS)
+    assert history["step"].iloc[-1] == sae.metadata["steps"] == 782
+    assert history["tokens"].iloc[-1] == 200_000
+    assert history["explained_variance"].iloc[-1] > 0.9 > 0.5 > history["explained_variance"].iloc[0]
+
+
+# The fast steps are the dense ones
+
+
+def dense(variant, dictionary, x, k):
+    """Loss of a batch, written as the formula says, for autograd."""
+    z = (x - dictionary.b_dec) @ dictionary.w_enc.T + dictionary.b_enc
+    if variant == "topk":
+        smallest = z.topk(k, dim=1).values[:, -1:]
+    else:
+        smallest = z.flatten().topk(k * len(x)).values[-1]
+    f = torch.where((z >= smallest) & (z > 0), z, 0)
+    ends = [2, 3, 6, 12, 24] if variant == "matryoshka" else [24]
+    losses = [(x - f[:, :end] @ dictionary.w_dec[:end] - dictionary.b_dec).square().sum() / len(x) for end in ends]
+    return torch.stack(losses).mean(), f
+
+
+@pytest.mark.parametrize("variant", ["topk", "batchtopk", "matryoshka"])
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(1, 40), k=st.integers(1, 24), seed=st.integers(0, 99))
+def test_losses_and_gradients_are_those_of_the_dense_formula(variant, n, k, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 8, generator=generator)
+    dictionary = Dictionary.random(0.1 * torch.ones(8), 24, seed=seed)
+    with torch.no_grad():
+        dictionary.b_enc.add_(0.1 * torch.randn(24, generator=generator))
+    scaled = Scaling(torch.zeros(8), scale=1.0, gamma=0.0, mean_length=1.0, n_tokens=n)
+    loss, error, fired = VARIANTS[variant](Sae(variant=variant, k=k), scaled)(dictionary, x)
+    expected, f = dense(variant, dictionary, x, k)
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(fired, (f > 0).sum(dim=0))
+    torch.testing.assert_close(error, (x - f @ dictionary.w_dec - dictionary.b_dec).detach(), rtol=1e-4, atol=1e-5)
+    ours = torch.autograd.grad(loss, dictionary.weights())
+    for one, other in zip(ours, torch.autograd.grad(expected, dictionary.weights()), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_of_the_pairs_agree_with_finite_differences():
+    generator = torch.Generator().manual_seed(0)
+    row, latent = torch.tensor([0, 0, 2, 2, 2]), torch.tensor([3, 1, 0, 1, 3])
+    pairs = Pairs.of(row, latent, n_rows=4, n_latents=5)
+    x = torch.randn(4, 3, generator=generator, dtype=torch.float64)
+    w_enc, w_dec = (torch.randn(5, 3, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    b_enc = torch.randn(5, generator=generator, dtype=torch.float64, requires_grad=True)
+    b_dec = torch.randn(3, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    def rebuilt(w_enc, b_enc, b_dec, w_dec):
+        centred = (x - b_dec).detach()
+        z = ((x - b_dec)[row] * w_enc[latent]).sum(dim=1).detach() + b_enc[latent].detach()
+        return sparse.decode(sparse.encode(z, pairs, centred, w_enc, b_enc, b_dec), pairs, w_dec) + b_dec
+
+    assert torch.autograd.gradcheck(rebuilt, (w_enc, b_enc, b_dec, w_dec))
+
+
+def test_no_active_pair_at_all_is_the_mean():
+    dictionary = Dictionary.random(torch.zeros(4), 8, seed=0)
+    with torch.no_grad():
+        dictionary.b_enc.sub_(100)
+    scaled = Scaling(torch.zeros(4), scale=1.0, gamma=0.0, mean_length=1.0, n_tokens=3)
+    for name, variant in VARIANTS.items():
+        loss, error, fired = variant(Sae(variant=name, k=2), scaled)(dictionary, torch.ones(3, 4))
+        loss.backward()
+        assert loss.item() == pytest.approx(4)
+        assert fired.sum() == 0
+        assert (error == 1).all()
+
+
+def test_a_batch_in_parts_has_the_gradients_of_the_whole(monkeypatch):
+    x = torch.randn(50, 8, generator=torch.Generator().manual_seed(0))
+    scaled = Scaling(torch.zeros(8), scale=1.0, gamma=0.0, mean_length=1.0, n_tokens=50)
+    gradients = []
+    for limit in (1 << 20, 24 * 7):
+        monkeypatch.setattr(train, "_MAX_PREACTIVATIONS", limit)
+        dictionary = Dictionary.random(torch.zeros(8), 24, seed=0)
+        variant = VARIANTS["topk"](Sae(k=3), scaled)
+        seen = train._gather_gradients(dictionary, variant, x, dead=torch.tensor([2, 5]), aux_weight=0.1)
+        assert seen.tokens == 50
+        gradients.append([weight.grad for weight in dictionary.weights()])
+    for whole, parts in zip(*gradients, strict=True):
+        torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
+
+
+# Dead latents
+
+
+def test_a_latent_is_dead_after_the_tokens_without_it():
+    silence = Silence(3, limit=10, device=CPU)
+    for _ in range(2):
+        silence.add(torch.tensor([1, 0, 0]), 5)
+    assert silence.dead().tolist() == []
+    silence.add(torch.tensor([0, 7, 0]), 5)
+    assert silence.dead().tolist() == [2]
+
+
+def test_the_auxiliary_loss_is_that_of_the_formula_and_teaches_dead_latents_only():
+    generator = torch.Generator().manual_seed(0)
+    tokens, error = torch.randn(2, 30, 6, generator=generator)
+    dictionary = Dictionary.random(torch.full((6,), 0.2), 12, seed=0)
+    for dead in ([4], [1, 4, 7, 8, 11]):  # fewer and more than D/2
+        for weight in dictionary.weights():
+            weight.grad = None
+        loss = revival_loss(dictionary, tokens, error, torch.tensor(dead))
+        z = ((tokens - 0.2) @ dictionary.w_enc.T)[:, dead]
+        if len(dead) > 3:
+            z = torch.where(z >= z.topk(3, dim=1).values[:, -1:], z, 0)
+        expected = (error - z @ dictionary.w_dec[dead]).square().sum() / 30 * min(1, len(dead) / 3)
+        torch.testing.assert_close(loss, expected)
+        loss.backward()
+        assert dictionary.b_dec.grad is None
+        for weight in dictionary.weights()[:3]:
+            moved = weight.grad.reshape(12, -1).abs().sum(dim=1) > 0
+            assert moved.nonzero().squeeze(1).tolist() == dead
+
+
+@pytest.mark.parametrize("aux_weight", [0.0, 1 / 32])
+def test_dead_latents_come_back_through_the_auxiliary_loss_only(first, aux_weight, monkeypatch):
+    """Three of four latents begin with a negative pre-activation for every token."""
+    truth, fitted, held_out, _, _ = first
+    random = Dictionary.random.__func__
+
+    def planted(cls, *arguments, **more):
+        dictionary = random(cls, *arguments, **more)
+        with torch.no_grad():
+            dictionary.w_enc[64:] = 0
+            dictionary.b_enc[64:] = -1
+        return dictionary
+
+    monkeypatch.setattr(dictionaries.Dictionary, "random", classmethod(planted))
+    chosen = SMALL.model_copy(update={"aux_weight": aux_weight, "dead_after_tokens": 5000, "epochs": 8.0})
+    sae, history = fit(fitted, settings=chosen, seed=0, device=CPU)
+    assert history["dead"].max() == 192
+    if aux_weight:
+        assert recovered(sae, truth.directions) > 0.95
+        assert scores(sae, held_out).explained_variance > 0.9
+    else:
+        assert history["dead"].iloc[-1] == 192
+        assert recovered(sae, truth.directions) < 0.5
+
+
+# Optimiser, scaling, median
+
+
+def test_the_learning_rate_goes_up_stays_and_falls():
+    chosen = Sae(warmup_steps=10, decay_share=0.2)
+    factors = [learning_rate_factor(step, n_steps=200, settings=chosen) for step in range(200)]
+    assert factors[0] == pytest.approx(1 / 11)
+    assert factors[10:160] == [1.0] * 150
+    assert factors[-1] == pytest.approx(1 / 40)
+    short = [learning_rate_factor(step, n_steps=20, settings=chosen) for step in range(20)]
+    assert short[2] == 1.0
+    constant = Sae(warmup_steps=0, decay_share=0)
+    assert {learning_rate_factor(step, n_steps=9, settings=constant) for step in range(9)} == {1.0}
+
+
+def test_decoder_rows_keep_length_one_and_do_not_follow_gradients_along_themselves():
+    dictionary = Dictionary.random(torch.zeros(6), 10, seed=0)
+    before = dictionary.w_dec.detach().clone()
+    optimiser = Optimiser(dictionary, Sae(), n_steps=10)
+    (3 * dictionary.w_dec * before).sum().backward()
+    for weight in dictionary.weights():
+        weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+    optimiser.step()
+    torch.testing.assert_close(dictionary.w_dec.detach().norm(dim=1), torch.ones(10))
+    assert optimiser.learning_rate > 0
+
+
+def test_scaling_agrees_with_the_definition_even_far_from_the_origin(tmp_path):
+    values = np.random.default_rng(0).normal(1000, 2, (20_001, 5)).astype(np.float32)
+    values[:, 1] *= 0.001
+    found = scaling.measure(shard(tmp_path / "a.h5", values), device=CPU)
+    exact = values.astype(np.float64)
+    np.testing.assert_allclose(found.mean, exact.mean(axis=0), rtol=1e-6)
+    spread = np.sqrt(exact.var(axis=0).sum())
+    assert found.scale == pytest.approx(np.sqrt(5) / spread, rel=1e-4)
+    assert found.gamma == pytest.approx(np.linalg.norm(exact.mean(axis=0)) / spread, rel=1e-4)
+    assert found.mean_length == pytest.approx(np.linalg.norm(exact, axis=1).mean(), rel=1e-5)
+    assert found.apply(torch.from_numpy(values)).square().sum(dim=1).mean().item() == pytest.approx(5, rel=1e-3)
+
+
+def test_the_geometric_median_has_the_least_sum_of_distances_and_resists_outliers():
+    points = np.random.default_rng(0).normal(size=(400, 3))
+    points[:80] += 50
+    found = geometric_median(torch.from_numpy(points)).numpy()
+    exact = minimize(lambda at: np.linalg.norm(points - at, axis=1).sum(), found + 0.1, tol=1e-10).x
+    np.testing.assert_allclose(found, exact, atol=1e-3)
+    assert np.linalg.norm(points.mean(axis=0)) > 10 * np.linalg.norm(found)
+    assert geometric_median(torch.ones(5, 2)).tolist() == [1, 1]
+
+
+def test_l1_is_the_penalty_of_the_published_loss():
+    """With tokens of equal length, the loss is the published one times a constant."""
+    generator = torch.Generator().manual_seed(0)
+    raw = torch.nn.functional.normalize(torch.randn(40, 6, generator=generator), dim=1) * 7
+    mean = raw.mean(dim=0)
+    scaled = Scaling(mean, scale=0.5, gamma=0.0, mean_length=7.0, n_tokens=40)
+    dictionary = Dictionary.random(torch.zeros(6), 12, seed=1)
+    losses = []
+    for l1 in (0.0, 0.3, 2.0):
+        ours = VARIANTS["standard"](Sae(variant="standard", l1=l1), scaled)(dictionary, scaled.apply(raw)).loss
+        sae = SparseAutoencoder(architecture="standard", **dictionary.unscaled(scaled))
+        f = sae.encode(raw)
+        published = ((raw - sae.decode(f)) ** 2 / raw.norm(dim=1, keepdim=True)).mean() + l1 * f.sum(dim=1).mean()
+        losses.append((ours / published).item())
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-4)
+
+
+# The stream
+
+
+def small_stream(path, *, n=1000, per_image=7, buffer_rows=64, seed=0):
+    values = np.arange(2 * n, dtype=np.float32).reshape(n, 2)
+    return Stream(shard(path, values, per_image=per_image), seed=seed, buffer_bytes=8 * buffer_rows)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 300),
+    per_image=st.integers(1, 90),
+    buffer_rows=st.sampled_from([2, 64, 200, 1000]),
+    size=st.integers(1, 120),
+    epochs=st.sampled_from([0.3, 1.0, 2.0, 2.5]),
+)
+def test_every_pass_gives_every_token_once(tmp_path_factory, n, per_image, buffer_rows, size, epochs):
+    stream = small_stream(tmp_path_factory.mktemp("a") / "a.h5", n=n, per_image=per_image, buffer_rows=buffer_rows)
+    batches = list(stream.batches(size, epochs=epochs))
+    rows = np.concatenate(batches)[:, 0].astype(int) // 2
+    assert len(rows) == max(1, round(epochs * n)) == stream.n_tokens(epochs=epochs)
+    assert len(batches) == stream.n_batches(size, epochs=epochs)
+    assert {len(batch) for batch in batches[:-1]} <= {size}
+    for start in range(0, len(rows), n):
+        one_pass = rows[start : start + n]
+        assert len(set(one_pass)) == len(one_pass)
+    if epochs >= 1:
+        assert set(rows[:n]) == set(range(n))
+
+
+@pytest.mark.parametrize("buffer_rows", [128, 5000])
+def test_the_order_is_mixed_new_in_each_pass_and_set_by_the_seed(tmp_path, buffer_rows):
+    orders = []
+    for seed in (0, 0, 1):
+        stream = small_stream(tmp_path / "a.h5", buffer_rows=buffer_rows, seed=seed)
+        orders.append(np.concatenate(list(stream.batches(50, epochs=2)))[:, 0])
+    assert (orders[0] == orders[1]).all()
+    assert (orders[0] != orders[2]).mean() > 0.9
+    assert (orders[0][:1000] != orders[0][1000:]).mean() > 0.9
+    assert abs(np.corrcoef(orders[0][:1000], np.arange(1000))[0, 1]) < 0.2
+    neighbours = np.abs(np.diff(orders[0][:1000])) == 2
+    assert neighbours.mean() < 0.1
+
+
+_PEAK = """
+import resource, sys
+from histoweave.sae.stream import Stream
+from histoweave.tokens import Tokens, cell_blocks
+stream = Stream(Tokens(cell_blocks(sys.argv[1])), seed=0, buffer_bytes=8 << 20)
+assert sum(len(batch) for batch in stream.batches(1024, epochs=1)) == int(sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_stays_flat_when_the_file_grows_tenfold(tmp_path):
+    peaks = []
+    for n in (20_000, 200_000):
+        shard(tmp_path / f"{n}.h5", np.zeros((n, 128), np.float32), per_image=257)
+        run = subprocess.run(
+            [sys.executable, "-c", _PEAK, str(tmp_path / f"{n}.h5"), str(n)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert run.returncode == 0, run.stderr
+        peaks.append(int(run.stdout) * (1 if sys.platform == "darwin" else 1024))
+    assert peaks[1] - peaks[0] < 50e6, peaks
+
+
+# Bad input
+
+
+def test_tokens_that_are_not_finite_are_named(tmp_path):
+    values = oracle(300, 8, 8, active=2).tokens
+    values[120, 3] = np.nan
+    tokens = shard(tmp_path / "a.h5", values)
+    with pytest.raises(InputError, match=r"a\.h5: the tokens of 'cell2' hold NaN"):
+        fit(tokens, settings=Sae(), seed=0, device=CPU)
+    with pytest.raises(InputError, match="cell2"):
+        list(Stream(tokens, seed=0).batches(100, epochs=1))
+
+
+def test_what_cannot_be_fitted_is_refused(tmp_path):
+    with pytest.raises(InputError, match="0 tokens to fit on"):
+        fit(Tokens([]), settings=Sae(), seed=0, device=CPU)
+    same = shard(tmp_path / "same.h5", np.full((200, 8), 3.3, np.float32))
+    with pytest.raises(InputError, match="all 200 tokens are the same"):
+        fit(same, settings=Sae(), seed=0, device=CPU)
+    with pytest.raises(InputError, match=r"sae\.k: 100 is more than the 64 latents"):
+        fit(same, settings=Sae(k=100), seed=0, device=CPU)
+
+
+def test_what_cannot_be_scored_is_refused(first, tmp_path):
+    sae = first[3][0][0]
+    with pytest.raises(InputError, match="tokens of 8 values do not fit a sparse autoencoder of 64"):
+        scores(sae, shard(tmp_path / "a.h5", np.eye(8, dtype=np.float32)))
+    with pytest.raises(InputError, match="no tokens to score"):
+        scores(sae, Tokens([]))
+    with pytest.raises(InputError, match="all tokens are the same"):
+        scores(sae, shard(tmp_path / "b.h5", np.ones((9, 64), np.float32)))
+
+
+def test_scores_agree_with_the_definitions(first):
+    _, _, held_out, saes, _ = first
+    sae = saes[0][0]
+    found = scores(sae, held_out)
+    _, values = next(held_out.batches(2000))
+    f = sae.encode(torch.from_numpy(values)).numpy().astype(np.float64)
+    error = ((values - sae.decode(torch.from_numpy(f.astype(np.float32))).numpy()) ** 2).sum()
+    assert found.explained_variance == pytest.approx(1 - error / ((values - values.mean(axis=0)) ** 2).sum(), abs=1e-4)
+    training = 1 - error / ((values - sae.training_mean.numpy()) ** 2).sum()
+    assert found.explained_variance_training == pytest.approx(training, abs=1e-4)
+    assert found.l0 == pytest.approx((f > 0).sum(axis=1).mean())
+    assert found.dead_share == (f.max(axis=0) == 0).mean()
+    everything = score(sae, held_out, dead_below=1e9, device=CPU)
+    assert everything.dead_share_magnitude == 1
+    assert everything.dead_share == found.dead_share
+
+
+def test_tiles_of_slides_can_be_fitted_too(tmp_path):
+    paths = {}
+    for i in range(3):
+        paths[f"s{i}"] = str(tmp_path / f"s{i}.h5")
+        with h5py.File(paths[f"s{i}"], "w") as file:
+            file["features"] = oracle(700, 16, 32, active=3, seed=i).tokens
+    sae, _ = fit(Tokens(slide_blocks(paths)), settings=Sae(k=4, epochs=1, batch_tokens=64), seed=0, device=CPU)
+    assert (sae.dim, sae.metadata["n_images"], sae.metadata["n_tokens"]) == (16, 3, 2100)
