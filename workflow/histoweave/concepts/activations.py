@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h5py
@@ -20,6 +20,7 @@ from histoweave.tokens import Tokens
 
 # Activations are dense while they are made: tokens at once × latents, at most this many values (64 MB).
 _MAX_VALUES = 1 << 24
+_PER_IMAGE = ("mean", "peak", "count", "n_tokens", "n_active", "error", "deviation")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +68,12 @@ class ImageActivations:
         """The row of each of `images`; KeyError for an unknown one."""
         place = {image: row for row, image in enumerate(self.images)}
         return np.array([place[image] for image in images], dtype=np.int64)
+
+    def of(self, images: Iterable[str]) -> ImageActivations:
+        """Some of the images, in the order given; KeyError for an unknown one."""
+        images = list(images)
+        rows = self.rows(images)
+        return replace(self, images=images, **{name: getattr(self, name)[rows] for name in _PER_IMAGE})
 
     def save(self, path: str | os.PathLike) -> None:
         """Write HDF5: `image`, `indptr`, `indices`, `mean`, `peak`, `count` (CSR, one pattern), and the rest by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import h5py
 import numpy as np
@@ -97,9 +97,7 @@ def read_activations(path: Path, images: Sequence[str]) -> ImageActivations:
     found = ImageActivations.load(path)
     if missing := sorted(set(images) - set(found.images)):
         raise InputError(f"{path}: image '{missing[0]}' was not encoded; encode the cohort again")
-    rows = found.rows(images)
-    names = ("mean", "peak", "count", "n_tokens", "n_active", "error", "deviation")
-    return replace(found, images=list(images), **{name: getattr(found, name)[rows] for name in names})
+    return found.of(images)
 
 
 def with_dictionary(

@@ -169,27 +169,37 @@ def concept_table(
             "n_images": n_images,
             "dead": n_images == 0,
             "dead_by_magnitude": ~(mean_activation >= settings.dead_below),
-            **_of_top_images(top, images, n_latents=n_latents, k=settings.top_images),
+            **_label_statistics(activations, top, images, k=settings.top_images),
+            "n_top_patients": _top_patients(top, images, n_latents=n_latents, k=settings.top_images),
             "monosemanticity": np.full(n_latents, np.nan) if features is None else monosemanticity(mean, features),
         }
     )
 
 
-def _of_top_images(top: pd.DataFrame, images: pd.DataFrame, *, n_latents: int, k: int) -> dict[str, np.ndarray]:
-    """Entropy and the rest of what the top images' labels and patients say."""
-    row = pd.Index(images["image"]).get_indexer(top["image"])
-    place = top["concept"].to_numpy(), top["rank"].to_numpy() - 1
+def _top_patients(top: pd.DataFrame, images: pd.DataFrame, *, n_latents: int, k: int) -> np.ndarray:
+    """(L,) patients among the top images."""
+    return n_distinct(_by_rank(top, images, pd.factorize(images["patient"], sort=True)[0], n_latents=n_latents, k=k))
 
-    def table(entries: np.ndarray, empty: int) -> np.ndarray:
-        filled = np.full((n_latents, k), empty, dtype=entries.dtype)
-        filled[place] = entries
-        return filled
 
-    patient = pd.factorize(images["patient"], sort=True)[0]
-    column = label_column(images)
+def _by_rank(top: pd.DataFrame, images: pd.DataFrame, codes: np.ndarray, *, n_latents: int, k: int) -> np.ndarray:
+    """The code of each listed image, by concept and rank: (L,k), −1 beyond the list."""
+    filled = np.full((n_latents, k), NO_LABEL)
+    filled[top["concept"], top["rank"] - 1] = codes[pd.Index(images["image"]).get_indexer(top["image"])]
+    return filled
+
+
+def _label_statistics(
+    activations: ImageActivations, top: pd.DataFrame, images: pd.DataFrame, *, k: int
+) -> dict[str, np.ndarray]:
+    """Entropy and leading label of the top images; where some images have no label, of the top ones that have one."""
+    column, n_latents = label_column(images), activations.n_latents
     labels = images[column] if column else pd.Series([None] * len(images), dtype=object)
+    if column and labels.isna().any():
+        top = top_images(activations.of(images.loc[labels.notna(), "image"]), k)
     codes, names = pd.factorize(labels, sort=True, use_na_sentinel=True)
-    values, codes = table(top["activation"].to_numpy(), 0), table(codes[row], NO_LABEL)
+    codes = _by_rank(top, images, codes, n_latents=n_latents, k=k)
+    values = np.zeros((n_latents, k), dtype=np.float32)
+    values[top["concept"], top["rank"] - 1] = top["activation"]
     shares = label_shares(values, codes)
     top_label = np.full(n_latents, None, dtype=object)
     top_share = np.full(n_latents, np.nan)
@@ -201,5 +211,4 @@ def _of_top_images(top: pd.DataFrame, images: pd.DataFrame, *, n_latents: int, k
         "label_entropy": label_entropy(values, codes, at_least=k),
         "top_label": top_label,
         "top_label_share": top_share,
-        "n_top_patients": n_distinct(table(patient[row], -1)),
     }

@@ -69,7 +69,7 @@ def fit(tokens: Tokens, *, settings: Sae, seed: int, device: torch.device) -> tu
         training_mean=scaled.mean.cpu(),
         firing=history.firing().cpu(),
         metadata={
-            **settings.model_dump(),
+            **settings.model_dump(exclude={"source", "preset", "seeds", "scoring"}),
             "seed": seed,
             "gamma": scaled.gamma,
             "scale": scaled.scale,
