@@ -9,7 +9,8 @@ import torch
 
 from histoweave.errors import InputError
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.tokens import Tokens
+from histoweave.sae.stream import chunks
+from histoweave.tokens import Tokens, read
 
 _PREACTIVATIONS_AT_ONCE = 1 << 25
 
@@ -51,16 +52,15 @@ def score(sae: SparseAutoencoder, tokens: Tokens, *, dead_below: float, device: 
     offset = torch.zeros(sae.dim, dtype=torch.float64, device=device)
     fired = torch.zeros(sae.n_latents, dtype=torch.int64, device=device)
     activation = torch.zeros(sae.n_latents, dtype=torch.float64, device=device)
-    at_once = max(1, _PREACTIVATIONS_AT_ONCE // sae.n_latents)
-    for _, values in tokens.batches(at_once):
-        for x in torch.from_numpy(values).to(device).split(at_once):
-            f = sae.encode(x)
-            errors += (x - sae.decode(f)).square().sum(dtype=torch.float64).item()
-            deviation = (x - origin).double()
-            squares += deviation.square().sum().item()
-            offset += deviation.sum(dim=0)
-            fired += (f > 0).sum(dim=0)
-            activation += f.sum(dim=0, dtype=torch.float64)
+    for chunk in chunks(tokens, max(1, _PREACTIVATIONS_AT_ONCE // sae.n_latents)):
+        x = torch.from_numpy(read(chunk)).to(device)
+        f = sae.encode(x)
+        errors += (x - sae.decode(f)).square().sum(dtype=torch.float64).item()
+        deviation = (x - origin).double()
+        squares += deviation.square().sum().item()
+        offset += deviation.sum(dim=0)
+        fired += (f > 0).sum(dim=0)
+        activation += f.sum(dim=0, dtype=torch.float64)
     variance = squares - offset.square().sum().item() / tokens.n_tokens
     if variance <= 1e-10 * squares:
         raise InputError(f"{tokens.blocks[0].path}: all tokens are the same; check the pictures and the encoder")

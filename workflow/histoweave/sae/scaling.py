@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from histoweave.errors import InputError
-from histoweave.tokens import Tokens
+from histoweave.sae.stream import chunks
+from histoweave.tokens import Tokens, read
 
 _TOKENS_AT_ONCE = 8192
 
@@ -50,7 +51,8 @@ def measure(tokens: Tokens, *, device: torch.device) -> Scaling:
     shift: np.ndarray | None = None
     total = np.zeros(tokens.dim)
     squares = lengths = 0.0
-    for _, values in tokens.batches(_TOKENS_AT_ONCE):
+    for chunk in chunks(tokens, _TOKENS_AT_ONCE):
+        values = read(chunk)
         lengths += float(np.linalg.norm(values, axis=1).sum(dtype=np.float64))
         shift = values.mean(axis=0) if shift is None else shift  # near the mean: differences of large sums are avoided
         values -= shift

@@ -29,7 +29,7 @@ class Stream:
         self.tokens = tokens
         self._rng = np.random.default_rng(seed)
         row_bytes = 4 * max(1, tokens.dim)
-        self._chunks = _chunks(tokens, max(1, buffer_bytes // _CHUNKS_PER_BUFFER // row_bytes))
+        self._chunks = chunks(tokens, max(1, buffer_bytes // _CHUNKS_PER_BUFFER // row_bytes))
         self._capacity = min(tokens.n_tokens, max(2, buffer_bytes // row_bytes))
         self._buffer = np.empty((self._capacity, tokens.dim), np.float32)
         self._resident = False
@@ -88,8 +88,8 @@ class Stream:
             yield self._rng.permutation(self.tokens.n_tokens)
 
 
-def _chunks(tokens: Tokens, max_rows: int) -> list[list[Block]]:
-    """Groups of neighbouring blocks of `max_rows` together at most; larger blocks are cut."""
+def chunks(tokens: Tokens, max_rows: int) -> list[list[Block]]:
+    """All tokens in order, in groups of `max_rows` at most: neighbouring blocks together, larger blocks cut."""
     groups: list[list[Block]] = []
     n = max_rows
     for block in tokens.blocks:
