@@ -13,6 +13,8 @@ from histoweave.io import sha256_of
 # Durations and times of files differ from run to run.
 MECHANICS = {"benchmarks", "logs", "records", "shards"}
 SAME = {".parquet", ".safetensors", ".h5", ".geojson", ".tsv", ".json"}
+# The demo's cohorts of cells, and how many of their patients the small one has.
+LABORATORIES = {"lab_a": 8, "lab_b": 4}
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ def simulated_files(folder):
     """The inputs that the workflow makes itself for the small demo in `folder`."""
     slides = pd.read_csv(folder / "config/slides.tsv", sep="\t", dtype=str)["slide"]
     made = "results/demo/simulated"
-    return [*(f"{made}/slides/{slide}.tiff" for slide in slides), f"{made}/expression.tsv.gz"]
+    cells = [f"results/{name}/simulated/cells.zip" for name in LABORATORIES]
+    return [*(f"{made}/slides/{slide}.tiff" for slide in slides), f"{made}/expression.tsv.gz", *cells]
 
 
 def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
-    """Write tables and configuration of a part of the demo's patients, with small slides and short training."""
+    """Write tables and configuration of a part of the demo's patients and cells, with small slides and short training."""
     (folder / "config").mkdir(parents=True)
     raw = yaml.safe_load((ROOT / "config/demo/config.yaml").read_text())
     demo = raw["cohorts"]["demo"]
@@ -59,10 +62,26 @@ def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
         "width": 16,
     }
     raw["control"] = {"permuted_labels": False}
+    for name, patients in LABORATORIES.items():
+        raw["cohorts"][name] = small_laboratory(folder, raw["cohorts"][name], patients=patients)
+    raw["sae"] |= {"expansion": 2, "k": 8, "epochs": 3, "seeds": 2}
     raw["mechanics"] = mechanics or {}
     for section, values in changes.items():
         raw[section] = {**raw.get(section, {}), **values} if isinstance(values, dict) else values
     (folder / "config/config.yaml").write_text(yaml.safe_dump(raw))
+
+
+def small_laboratory(folder, raw, *, patients, cells_per_patient=6):
+    """Write the tables of the first patients of a laboratory of the demo; `raw`, its configuration, with these tables."""
+    cells = pd.read_csv(ROOT / raw["cells"]["table"], sep="\t", dtype=str)
+    known = pd.read_csv(ROOT / raw["patients"], sep="\t", dtype=str).head(patients)
+    chosen = cells[cells["patient"].isin(known["patient"])].groupby("patient").head(cells_per_patient)
+    tables = {raw["cells"]["table"]: chosen, raw["patients"]: known}
+    paths = {path: f"config/{Path(path).name}" for path in tables}
+    for path, table in tables.items():
+        table.to_csv(folder / paths[path], sep="\t", index=False)
+    given = {**raw["cells"], "table": paths[raw["cells"]["table"]]}
+    return {**raw, "patients": paths[raw["patients"]], "cells": given}
 
 
 def hashes(results):

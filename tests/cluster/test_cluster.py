@@ -19,10 +19,14 @@ from histoweave.fusion import catalog
 from histoweave.io import write_table
 
 pytestmark = pytest.mark.timeout(3600)
+ON_GPUS = (
+    "extract_features", "fusion_fold", "embed_cells", "fit_sae", "fit_sae_fold", "encode_concepts", "score_concepts",
+    "transfer_concepts",
+)  # fmt: skip
 GPUS = (
     "--set-resources",
-    *(f"{rule}:{what}" for rule in ("extract_features", "fusion_fold") for what in ("gpu_model=fake", "slurm_partition=gpu")),
-)  # fmt: skip
+    *(f"{rule}:{what}" for rule in ON_GPUS for what in ("gpu_model=fake", "slurm_partition=gpu")),
+)
 FOLDS_BEFORE_THE_KILL = 4
 # One job per attempt; the first has too little memory.
 GREEDY_RULE = """

@@ -13,12 +13,14 @@ from running import ROOT, planned, snakemake
 
 CONFIG = SmallRun.CONFIG
 STAGES = {"tiles": "tile_slides", "features": "extract_features", "fusion": "fusion_fold"}
+# Of a dictionary's folder: the rule, and the file that it writes last.
+FITS = {"seed": ("fit_sae", "history.parquet"), "fold": ("fit_sae_fold", "activations.h5")}
 
 
 def running_rules(folder):
     """Rules whose jobs have begun and not ended, by their logs and what they declare."""
     results = folder / "results/demo"
-    begun = Counter()
+    begun = running_fits(folder / "results/lab_a")
     for log in (results / "logs").rglob("*.log"):
         stage = log.relative_to(results / "logs").parts[0]
         if stage not in STAGES:
@@ -29,6 +31,15 @@ def running_rules(folder):
             "fusion": results / "fusion" / log.parent.name / log.stem / "predictions.parquet",
         }[stage]
         begun[STAGES[stage]] += not output.exists()
+    return +begun
+
+
+def running_fits(results):
+    """The same of dictionaries, of all images and of folds."""
+    begun = Counter()
+    for log in (results / "logs/sae/cells").glob("*[0-9].log"):
+        rule, last = FITS[log.stem.rstrip("0123456789")]
+        begun[rule] += not (results / "sae/cells" / log.stem / last).exists()
     return +begun
 
 

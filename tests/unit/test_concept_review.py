@@ -4,7 +4,7 @@ import codecs
 
 import pytest
 
-from histoweave.concepts.review import COLUMNS, read_review
+from histoweave.concepts.review import COLUMNS, read_review, rejected_concepts
 from histoweave.errors import InputError
 
 SHA = "ab" * 32
@@ -78,3 +78,15 @@ def test_what_is_wrong_is_named(tmp_path, content, message):
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"review\.csv: file does not exist"):
         read_review(tmp_path / "review.csv", sae_sha256=SHA)
+
+
+def test_rejected_concepts_are_those_and_never_all(tmp_path):
+    path = tmp_path / "review.csv"
+    path.write_text(HEADER + f"7,,rejected,,{SHA}\n1,x,accepted,,{SHA}\n0,,Rejected,,{SHA}\n2,y,,,{SHA}\n")
+    assert rejected_concepts(path, sae_sha256=SHA, n_latents=8) == [0, 7]
+    path.write_text(HEADER + "".join(f"{concept},,rejected,,{SHA}\n" for concept in range(3)))
+    assert rejected_concepts(path, sae_sha256=SHA, n_latents=4) == [0, 1, 2]
+    with pytest.raises(InputError, match=r"review\.csv: rejects all 3 concepts"):
+        rejected_concepts(path, sae_sha256=SHA, n_latents=3)
+    with pytest.raises(InputError, match="another sparse autoencoder"):
+        rejected_concepts(path, sae_sha256="00" * 32, n_latents=8)

@@ -56,7 +56,7 @@ def test_writes_all_tables_and_the_same_bytes_again(cohort, tmp_path):
     assert concepts["concept"].tolist() == list(range(LATENTS))
     assert concepts["dead"].tolist() == [latent == 3 for latent in range(LATENTS)]
     assert concepts["monosemanticity"].notna().tolist() == [latent != 3 for latent in range(LATENTS)]
-    assert (concepts[["name", "verdict"]] == "").all(axis=None)
+    assert (concepts[["name", "verdict", "comment"]] == "").all(axis=None)
     assert set(tables["associations"]["target"]) == {"label", "patient_label", "granules"}
     assert (tables["associations"].groupby(["concept", "target"]).size() >= 1).all()
     assert tables["patients"].columns.tolist() == ["patient", "concept", "mean", "n_images"]
@@ -85,11 +85,14 @@ def test_without_shards_there_is_no_monosemanticity(cohort, tmp_path):
 
 def test_names_and_verdicts_come_from_the_review(cohort, tmp_path):
     review = tmp_path / "review.csv"
-    review.write_text(f"concept,name,verdict,comment,sae_sha256\n2,Auer rods,accepted,,{SHA}\n5,,rejected,,{SHA}\n")
+    review.write_text(
+        f"concept,name,verdict,comment,sae_sha256\n2,Auer rods,accepted,long ones,{SHA}\n5,,rejected,,{SHA}\n"
+    )
     concepts_stage(**cohort | {"settings": Concepts(top_images=5, review=str(review))})
     table = read_table(tmp_path / "out" / "concepts.parquet").set_index("concept")
     assert table["name"][2] == "Auer rods" and (table["name"].drop(2) == "").all()
     assert table["verdict"][[2, 5]].tolist() == ["accepted", "rejected"]
+    assert table["comment"][[2, 5]].tolist() == ["long ones", ""]
     review.write_text(f"concept,name,verdict,comment,sae_sha256\n{LATENTS},x,,,{SHA}\n")
     with pytest.raises(InputError, match=f"there is no concept {LATENTS}"):
         concepts_stage(**cohort | {"settings": Concepts(review=str(review))})

@@ -1,6 +1,6 @@
 """Two runs of one configuration give the same bytes, whatever the mechanics; other paths of the config work too."""
 
-from cohorts import SmallRun, hashes, small_demo
+from cohorts import LABORATORIES, SmallRun, hashes, small_demo
 from running import snakemake
 
 from histoweave.io import read_json
@@ -12,6 +12,16 @@ def test_two_runs_are_byte_identical(small, tmp_path):
     snakemake("--cores", 2, *SmallRun.CONFIG, directory=other)
     assert len(small.hashes) > 100 and any(name.endswith("model.safetensors") for name in small.hashes)
     assert hashes(other / "results") == small.hashes
+
+
+def test_dictionaries_and_activations_are_among_what_is_compared(small):
+    sae = "lab_a/sae/cells"
+    weights = [f"{sae}/{of}/sae_weights.safetensors" for of in ("seed0", "seed1", "fold0", "fold1")]
+    activations = [f"{sae}/{of}/activations.h5" for of in ("fold0", "fold1", "on/lab_a", "on/lab_b")]
+    tables = [f"{sae}/{name}.parquet" for name in ("scores/predictions", "stability", "on/lab_b/transfer")]
+    tokens = [f"{name}/cells/efficientnet_lite0/0-of-1.h5" for name in LABORATORIES]
+    assert {*weights, *activations, *tables, *tokens} <= set(small.hashes)
+    assert len({small.hashes[name] for name in weights}) == len(weights), "seed and training images make a dictionary"
 
 
 def test_repeats_have_folds_of_their_own(small):

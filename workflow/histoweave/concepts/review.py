@@ -66,6 +66,24 @@ def read_review(path: str | os.PathLike, *, sae_sha256: str, n_latents: int | No
     return pd.DataFrame([found[concept] for concept in sorted(found)], columns=NO_REVIEW.columns)
 
 
+def rejected_concepts(path: str | os.PathLike, *, sae_sha256: str, n_latents: int) -> list[int]:
+    """The concepts that a review (see `read_review`) rejects, sorted.
+
+    Raises
+    ------
+    InputError
+        as `read_review`, and if it rejects every concept of the dictionary.
+    """
+    review = read_review(path, sae_sha256=sae_sha256, n_latents=n_latents)
+    rejected = review.loc[review["verdict"] == "rejected", "concept"].tolist()
+    if len(rejected) == n_latents:
+        raise InputError(
+            f"{path}: rejects all {n_latents} concepts, so none is left to classify with; keep some, "
+            "or set concepts.leave_out_rejected to false"
+        )
+    return rejected
+
+
 def _rows(path: str | os.PathLike) -> list[tuple[int, dict[str, str]]]:
     """Row number and stripped cells of every row that is not blank."""
     if not Path(path).is_file():

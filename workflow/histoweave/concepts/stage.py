@@ -40,7 +40,8 @@ def concepts_stage(
 
     Files
     -----
-    `concepts.parquet`: `statistics.concept_table`, then `name` and `verdict` of the review (empty without one).
+    `concepts.parquet`: `statistics.concept_table`, then `name`, `verdict` and `comment` of the review (empty without
+        one).
     `top_images.parquet`: `statistics.top_images`.
     `associations.parquet`: of `association.associations`, all rows with q < 0.05, and of each concept and target the
         one furthest from AUROC ½ even if q is larger; q is over all rows, also those that are not kept.
@@ -105,11 +106,9 @@ def read_features(shards: Sequence[str | os.PathLike], images: Sequence[str]) ->
 
 
 def named(concepts: pd.DataFrame, review: pd.DataFrame) -> pd.DataFrame:
-    """The table of concepts with `name` and `verdict` of the review, empty where nothing was said."""
+    """The table of concepts with what the review says of them, empty where nothing was said."""
     said = review.set_index("concept")
-    columns = {
-        column: concepts["concept"].map(said[column]).fillna("").astype(object) for column in ("name", "verdict")
-    }
+    columns = {column: concepts["concept"].map(said[column]).fillna("").astype(object) for column in said}
     return concepts.assign(**columns)
 
 
