@@ -71,13 +71,15 @@ class Sae(Section):
     epochs: float = Field(10.0, gt=0, description="Passes over the tokens.")
     batch_tokens: int = Field(1024, ge=1, description="Tokens per optimisation step.")
     learning_rate: float = Field(1e-3, gt=0)
-    warmup_steps: int = Field(100, ge=0, description="Steps until the full learning rate.")
+    warmup_steps: int = Field(100, ge=0, description="Steps until the full learning rate; at most a tenth of all.")
     decay_share: Share = Field(
         0.2, description="Share of the steps, at the end, in which the learning rate falls to 0."
     )
     aux_weight: float = Field(1 / 32, ge=0, description="Weight of the loss that revives dead latents (AuxK).")
     dead_after_tokens: int | None = Field(
-        None, ge=1, description="A latent is dead after so many tokens without it; null: one pass, at most 10 million."
+        None,
+        ge=1,
+        description="A latent is dead after so many tokens without it; null: a quarter of a pass, at most 10 million.",
     )
     seeds: int = Field(3, ge=1, le=20, description="Dictionaries from different seeds; the first gives the concepts.")
     scoring: Literal["fold", "global"] = Field(
