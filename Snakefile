@@ -27,11 +27,13 @@ rule all:
         expand("results/{cohort}/report.html", cohort=TABLES),
         WIRING.indexes(),
         CELLS.pages(),
+        CELLS.strict_checks(),
 
 
 rule concepts:
     input:
         CELLS.pages(),
+        CELLS.strict_checks(),
 
 
 rule prepare:

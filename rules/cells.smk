@@ -24,7 +24,7 @@ rule simulate_cells:
 rule embed_cells:
     input:
         pictures=lambda wildcards: CELLS.simulated_pictures(wildcards.cohort),
-        weights=CELLS.encoder_weights(),
+        weights=lambda wildcards: CELLS.encoder_weights(wildcards.cohort),
     output:
         "results/{cohort}/cells/{encoder}/{shard}.h5",
     log:
@@ -45,7 +45,7 @@ rule embed_cells:
         on_error=CONFIG.on_error,
     params:
         cells=lambda wildcards: CELLS.shard_identity(wildcards.cohort, wildcards.shard),
-        settings=CONFIG.cells.model_dump(),
+        settings=lambda wildcards: CELLS.embed_settings(wildcards.cohort),
         crop=lambda wildcards: CELLS.crop(wildcards.cohort),
         code=code_hash("histoweave.cells.shard", "histoweave.cells.cohort"),
     script:
@@ -68,7 +68,28 @@ rule concept_images:
         mem_mb=lambda wildcards, attempt: 3000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        cohort=lambda wildcards: CELLS.image_settings(wildcards.cohort),
+        cells=lambda wildcards: CELLS.image_identity(wildcards.cohort),
         code=code_hash("histoweave.cells.images", "histoweave.cells.cohort"),
     script:
         "../workflow/scripts/concept_images.py"
+
+
+# Asked for with `on_error: stop` only: a shard that was embedded without it may hold cells that cannot be used.
+rule check_cells:
+    input:
+        lambda wildcards: CELLS.shard_files(wildcards.cohort),
+    output:
+        "results/{cohort}/cells/{encoder}/all_usable.json",
+    log:
+        "results/{cohort}/logs/cells/{encoder}/check.log",
+    benchmark:
+        "results/{cohort}/benchmarks/cells/{encoder}/check.tsv"
+    conda:
+        "../envs/slides.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        code=code_hash("histoweave.cells.images"),
+    script:
+        "../workflow/scripts/check_cells.py"

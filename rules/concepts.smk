@@ -24,11 +24,11 @@ rule concept_folds:
         "../workflow/scripts/concept_folds.py"
 
 
-# One of several dictionaries that differ in their seed; fitted on all images, without any label.
+# One of several dictionaries that differ in their seed. It sees the tokens of all images and nothing else, so that a
+# label that is mended does not fit it again.
 rule fit_sae:
     input:
         tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
-        images="results/{cohort}/sae/{source}/images.parquet",
     output:
         weights="results/{cohort}/sae/{source}/seed{n}/sae_weights.safetensors",
         config="results/{cohort}/sae/{source}/seed{n}/cfg.json",
@@ -55,7 +55,7 @@ rule fit_sae:
         "../workflow/scripts/fit_sae.py"
 
 
-# The dictionary of a fold is fitted on the fold's training patients; then it encodes everybody, to be scored.
+# The dictionary of a fold is fitted without the fold's test patients.
 rule fit_sae_fold:
     input:
         tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
@@ -66,7 +66,6 @@ rule fit_sae_fold:
         config="results/{cohort}/sae/{source}/fold{k}/cfg.json",
         training="results/{cohort}/sae/{source}/fold{k}/training.safetensors",
         history="results/{cohort}/sae/{source}/fold{k}/history.parquet",
-        activations="results/{cohort}/sae/{source}/fold{k}/activations.h5",
     log:
         "results/{cohort}/logs/sae/{source}/fold{k}.log",
     benchmark:
@@ -82,7 +81,6 @@ rule fit_sae_fold:
         device=CONFIG.mechanics.device,
     params:
         settings=CELLS.fit_settings(),
-        token_threshold=CONFIG.concepts.token_threshold,
         seed=CONFIG.seed,
         code=code_hash("histoweave.sae.stage", "histoweave.device"),
     script:
@@ -115,9 +113,27 @@ rule encode_concepts:
         device=CONFIG.mechanics.device,
     params:
         token_threshold=CONFIG.concepts.token_threshold,
-        code=code_hash("histoweave.sae.stage", "histoweave.device"),
+        code=code_hash("histoweave.concepts.encode", "histoweave.device"),
     script:
         "../workflow/scripts/encode_concepts.py"
+
+
+# Everybody as the dictionary of a fold sees them, to be scored.
+use rule encode_concepts as encode_fold with:
+    input:
+        sae=multiext(
+            "results/{cohort}/sae/{source}/fold{k}/",
+            "sae_weights.safetensors",
+            "cfg.json",
+            "training.safetensors",
+        ),
+        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+    output:
+        "results/{cohort}/sae/{source}/fold{k}/activations.h5",
+    log:
+        "results/{cohort}/logs/sae/{source}/fold{k}_encode.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sae/{source}/encode/fold{k}.tsv"
 
 
 rule describe_concepts:
@@ -179,7 +195,7 @@ rule score_concepts:
         device=CONFIG.mechanics.device,
     params:
         targets=lambda wildcards: ["label", *CELLS.attributes(wildcards.cohort)],
-        settings=CELLS.score_settings(),
+        settings=CONFIG.concepts.model_dump(include={"pooling", "token_threshold"}),
         folds=CONFIG.folds.model_dump(include={"n_folds", "group_by"}),
         evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
         seed=CONFIG.seed,
@@ -233,7 +249,9 @@ rule transfer_concepts:
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
-        settings=CELLS.score_settings(),
+        settings=CONFIG.concepts.model_dump(
+            include={"pooling", "token_threshold", "dead_below", "top_images"}
+        ),
         folds=CONFIG.folds.model_dump(include={"n_folds", "group_by"}),
         evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
         seed=CONFIG.seed,

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import copy
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from running import ROOT
+from edits import (
+    NOTHING,
+    Run,
+    append,
+    arguments,
+    checkout,
+    code,
+    cut_short,
+    delete,
+    environment,
+    key,
+    profile,
+    replace,
+    touch,
+)
 from stubs import COHORT, PATIENTS, SLIDES, base_config, patient_row
 
-CHECKOUT = "checkout"
-NOTHING = "nothing"
 _RESULTS = f"results/{COHORT}"
 
-# Every leaf of the configuration, `cohorts.<name>` being the cohort of stubs.
+# Every key that the tissue arm reads, `cohorts.<name>` being the cohort of stubs.
 KEYS: dict[str, Any] = {
     "cohorts.<name>.patients": "copy/patients.tsv",
     "cohorts.<name>.slides": "copy/slides.tsv",
@@ -88,41 +97,6 @@ SIMULATE: dict[str, Any] = {
     "cohorts.<name>.simulate.without_rna": [PATIENTS[3]],
     "cohorts.<name>.simulate.duplicate_aliquot": [PATIENTS[3]],
 }
-# Keys that can hold one value only, so that nothing can change.
-FIXED = {"cohorts.<name>.role"}
-
-
-@dataclass
-class Run:
-    """A copy of the finished cohort to which something is done before a dry run.
-
-    Attributes
-    ----------
-    folder: the working directory. config: written there before the dry run.
-    arguments: further arguments of Snakemake.
-    """
-
-    folder: Path
-    config: dict
-    arguments: list[str] = field(default_factory=list)
-
-    @property
-    def root(self) -> Path:
-        """The checkout that is run: this one, or the copy that a change has made."""
-        own = self.folder / CHECKOUT
-        return own if own.exists() else ROOT
-
-    def set(self, path: str, value: Any) -> None:
-        """Set the key at a dotted path."""
-        *sections, key = path.replace("<name>", COHORT).split(".")
-        place = self.config
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
-
-    def write(self) -> None:
-        """Write the configuration, and the files that a changed key names."""
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config))
 
 
 def changed_run(done: Path, folder: Path, change: str, *, simulated: bool = False) -> Run:
@@ -152,56 +126,23 @@ def _files_to_name(folder: Path) -> None:
 # ---------------------------------------------------------------- what is no key
 
 
-def _replace(name: str, old: str, new: str) -> Callable[[Run], None]:
-    def change(run: Run) -> None:
-        text = (run.folder / name).read_text()
-        assert text.count(old) == 1, (name, old)
-        (run.folder / name).write_text(text.replace(old, new))
-
-    return change
-
-
-def _append(name: str, text: str) -> Callable[[Run], None]:
-    def change(run: Run) -> None:
-        with (run.folder / name).open("a") as file:
-            file.write(text)
-
-    return change
-
-
-def _touch(*names: str) -> Callable[[Run], None]:
-    return lambda run: [os.utime(run.folder / name) for name in names] and None
-
-
-def _delete(name: str) -> Callable[[Run], None]:
-    return lambda run: (run.folder / name).unlink()
-
-
-def _cut_short(name: str) -> Callable[[Run], None]:
-    return lambda run: os.truncate(run.folder / name, 2)
-
-
-def _arguments(*arguments: str) -> Callable[[Run], None]:
-    return lambda run: run.arguments.extend(arguments)
-
-
 def _slide_added(run: Run) -> None:
     (run.folder / "slides/S99.svs").write_bytes(b"stub")
-    _append("slides.tsv", f"S99\t{PATIENTS[-1]}\tslides/S99.svs\t\n")(run)
+    append("slides.tsv", f"S99\t{PATIENTS[-1]}\tslides/S99.svs\t\n")(run)
 
 
 def _slide_removed(run: Run) -> None:
-    _replace("slides.tsv", f"S03\t{SLIDES['S03']}\tslides/S03.svs\t\n", "")(run)
+    replace("slides.tsv", f"S03\t{SLIDES['S03']}\tslides/S03.svs\t\n", "")(run)
 
 
 def _patient_added(run: Run) -> None:
-    _append("patients.tsv", patient_row("TCGA-A1-0099", "A"))(run)
+    append("patients.tsv", patient_row("TCGA-A1-0099", "A"))(run)
 
 
 def _patient_with_slide_added(run: Run) -> None:
     _patient_added(run)
     (run.folder / "slides/S99.svs").write_bytes(b"stub")
-    _append("slides.tsv", "S99\tTCGA-A1-0099\tslides/S99.svs\t\n")(run)
+    append("slides.tsv", "S99\tTCGA-A1-0099\tslides/S99.svs\t\n")(run)
 
 
 def _model_removed(run: Run) -> None:
@@ -212,88 +153,48 @@ def _cohort_added(run: Run) -> None:
     run.config["cohorts"]["another"] = copy.deepcopy(run.config["cohorts"][COHORT])
 
 
-def _checkout(run: Run) -> None:
-    """A copy of the checkout with new times of all files."""
-    own = run.folder / CHECKOUT
-    own.mkdir()
-    shutil.copy(ROOT / "Snakefile", own)
-    for name in ("rules", "workflow", "profiles", "envs"):
-        shutil.copytree(ROOT / name, own / name, copy_function=shutil.copy)
-
-
-def _code(module: str, text: str = "\nCHANGED = True\n") -> Callable[[Run], None]:
-    def change(run: Run) -> None:
-        _checkout(run)
-        _append(f"{CHECKOUT}/workflow/histoweave/{module}", text)(run)
-
-    return change
-
-
-def _environment(run: Run) -> None:
-    _checkout(run)
-    _append(f"{CHECKOUT}/envs/slides.yaml", "\n# other\n")(run)
-    _append(f"{CHECKOUT}/envs/torch.yaml", "\n# other\n")(run)
-
-
-def _profile(run: Run) -> None:
-    """Another profile: what a cluster's says, without its executor."""
-    lines = (ROOT / "profiles/slurm/config.yaml").read_text().splitlines()
-    profile = {
-        key: value
-        for key, value in yaml.safe_load("\n".join(lines)).items()
-        if not key.startswith("slurm") and key != "executor"
-    }
-    (run.folder / "profile").mkdir()
-    (run.folder / "profile/config.yaml").write_text(yaml.safe_dump(profile))
-    _arguments("--workflow-profile", str(run.folder / "profile"))(run)
-
-
-def _key(path: str, value: Any) -> Callable[[Run], None]:
-    return lambda run: run.set(path, value)
-
-
 EVENTS: dict[str, Callable[[Run], None]] = {
-    "`ids: auto` written as what it means": _key("cohorts.<name>.ids", "tcga"),
-    "`slides_per_shard`, the number of shards as before": _key("mechanics.slides_per_shard", 12),
-    "a slide's file has other bytes": _append("slides/S03.svs", "more"),
-    "a slide's file has a new time only": _touch("slides/S03.svs"),
-    "a slide's `mpp` in the slides table": _replace("slides.tsv", "slides/S03.svs\t", "slides/S03.svs\t0.5"),
-    "a slide's tile file deleted": _delete(f"{_RESULTS}/tiles/S03.h5"),
-    "a slide's tile file cut short": _cut_short(f"{_RESULTS}/tiles/S03.h5"),
-    "a slide's feature file deleted": _delete(f"{_RESULTS}/features/resnet50-weights/S03.h5"),
-    "a slide's feature file cut short": _cut_short(f"{_RESULTS}/features/resnet50-weights/S03.h5"),
+    "`ids: auto` written as what it means": key("cohorts.<name>.ids", "tcga"),
+    "`slides_per_shard`, the number of shards as before": key("mechanics.slides_per_shard", 12),
+    "a slide's file has other bytes": append("slides/S03.svs", "more"),
+    "a slide's file has a new time only": touch("slides/S03.svs"),
+    "a slide's `mpp` in the slides table": replace("slides.tsv", "slides/S03.svs\t", "slides/S03.svs\t0.5"),
+    "a slide's tile file deleted": delete(f"{_RESULTS}/tiles/S03.h5"),
+    "a slide's tile file cut short": cut_short(f"{_RESULTS}/tiles/S03.h5"),
+    "a slide's feature file deleted": delete(f"{_RESULTS}/features/resnet50-weights/S03.h5"),
+    "a slide's feature file cut short": cut_short(f"{_RESULTS}/features/resnet50-weights/S03.h5"),
     "a slide added": _slide_added,
     "a slide removed": _slide_removed,
     "a patient added, without a slide": _patient_added,
     "a patient added, with a slide": _patient_with_slide_added,
-    "a patient's label or covariate": _replace(
+    "a patient's label or covariate": replace(
         "patients.tsv", patient_row(PATIENTS[3], "B"), patient_row(PATIENTS[3], "A")
     ),
-    "a table has a new time only": _touch("patients.tsv", "slides.tsv"),
-    "the RNA matrix has other values": _replace("expression.tsv", "GENE7\t1", "GENE7\t2"),
-    "the RNA matrix has a new time only": _touch("expression.tsv"),
-    "the encoder's weights file has other bytes": _append("weights.safetensors", "more"),
-    "the gene sets file has other lines": _append("sets.gmt", "SET2\tna\tGENE3\n"),
-    "`cohort/` written anew with the same content": _touch(
+    "a table has a new time only": touch("patients.tsv", "slides.tsv"),
+    "the RNA matrix has other values": replace("expression.tsv", "GENE7\t1", "GENE7\t2"),
+    "the RNA matrix has a new time only": touch("expression.tsv"),
+    "the encoder's weights file has other bytes": append("weights.safetensors", "more"),
+    "the gene sets file has other lines": append("sets.gmt", "SET2\tna\tGENE3\n"),
+    "`cohort/` written anew with the same content": touch(
         *(f"{_RESULTS}/cohort/{name}.parquet" for name in ("patients", "slides", "flow"))
     ),
     "a model removed from `fusion.models`": _model_removed,
     "another cohort added to the configuration": _cohort_added,
-    "a fresh checkout": _checkout,
-    "comments and docstrings": _code("slides/tissue.py", "\n# another comment\n"),
-    "code: `slides/tissue.py`": _code("slides/tissue.py"),
-    "code: `slides/reader.py`": _code("slides/reader.py"),
-    "code: `encoders/fused.py`": _code("encoders/fused.py"),
-    "code: `expression/normalise.py`": _code("expression/normalise.py"),
-    "code: `cohort.py`": _code("cohort.py"),
-    "code: `folds.py`": _code("folds.py"),
-    "code: `fusion/train.py`": _code("fusion/train.py"),
-    "code: `evaluation/metrics.py`": _code("evaluation/metrics.py"),
-    "code: `report/style.py`": _code("report/style.py"),
-    "code: `config.py`": _code("config.py"),
-    "`envs/*.yaml`, without `--sdm conda`": _environment,
-    "another profile": _profile,
-    "`--cores`, `--set-threads`, `--set-resources`": _arguments(
+    "a fresh checkout": checkout,
+    "comments and docstrings": code("slides/tissue.py", "\n# another comment\n"),
+    "code: `slides/tissue.py`": code("slides/tissue.py"),
+    "code: `slides/reader.py`": code("slides/reader.py"),
+    "code: `encoders/fused.py`": code("encoders/fused.py"),
+    "code: `expression/normalise.py`": code("expression/normalise.py"),
+    "code: `cohort.py`": code("cohort.py"),
+    "code: `folds.py`": code("folds.py"),
+    "code: `fusion/train.py`": code("fusion/train.py"),
+    "code: `evaluation/metrics.py`": code("evaluation/metrics.py"),
+    "code: `report/style.py`": code("report/style.py"),
+    "code: `config.py`": code("config.py"),
+    "`envs/*.yaml`, without `--sdm conda`": environment,
+    "another profile": profile,
+    "`--cores`, `--set-threads`, `--set-resources`": arguments(
         "--cores", "1", "--set-threads", "tile_slides=1", "--set-resources", "extract_features:mem_mb=9000"
     ),
 }

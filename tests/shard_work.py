@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from changes import Run
+from edits import Run
 from stubs import COHORT, wiring_in
 
 from histoweave import feature_shard, fingerprint

@@ -79,24 +79,36 @@ def wiring_in(folder: Path, raw: dict) -> Wiring:
         os.chdir(before)
 
 
-def pretend_done(folder: Path) -> None:
-    """Stub artefacts of everything that a run would make, with the records of having made them."""
+def write_outputs(folder: Path) -> None:
+    """Stub files in place of everything that a run would make."""
     summary = snakemake("--summary", *CONFIG, directory=folder).stdout
     for row in csv.DictReader(io.StringIO(summary[summary.index("output_file\t") :]), delimiter="\t"):
         output = folder / row["output_file"]
-        if not output.exists():
+        if output.name == "figures":
+            output.mkdir(parents=True)
+        elif not output.exists():
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_bytes(b"[]" if output.parent.name == "shards" else b"stub")
+
+
+def pretend_done(folder: Path) -> None:
+    """Stub artefacts of everything that a run would make, with the records of having made them."""
+    write_outputs(folder)
     wiring = wiring_in(folder, yaml.safe_load((folder / "config.yaml").read_text()))
     stages = {("h5", "geojson", "png"): wiring.tile_indexes(COHORT), ("h5",): wiring.feature_indexes(COHORT)}
     for suffixes, indexes in stages.items():
         for index in indexes:
             _pretend_shard(folder, folder / index, wiring.shard(COHORT, Path(index).stem), suffixes)
-    snakemake("--touch", "--forceall", "--cores", 1, "--quiet", "all", *CONFIG, directory=folder)
+    record_as_made(folder)
     # Simulated slides have been touched as well: the indexes get their new times, and keep their own.
     for indexes in stages.values():
         for index in indexes:
             _stamp_again(folder, folder / index)
+
+
+def record_as_made(folder: Path) -> None:
+    """Let Snakemake note that all outputs were made by the present rules."""
+    snakemake("--touch", "--forceall", "--cores", 1, "--quiet", "all", *CONFIG, directory=folder)
 
 
 def _pretend_shard(folder: Path, index: Path, slides: list[dict], suffixes: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from histoweave import wiring
+from histoweave.cell_wiring import check_cells
 from histoweave.errors import InputError
 
 N = 12
@@ -135,6 +136,53 @@ def test_bad_config(cohort, case):
     check_refused(raw, words)
 
 
+CELL_CASES = {
+    "external with slides": ("cohorts.c.role", "external", ["cohort 'c' is external", "remove 'slides' and 'expression'"]),
+    "external without train": ("cohorts.lab.role", "external", ["cohort 'lab' is external", "role: train"]),
+    "neither table nor embeddings": ("cohorts.lab.cells", {"crop": 0.5}, ["cohorts.lab.cells", "either 'table' or 'embeddings'"]),
+    "both table and embeddings": ("cohorts.lab.cells.embeddings", "folder", ["cohorts.lab.cells", "give one of them"]),
+    "attributes of embeddings": ("cohorts.lab.cells", {"embeddings": "folder", "attributes": ["size"]}, ["embeddings made elsewhere", "'attributes'"]),
+    "embeddings folder missing": ("cohorts.lab.cells", {"embeddings": "gone"}, ["'gone' is not a folder"]),
+    "cells table missing": ("cohorts.lab.cells.table", "gone.tsv", ["gone.tsv", "does not exist"]),
+    "attribute without a column": ("cohorts.lab.cells.attributes", ["size"], ["cells.tsv", "'size' is missing"]),
+    "label_map of cells": ("cohorts.lab.cells.label_map", {"blasts": "x"}, ["cells.label_map", "'blasts'", "'blast'"]),
+    "cells without patients": ("cohorts.lab.patients", "patients.tsv", ["cells.tsv", "'patient' is missing"]),
+    "crop above one": ("cohorts.lab.cells.crop", 1.5, ["cohorts.lab.cells.crop", "1.5"]),
+    "typo in cells": ("cohorts.lab.cells.tabel", "cells.tsv", ["cohorts.lab.cells.tabel", "'table'"]),
+    "typo in sae": ("sae.expantion", 4, ["sae.expantion", "'expansion'"]),
+    "unknown variant": ("sae.variant", "gated", ["sae.variant", "'gated'"]),
+    "unknown preset": ("sae.preset", "cytosea", ["sae.preset", "'cytosea'"]),
+    "unknown encoder of cells": ("cells.encoder", "dinoblom_b", ["'dinoblom_b'", "dinobloom_b"]),
+    "weights of cells missing": ("cells.encoder", {"name": "timm:resnet18", "weights": "no.safetensors"}, ["no.safetensors"]),
+    "review missing": ("concepts.review", "gone.csv", ["concepts.review 'gone.csv'", "does not exist"]),
+    "rejected with a dictionary per fold": ("concepts.leave_out_rejected", True, ["concepts.leave_out_rejected", "sae.scoring: global"]),
+}  # fmt: skip
+
+
+@pytest.fixture
+def laboratory(cohort, tmp_path):
+    """The small cohort, and beside it one of cells."""
+    (tmp_path / "pictures").mkdir()
+    rows = [(f"k{i}", f"pictures/k{i}.png", "blast" if i % 2 else "lymphocyte") for i in range(6)]
+    pd.DataFrame(rows, columns=["cell", "path", "label"]).to_csv("cells.tsv", sep="\t", index=False)
+    cohort["cohorts"]["lab"] = {"cells": {"table": "cells.tsv"}}
+    check_cells(wiring.load(cohort)[0])
+    return cohort
+
+
+@pytest.mark.parametrize("case", CELL_CASES)
+def test_bad_cells(laboratory, case):
+    key, value, words = CELL_CASES[case]
+    set_key(laboratory, key, value)
+    check_refused(laboratory, words)
+
+
+def test_dictionaries_of_tiles_need_slides(laboratory):
+    del laboratory["cohorts"]["c"]
+    set_key(laboratory, "sae.source", "tiles")
+    check_refused(laboratory, ["sae.source", "no cohort has slides"])
+
+
 def test_a_job_reads_the_tables_after_a_slide_has_vanished(cohort):
     os.remove("p03.tiff")
     check_refused(cohort, ["row 5", "'p03.tiff'", "does not exist"])
@@ -191,7 +239,7 @@ def test_the_valid_cohort_passes_and_is_remembered(cohort, tmp_path):
 
 def check_refused(raw, words):
     with pytest.raises(InputError) as caught:
-        wiring.load(raw)
+        check_cells(wiring.load(raw)[0])
     message = str(caught.value)
     assert "\n" not in message
     for word in words:

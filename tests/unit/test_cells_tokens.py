@@ -15,7 +15,13 @@ import torch
 
 from histoweave.cell_config import Cells
 from histoweave.cells import shard
-from histoweave.cells.images import images_of_cells, images_of_embeddings, images_of_slides, write_images
+from histoweave.cells.images import (
+    check_all_usable,
+    images_of_cells,
+    images_of_embeddings,
+    images_of_slides,
+    write_images,
+)
 from histoweave.cells.network import TokenNetwork
 from histoweave.cells.table import BOX
 from histoweave.config import Encoder
@@ -359,6 +365,15 @@ def test_images_table_of_cells(tmp_path):
     assert alone["patient_label"].isna().all()
     with pytest.raises(InputError, match="4 cells of the table are in no shard file, first 'c4'"):
         images_of_cells(cells, patients=None, shards=shards[:1])
+
+
+def test_a_strict_run_ends_at_shards_that_hold_refused_cells(tmp_path):
+    cells = cells_in(tmp_path)
+    embed(cells.query("cell in ('c0', 'c1')"), tmp_path / "1.h5")
+    assert check_all_usable([tmp_path / "1.h5"]) == 2
+    embed(cells.query("cell in ('c2', 'c5', 'gone')"), tmp_path / "2.h5")
+    with pytest.raises(InputError, match=r"^2 of 5 cells cannot be used, first 'c5': bad_box: .*on_error is 'stop'"):
+        check_all_usable([tmp_path / "1.h5", tmp_path / "2.h5"])
 
 
 def test_images_table_of_slides():

@@ -12,7 +12,10 @@ PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/confi
 PER_RULE = ("set-resources", "set-threads", "groups", "set-resource-scopes")
 # Keys of profiles/default that another profile has otherwise, on purpose.
 DIFFERENT: dict[str, set[str]] = {}
-USES_GPU = {"extract_features", "fusion_fold"}
+USES_GPU = {
+    "extract_features", "fusion_fold", "embed_cells", "fit_sae", "fit_sae_fold", "encode_concepts", "encode_fold",
+    "score_concepts", "transfer_concepts",
+}  # fmt: skip
 
 
 def profile(name, *, with_examples=False):

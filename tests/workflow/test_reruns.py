@@ -1,111 +1,51 @@
 """docs/reruns.md cell by cell: what a dry run plans after each change, and which slides a planned job works on."""
 
-import re
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cell_changes
 import pytest
-from changes import EVENTS, FIXED, KEYS, NOTHING, SIMULATE, changed_run
-from pydantic import BaseModel
-from running import ROOT, snakemake
+from changes import EVENTS, KEYS, SIMULATE, changed_run
+from edits import NOTHING
+from rerun_table import (
+    CELL_KEYS,
+    CELL_RULES,
+    TISSUE_PAGE,
+    TISSUE_RULES,
+    change_of,
+    keys_of,
+    leaves,
+    observed_rows,
+    planned_stages,
+    rows,
+)
+from running import snakemake
 from shard_work import work_on
 from stubs import COHORT, CONFIG, N_SLIDES, make_cohort, pretend_done
 
-from histoweave.config import Cohort, Config, Simulate
+from histoweave.config import Config, Simulate
 
-PAGE = ROOT / "docs" / "reruns.md"
-RULES = {
-    "simulation": ("simulate_slide", "simulate_expression"),
-    "tiles": ("tile_slides",),
-    "features": ("extract_features",),
-    "expression": ("expression",),
-    "cohort": ("cohort",),
-    "folds": ("folds", "control_folds"),
-    "fusion": ("fusion_fold",),
-    "evaluation": ("evaluate", "evaluate_control", "score_truth"),
-    "report": ("report",),
-}
-STAGE_OF = {rule: stage for stage, rules in RULES.items() for rule in rules}
 WORKED_ON = {"slides tiled": "tiles", "slides encoded": "features"}
-ITSELF = re.compile(
-    r"Missing output files|Incomplete output files|Updated input files: \S|Set of input files has changed"
-    r"|Params have changed|Code has changed|Software environment definition has changed"
-)
-AFTER = "Input files updated by another job"
 
-
-def rows(page: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Change and cells by column of every row of the tables whose first column is called `change`."""
-    columns: list[str] = []
-    for line in page.splitlines():
-        if not line.startswith("|"):
-            columns = []
-            continue
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if cells[0] == "change":
-            columns = cells
-        elif columns and not set(cells[0]) <= {"-", ":"}:
-            yield cells[0], dict(zip(columns[1:], cells[1:], strict=True))
-
-
-TABLE = dict(rows(PAGE.read_text(encoding="utf-8")))
-
-
-def change_of(row: str) -> str:
-    """The key that a row is about, or its text for what is no key."""
-    key = re.fullmatch(r"`([\w.<>]+)`", row)
-    return key[1] if key else row
-
-
-def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Dotted paths of all keys that hold no further section."""
-    for name, field in model.model_fields.items():
-        if name == "cohorts":
-            yield from leaves(Cohort, "cohorts.<name>.")
-            continue
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if sections:
-            yield from leaves(sections[0], f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
+TABLE = dict(rows(TISSUE_PAGE))
 
 
 def test_every_key_has_a_row_and_a_value():
-    keys = set(leaves(Config))
+    keys = {key for key in leaves(Config) if not CELL_KEYS.match(key)}
     assert len(keys) > 60 and {f"cohorts.<name>.simulate.{name}" for name in Simulate.model_fields} <= keys
-    assert keys == {change_of(row) for row in TABLE if re.fullmatch(r"`[\w.<>]+`", row)} | FIXED
-    assert keys == set(KEYS) | set(SIMULATE) | FIXED
+    assert keys == keys_of(TABLE) == set(KEYS) | set(SIMULATE)
 
 
 def test_every_row_has_a_test_and_every_test_a_row():
     assert {change_of(row) for row in TABLE} == set(KEYS) | set(SIMULATE) | set(EVENTS)
 
 
-def test_keys_without_a_row_can_hold_one_value_only():
-    for path in FIXED:
-        name = path.rsplit(".", 1)[1]
-        assert len(Cohort.model_fields[name].annotation.__args__) == 1, path
-
-
 # ---------------------------------------------------------------- the table against dry runs
 
 
-def planned_stages(output: str) -> dict[str, str]:
-    """Stage → `●` or `○`, from the jobs of a dry run and the reasons that it states."""
-    cells: dict[str, str] = {}
-    for rule, job in re.findall(r"^rule (\w+):\n((?:    .*\n)+)", output, re.MULTILINE):
-        if rule == "all" or f"cohort={COHORT}" not in job:
-            continue
-        reason = re.search(r"^    reason: (.*)$", job, re.MULTILINE)[1]
-        itself = ITSELF.search(reason)
-        assert itself or AFTER in reason, f"{rule}: a reason that this test does not know: {reason}"
-        stage = STAGE_OF[rule]
-        cells[stage] = "●" if itself or cells.get(stage) == "●" else "○"
-    assert cells or "Nothing to be done" in output or "cohort=another" in output, output
-    return cells
+def stages(run) -> dict[str, str]:
+    """What a dry run plans for the cohort of stubs."""
+    return planned_stages(run.stdout + run.stderr, TISSUE_RULES, {COHORT})
 
 
 @pytest.fixture(scope="session")
@@ -125,20 +65,17 @@ def observe(done: dict[bool, Path], folder: Path, change: str) -> dict[str, str]
     run = changed_run(done[simulated], folder, change, simulated=simulated)
     try:
         dry = snakemake("-n", *CONFIG, *run.arguments, directory=run.folder, root=run.root)
-        return planned_stages(dry.stdout + dry.stderr)
+        return stages(dry)
     finally:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def observed(done, tmp_path_factory, request):
-    """Row → future of its cells, of the rows whose tests were asked for; two dry runs at a time."""
-    wanted = [item.callspec.params.get("row") for item in request.session.items if hasattr(item, "callspec")]
+    """Row → future of its cells."""
     folder = tmp_path_factory.mktemp("changes")
-    with ThreadPoolExecutor(2) as pool:
-        asked = [row for row in dict.fromkeys(wanted) if row in TABLE]
-        yield {row: pool.submit(observe, done, folder / str(n), change_of(row)) for n, row in enumerate(asked)}
-        pool.shutdown(cancel_futures=True)
+    with observed_rows(request, TABLE, lambda number, change: observe(done, folder / str(number), change)) as found:
+        yield found
 
 
 CELLS = [(row, column) for row, cells in TABLE.items() for column in cells if column not in WORKED_ON]
@@ -151,8 +88,28 @@ def test_what_is_planned(observed, row, stage):
 
 def test_nothing_is_planned_without_a_change(done):
     dry = snakemake("-n", *CONFIG, directory=done[False])
-    assert planned_stages(dry.stdout + dry.stderr) == {}
+    assert stages(dry) == {}
     assert "missing provenance" not in dry.stdout + dry.stderr
+
+
+def test_keys_of_the_cell_arm_leave_the_tissue_arm_alone(done, tmp_path):
+    run = changed_run(done[False], tmp_path / "run", NOTHING)
+    (run.folder / "review.csv").touch()
+    for key, value in cell_changes.KEYS.items():
+        if CELL_KEYS.match(key) and not key.startswith("cohorts."):
+            run.set(key, value)
+    run.write()
+    dry = snakemake("-n", *CONFIG, directory=run.folder)
+    assert stages(dry) == {} and "Nothing to be done" in dry.stdout + dry.stderr
+
+
+def test_dictionaries_of_tiles_are_fitted_without_anything_of_the_tissue_arm_being_made_anew(done, tmp_path):
+    run = changed_run(done[False], tmp_path / "run", NOTHING)
+    run.set("sae.source", "tiles")
+    run.write()
+    dry = snakemake("-n", *CONFIG, directory=run.folder)
+    made = planned_stages(dry.stdout + dry.stderr, TISSUE_RULES | CELL_RULES, {COHORT})
+    assert made == {stage: "●" for stage in CELL_RULES if stage != "cells"}
 
 
 def test_a_strict_run_plans_the_shards_of_slides_that_cannot_be_used(done, tmp_path):
@@ -162,7 +119,7 @@ def test_a_strict_run_plans_the_shards_of_slides_that_cannot_be_used(done, tmp_p
     index.write_text(text.replace('"status": "ok"', '"status": "no_tissue"', 1))
     assert index.read_text() != text
     dry = snakemake("-n", *CONFIG, directory=run.folder)
-    assert planned_stages(dry.stdout + dry.stderr)["tiles"] == "●"
+    assert stages(dry)["tiles"] == "●"
 
 
 # ---------------------------------------------------------------- the slides that a planned job works on

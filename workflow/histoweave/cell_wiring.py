@@ -8,6 +8,7 @@ from pathlib import Path
 from histoweave.cells.cohort import CellCohort, read_cohorts
 from histoweave.config import Config
 from histoweave.encoders import registry as encoders
+from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 from histoweave.shards import source_stamp
 
@@ -18,15 +19,20 @@ SCORE_TABLES = {
     name: f"scores/{name}" for name in ("metrics", "comparisons", "levels", "classes", "probes")
 } | {"stability": "stability", "stability_concepts": "stability_concepts"}  # fmt: skip
 STAGES = {
-    "cells": "cells.shard", "images": "cells.images", "fit": "sae.stage", "encode": "concepts.activations",
+    "cells": "cells.shard", "images": "cells.images", "fit": "sae.stage", "encode": "concepts.encode",
     "concepts": "concepts.stage", "scores": "concepts.score_stage", "report": "gallery.page",
 }  # fmt: skip
 
 
 def check_cells(config: Config, *, check_paths: bool = True) -> dict[str, CellCohort]:
-    """Check the encoder of the cells and read their tables (see `cells.cohort.read_cohorts`)."""
+    """Check the files that the arm's keys name, and read the tables of cells (see `cells.cohort.read_cohorts`)."""
     if any(cohort.cells and cohort.cells.table for cohort in config.cohorts.values()):
         encoders.check(config.cells.encoder)
+    review = config.concepts.review
+    if check_paths and review and not Path(review).is_file():
+        raise InputError(
+            f"concepts.review '{review}' does not exist; save it from the page of concepts, or leave the key out"
+        )
     return read_cohorts(config, check_paths=check_paths)
 
 
@@ -79,15 +85,28 @@ class CellWiring:
         """The archive of pictures that a rule makes, if the cohort is simulated."""
         return self.cohorts[cohort].files(self.cohorts[cohort].items) if self.cohorts[cohort].simulated else []
 
-    def encoder_weights(self) -> list[str]:
-        """The user's weights file, if there is one."""
+    def embed_settings(self, cohort: str) -> dict:
+        """How pictures are embedded; nothing for embeddings made elsewhere."""
+        return {} if self.cohorts[cohort].input.embeddings else self.config.cells.model_dump()
+
+    def encoder_weights(self, cohort: str) -> list[str]:
+        """The user's weights file, if there is one and pictures to embed."""
         weights = self.config.cells.encoder.weights
-        return [weights] if weights else []
+        return [weights] if weights and not self.cohorts[cohort].input.embeddings else []
+
+    def token_folder(self, cohort: str) -> str:
+        """The folder of a cohort's token files: of the encoder, or `embeddings` if those were made elsewhere."""
+        given = self.cohorts[cohort].input.embeddings
+        return f"results/{cohort}/cells/{'embeddings' if given else self.config.cells.encoder.folder}"
 
     def shard_files(self, cohort: str) -> list[str]:
         """The token files of a cohort's cells."""
-        folder = f"results/{cohort}/cells/{self.config.cells.encoder.folder}"
-        return [f"{folder}/{shard}.h5" for shard in self._shards[cohort]]
+        return [f"{self.token_folder(cohort)}/{shard}.h5" for shard in self._shards[cohort]]
+
+    def strict_checks(self) -> list[str]:
+        """With `on_error: stop`, the proof of every cohort that all its cells can be used."""
+        strict = self.config.on_error == "stop" and self.source == "cells"
+        return [f"{self.token_folder(name)}/all_usable.json" for name in self.cohorts] if strict else []
 
     # ------------------------------------------------------------ dictionaries and concepts
 
@@ -114,18 +133,17 @@ class CellWiring:
         if self.source == "tiles":
             root = f"results/{cohort}/cohort"
             return {"slides": f"{root}/slides.parquet", "patients": f"{root}/patients.parquet"}
-        cells = self.cohorts[cohort]
-        named = {"table": cells.input.table, "patients": cells.cohort.patients}
-        return {"shards": self.shard_files(cohort)} | {key: path for key, path in named.items() if path}
+        return {"shards": self.shard_files(cohort)}
 
-    def image_settings(self, cohort: str) -> dict:
-        """The keys of a cohort that its images table reads."""
+    def image_identity(self, cohort: str) -> str:
+        """A hash of whose a cohort's cells are and of what is known of them, as the keys say to read the tables."""
         if self.source == "tiles":
-            return {}
+            return ""
         cells = self.cohorts[cohort]
-        return cells.cohort.model_dump(include={"label", "label_map"}) | {
-            "cells": cells.input.model_dump(include={"attributes", "label_map"})
-        }
+        digest = hashlib.sha256(cells.known.to_csv(sep="\t").encode())
+        if cells.patients is not None:
+            digest.update(cells.patients[["patient", "label"]].to_csv(sep="\t").encode())
+        return digest.hexdigest()[:16]
 
     def root(self, cohort: str) -> str:
         """The folder of a cohort's dictionaries and concepts."""
@@ -169,10 +187,6 @@ class CellWiring:
         """The review, where classifiers leave its rejected concepts out."""
         return self.review() if self.config.concepts.leave_out_rejected else {}
 
-    def score_settings(self) -> dict:
-        """The keys of `concepts` that scores and comparisons read."""
-        return self.config.concepts.model_dump(include={"pooling", "token_threshold", "dead_below", "top_images"})
-
     def page_inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """What the page of concepts reads: files by name, lists in the order of `targets`."""
         root, targets = self.root(cohort), self.targets(cohort)
@@ -200,10 +214,14 @@ class CellWiring:
         return {target: self.token_files(target) for target in self.targets(cohort)}
 
     def shown_config(self, cohort: str) -> dict:
-        """The configuration of the arm with its defaults, for its page."""
-        shown = self.config.model_dump(mode="json", include={"seed", "folds", "evaluation", "cells", "sae", "concepts"})
-        cohorts = self.config.model_dump(mode="json")["cohorts"]
-        return {"cohorts": {name: cohorts[name] for name in self.targets(cohort)}} | shown
+        """What the arm reads of the configuration, with its defaults, for its page."""
+        of_cohort = {"role", "patients", "slides", "cells", "label", "label_map"}
+        read: dict = {name: True for name in ("seed", "cells", "sae", "concepts")} | {
+            "cohorts": {name: of_cohort for name in self.targets(cohort)},
+            "folds": {"n_folds", "group_by"},
+            "evaluation": {"bootstrap", "confidence"},
+        }
+        return self.config.model_dump(mode="json", include=read)
 
     def code_of_stages(self) -> dict[str, str]:
         """The code fingerprint of every stage."""

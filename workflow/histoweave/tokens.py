@@ -6,13 +6,14 @@ slide's feature file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import h5py
 import numpy as np
 
 from histoweave.errors import InputError
+from histoweave.shards import artefacts
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,13 @@ class Tokens:
             n += len(block)
         if group:
             yield group, read(group)
+
+
+def tokens_of(paths: Sequence[str]) -> Tokens:
+    """The tokens in shards of cells (.h5), or of the slides that the indexes of feature shards name (.json)."""
+    cells = [path for path in paths if path.endswith(".h5")]
+    slides = slide_blocks(artefacts(path for path in paths if path.endswith(".json")))
+    return Tokens([*(block for path in cells for block in cell_blocks(path)), *slides])
 
 
 def read(group: list[Block]) -> np.ndarray:

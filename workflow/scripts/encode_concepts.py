@@ -14,15 +14,15 @@ def main(smk):
             import torch
 
             torch.set_num_threads(smk.threads)
+            from histoweave.concepts.encode import encode_stage
             from histoweave.device import resolve_device
-            from histoweave.sae.stage import encode_stage
 
             encode_stage(
                 sae=Path(smk.input.sae[0]).parent,
                 tokens=smk.input.tokens,
                 token_threshold=smk.params.token_threshold,
                 device=resolve_device(smk.resources.device),
-                out=Path(smk.output[0]),
+                out=smk.output[0],
             )
 
 

@@ -20,7 +20,6 @@ def main(smk):
 
             fit_stage(
                 tokens=smk.input.tokens,
-                images=smk.input.images,
                 settings=Sae.model_validate(smk.params.settings),
                 seed=smk.params.seed + int(smk.wildcards.n),
                 device=resolve_device(smk.resources.device),

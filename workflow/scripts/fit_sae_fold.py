@@ -1,4 +1,4 @@
-"""Rule fit_sae_fold: a dictionary without the test patients of a fold, and everybody encoded with it."""
+"""Rule fit_sae_fold: a dictionary without the test patients of a fold."""
 
 from pathlib import Path
 
@@ -24,7 +24,6 @@ def main(smk):
                 folds=smk.input.folds,
                 fold=int(smk.wildcards.k),
                 settings=Sae.model_validate(smk.params.settings),
-                token_threshold=smk.params.token_threshold,
                 seed=smk.params.seed,
                 device=resolve_device(smk.resources.device),
                 folder=Path(smk.output.weights).parent,

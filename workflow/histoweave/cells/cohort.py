@@ -56,6 +56,11 @@ class CellCohort:
         """Where some items lie, one row each; whose they are and what is known of them does not count."""
         return self.rows.loc[list(items), [column for column in PLACE if column in self.rows]]
 
+    @property
+    def known(self) -> pd.DataFrame:
+        """Whose the items are and what is known of them, one row each; where they lie does not count."""
+        return self.rows.drop(columns=PLACE, errors="ignore")
+
     def files(self, items: Iterable[str]) -> list[str]:
         """The files that some items lie in."""
         return sorted(set(self.rows.loc[list(items), "path"]))

@@ -78,6 +78,25 @@ def shard_status(shards: Iterable[str | os.PathLike]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def check_all_usable(shards: Iterable[str | os.PathLike]) -> int:
+    """The number of cells in some shards.
+
+    Raises
+    ------
+    InputError
+        naming the first cell that cannot be used.
+    """
+    status = shard_status(shards)
+    refused = status[status["status"] != OK]
+    if len(refused):
+        first = refused.iloc[0]
+        raise InputError(
+            f"{len(refused)} of {len(status)} cells cannot be used, first '{first['cell']}': {first['status']}: "
+            f"{first['reason']} (on_error is 'stop'); mend or remove them, or set on_error: continue"
+        )
+    return len(status)
+
+
 def _images(table: pd.DataFrame, patients: pd.DataFrame | None, attributes: Collection[str]) -> pd.DataFrame:
     """The columns of the contract, as text; None where a label or an attribute is not known."""
     labels = {} if patients is None else patients.set_index("patient")["label"].to_dict()
