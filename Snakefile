@@ -13,6 +13,7 @@ include: "rules/cohort.smk"
 include: "rules/fusion.smk"
 include: "rules/report.smk"
 include: "rules/cells.smk"
+include: "rules/dictionaries.smk"
 include: "rules/concepts.smk"
 include: "rules/export.smk"
 

@@ -1,0 +1,165 @@
+# From tokens to dictionaries, and cohorts as they see them. `cohort` is the one that dictionaries are fitted on, `target`
+# one that they are applied to: the cohort itself, or an external one.
+
+
+rule concept_folds:
+    input:
+        images="results/{cohort}/sae/{source}/images.parquet",
+    output:
+        "results/{cohort}/sae/{source}/folds.parquet",
+    log:
+        "results/{cohort}/logs/sae/{source}/folds.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sae/{source}/folds.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=CONFIG.folds.model_dump(include={"n_folds", "group_by"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.concepts.splits"),
+    script:
+        "../workflow/scripts/concept_folds.py"
+
+
+# One of several dictionaries that differ in their seed. It sees the tokens of all images and nothing else, so that a
+# label that is mended does not fit it again.
+rule fit_sae:
+    input:
+        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+    output:
+        weights="results/{cohort}/sae/{source}/seed{n}/sae_weights.safetensors",
+        config="results/{cohort}/sae/{source}/seed{n}/cfg.json",
+        training="results/{cohort}/sae/{source}/seed{n}/training.safetensors",
+        history="results/{cohort}/sae/{source}/seed{n}/history.parquet",
+    log:
+        "results/{cohort}/logs/sae/{source}/seed{n}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sae/{source}/fit/seed{n}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=CELLS.gpus(),
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
+        device=CONFIG.mechanics.device,
+    params:
+        settings=CELLS.fit_settings(),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.sae.stage", "histoweave.device"),
+    script:
+        "../workflow/scripts/fit_sae.py"
+
+
+# The dictionary of a fold is fitted without the fold's test patients.
+rule fit_sae_fold:
+    input:
+        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+        images="results/{cohort}/sae/{source}/images.parquet",
+        folds="results/{cohort}/sae/{source}/folds.parquet",
+    output:
+        weights="results/{cohort}/sae/{source}/fold{k}/sae_weights.safetensors",
+        config="results/{cohort}/sae/{source}/fold{k}/cfg.json",
+        training="results/{cohort}/sae/{source}/fold{k}/training.safetensors",
+        history="results/{cohort}/sae/{source}/fold{k}/history.parquet",
+    log:
+        "results/{cohort}/logs/sae/{source}/fold{k}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sae/{source}/fit/fold{k}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 480 * attempt,
+        gpu=CELLS.gpus(),
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
+        device=CONFIG.mechanics.device,
+    params:
+        settings=CELLS.fit_settings(),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.sae.stage", "histoweave.device"),
+    script:
+        "../workflow/scripts/fit_sae_fold.py"
+
+
+rule encode_concepts:
+    input:
+        sae=multiext(
+            "results/{cohort}/sae/{source}/seed0/",
+            "sae_weights.safetensors",
+            "cfg.json",
+            "training.safetensors",
+        ),
+        tokens=lambda wildcards: CELLS.token_files(wildcards.target),
+    output:
+        "results/{cohort}/sae/{source}/on/{target}/activations.h5",
+    log:
+        "results/{cohort}/logs/sae/{source}/on/{target}/encode.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sae/{source}/on/{target}/encode.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=CELLS.gpus(),
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
+        device=CONFIG.mechanics.device,
+    params:
+        token_threshold=CONFIG.concepts.token_threshold,
+        code=code_hash("histoweave.concepts.encode", "histoweave.device"),
+    script:
+        "../workflow/scripts/encode_concepts.py"
+
+
+# Everybody as the dictionary of a fold sees them, to be scored.
+use rule encode_concepts as encode_fold with:
+    input:
+        sae=multiext(
+            "results/{cohort}/sae/{source}/fold{k}/",
+            "sae_weights.safetensors",
+            "cfg.json",
+            "training.safetensors",
+        ),
+        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+    output:
+        "results/{cohort}/sae/{source}/fold{k}/activations.h5",
+    log:
+        "results/{cohort}/logs/sae/{source}/fold{k}_encode.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sae/{source}/encode/fold{k}.tsv"
+
+
+rule sae_stability:
+    input:
+        weights=lambda wildcards: CELLS.seed_files(
+            wildcards.cohort, "sae_weights.safetensors"
+        ),
+        rest=lambda wildcards: [
+            *CELLS.seed_files(wildcards.cohort, "cfg.json"),
+            *CELLS.seed_files(wildcards.cohort, "training.safetensors"),
+        ],
+    output:
+        stability="results/{cohort}/sae/{source}/stability.parquet",
+        concepts="results/{cohort}/sae/{source}/stability_concepts.parquet",
+    log:
+        "results/{cohort}/logs/sae/{source}/stability.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sae/{source}/stability.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.concepts.score_stage"),
+    script:
+        "../workflow/scripts/sae_stability.py"
