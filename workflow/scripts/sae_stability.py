@@ -8,6 +8,7 @@ from histoweave.log import redirect
 def main(smk):
     with redirect(smk.log[0]):
         import torch
+
         from histoweave.concepts.score_stage import stability_stage
 
         torch.set_num_threads(smk.threads)
