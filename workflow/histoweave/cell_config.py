@@ -79,7 +79,7 @@ class Sae(Section):
     dead_after_tokens: int | None = Field(
         None,
         ge=1,
-        description="A latent is dead after so many tokens without it; null: a quarter of a pass, at most 10 million.",
+        description="A latent is dead after so many tokens without it; null: one pass, at most 10 million.",
     )
     seeds: int = Field(3, ge=1, le=20, description="Dictionaries from different seeds; the first gives the concepts.")
     scoring: Literal["fold", "global"] = Field(

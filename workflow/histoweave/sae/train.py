@@ -91,7 +91,7 @@ def _train(dictionary: Dictionary, variant: Variant, stream: Stream, scaled: Sca
     n_steps = stream.n_batches(settings.batch_tokens, epochs=settings.epochs)
     n_tokens = stream.n_tokens(epochs=settings.epochs)
     optimiser = Optimiser(dictionary, settings, n_steps=n_steps)
-    limit = settings.dead_after_tokens or min(math.ceil(stream.tokens.n_tokens / 4), _MAX_DEAD_WINDOW)
+    limit = settings.dead_after_tokens or min(stream.tokens.n_tokens, _MAX_DEAD_WINDOW)
     silence = Silence(dictionary.n_latents, limit=limit, device=device)
     n_counted = min(stream.tokens.n_tokens, math.ceil(n_tokens / 2))
     history = History(dictionary.n_latents, device, n_steps=n_steps, n_tokens=n_tokens, n_counted=n_counted)
