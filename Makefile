@@ -21,7 +21,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint r
 
 demo: .venv/run
 	$(BIN)/snakemake --cores all --configfile config/demo/config.yaml
-	@echo "Open results/demo/report.html"
+	@echo "Open results/demo/report.html and results/lab_a/concepts.html"
 
 lint: .venv/dev
 	$(BIN)/ruff check .
