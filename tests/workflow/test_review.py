@@ -97,8 +97,9 @@ def test_rejected_concepts_are_not_classified_with(small, tmp_path):
     folder = copy_of(small.folder, tmp_path / "run")
     found = {name: ImageActivations.load(folder / SAE / f"on/{name}/activations.h5") for name in ("lab_a", "lab_b")}
     fires = {name: (each.mean > 0).toarray() for name, each in found.items()}
-    kept = int(np.abs(fires["lab_a"].mean(axis=0) - 0.5).argmin())
-    assert 0 < fires["lab_a"][:, kept].mean() < 1
+    # In both laboratories some images show the one that is kept, and some do not.
+    kept = int(np.max([np.abs(each.mean(axis=0) - 0.5) for each in fires.values()], axis=0).argmin())
+    assert all(0.1 < each[:, kept].mean() < 0.9 for each in fires.values())
     with (folder / "review.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(COLUMNS)
