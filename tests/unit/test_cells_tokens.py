@@ -318,7 +318,7 @@ def test_embeddings_made_elsewhere(tmp_path):
     with h5py.File(tmp_path / "s.h5") as file:
         np.testing.assert_array_equal(file["features"][:], values)
         assert file.attrs["grid"].tolist() == [0, 0] and file.attrs["encoder"] == "unknown"
-    patients = pd.DataFrame({"patient": list("ABCDEFG"), "label": [*list("xyxyxy"), None]}, dtype=object)
+    patients = pd.DataFrame({"patient": list("ABCDEFG"), "label": [*list("xyxyxy"), None], "site": None}, dtype=object)
     images = images_of_embeddings(patients=patients, shards=[tmp_path / "s.h5"]).set_index("image")
     assert images.loc["A-2", ["patient", "status"]].to_list() == ["A", "not_finite"]
     assert images.loc["C-none", ["patient", "status", "patient_label"]].to_list() == ["C", "empty_patient", "x"]
@@ -349,12 +349,22 @@ def test_images_table_of_cells(tmp_path):
     cells = cells_in(tmp_path)
     embed(cells.iloc[:4], tmp_path / "1.h5")
     embed(cells.iloc[4:], tmp_path / "2.h5")
-    patients = pd.DataFrame({"patient": ["p0", "p1"], "label": ["AML", None]}, dtype=object)
+    patients = pd.DataFrame({"patient": ["p0", "p1"], "label": ["AML", None], "site": ["s", None]}, dtype=object)
     shards = [tmp_path / "1.h5", tmp_path / "2.h5"]
     images = images_of_cells(cells, patients=patients, shards=shards, attributes=["shape"])
-    assert list(images) == ["image", "patient", "label", "patient_label", "status", "reason", "content", "shape"]
+    assert list(images) == [
+        "image",
+        "patient",
+        "label",
+        "patient_label",
+        "site",
+        "status",
+        "reason",
+        "content",
+        "shape",
+    ]
     assert images["image"].to_list() == cells["cell"].to_list()
-    assert images["patient_label"].to_list()[:2] == ["AML", None]
+    assert images["patient_label"].to_list()[:2] == ["AML", None] and images["site"].to_list()[:2] == ["s", None]
     assert images["status"].to_list() == [
         "ok", "ok", "ok", "unreadable_cell", "ok", "bad_box", "ok", "missing_file"
     ]  # fmt: skip
@@ -381,10 +391,10 @@ def test_images_table_of_slides():
         {"slide": ["s1", "s2", "s3"], "patient": ["p1", "p1", "p2"], "status": ["ok", "ok", "no_mpp"],
          "reason": ["", "", "why"], "n_tiles": [4, 0, 0], "features_sha256": ["a", "b", "c"]}
     )  # fmt: skip
-    patients = pd.DataFrame({"patient": ["p1", "p2"], "label": ["A", None]}, dtype=object)
+    patients = pd.DataFrame({"patient": ["p1", "p2"], "label": ["A", None], "site": ["x", "y"]}, dtype=object)
     images = images_of_slides(slides, patients)
     assert images.to_dict("list") == {
         "image": ["s1", "s2", "s3"], "patient": ["p1", "p1", "p2"], "label": [None] * 3,
-        "patient_label": ["A", "A", None], "status": ["ok", "no_tissue", "no_mpp"],
+        "patient_label": ["A", "A", None], "site": ["x", "x", "y"], "status": ["ok", "no_tissue", "no_mpp"],
         "reason": ["", "the slide has no tiles", "why"], "content": ["a", "b", "c"],
     }  # fmt: skip

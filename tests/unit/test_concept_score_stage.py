@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
 
 
 def read(folder, name):
-    return read_images(folder / f"{name}.parquet", shards=[folder / f"{name}.h5"])
+    return read_images(folder / f"{name}.parquet", [str(folder / f"{name}.h5")])
 
 
 def run_scores(folder, out, n_dictionaries, **more):
@@ -134,7 +134,7 @@ def test_missing_tokens_and_activations_are_named(folder, tmp_path):
     extra = table.iloc[[0]].assign(image="extra", status="ok")
     write_table(tmp_path / "images.parquet", pd.concat([table, extra], ignore_index=True))
     with pytest.raises(InputError, match="'extra' has status ok but no tokens"):
-        read_images(tmp_path / "images.parquet", shards=[folder / "train.h5"])
+        read_images(tmp_path / "images.parquet", [str(folder / "train.h5")])
     with pytest.raises(InputError, match="was not encoded"):
         score_stage.shift_stage(
             train_images=tmp_path / "images.parquet", external_images=folder / "external.parquet",
@@ -143,4 +143,4 @@ def test_missing_tokens_and_activations_are_named(folder, tmp_path):
         )  # fmt: skip
     write_table(tmp_path / "none.parquet", table.assign(status="unreadable_cell"))
     with pytest.raises(InputError, match="no image has status ok"):
-        read_images(tmp_path / "none.parquet", shards=[folder / "train.h5"])
+        read_images(tmp_path / "none.parquet", [str(folder / "train.h5")])

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import spearmanr
@@ -12,7 +11,6 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from histoweave.cell_config import Concepts
 from histoweave.concepts.levels import make_levels
-from histoweave.concepts.purity import label_purity
 from histoweave.concepts.representations import REPRESENTATIONS, Choice
 from histoweave.concepts.shift import Cohort, shift
 from histoweave.concepts.transfer import score_transfer, transfer_classes, transfer_predictions
@@ -219,17 +217,3 @@ def test_few_patients_and_a_cohort_in_which_nothing_fires(train, external):
     summary = summary.set_index("measure")["external"]
     assert summary["alive"] == 0 == summary["jaccard"] and np.isnan(summary["spearman_firing_rate"])
     assert table["mean_activation_external"].isna().all() and table["top_label_external"].isna().all()
-
-
-def test_label_purity_by_hand():
-    matrix = csr_matrix(
-        np.array([[3.0, 1.0, 0.0, 0.0], [2.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], [9.0, 9.0, 0.0, 9.0]])
-    )
-    labels = np.array(["a", "b", "b", "other"], dtype=object)
-    entropy, top = label_purity(matrix, labels, among=["a", "b"], k=2)
-    p = np.array([3 / 5, 2 / 5])
-    assert entropy[0] == pytest.approx(-(p * np.log(p + 1e-9)).sum())  # the third image is not among the top two
-    assert entropy[1] == pytest.approx(np.log(2)) and np.isnan(entropy[2]) and entropy[3] == -1
-    assert top.tolist() == ["a", "a", None, "b"]
-    nothing = label_purity(matrix, labels, among=[], k=2)
-    assert np.isnan(nothing[0]).all() and pd.isna(nothing[1]).all()

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from histoweave.concepts.splits import concept_folds, patient_groups, patient_labels
+from histoweave.concepts.images import patient_labels
+from histoweave.concepts.splits import concept_folds, patient_groups
 from histoweave.config import Folds
 from histoweave.errors import InputError
 

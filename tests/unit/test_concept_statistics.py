@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from histoweave.cell_config import Concepts
 from histoweave.concepts.monosemanticity import monosemanticity
-from histoweave.concepts.statistics import concept_table, label_entropy, label_shares, n_distinct, top_images
+from histoweave.concepts.statistics import (
+    concept_table,
+    label_entropy,
+    label_shares,
+    label_statistics,
+    n_distinct,
+    top_images,
+)
 from histoweave.errors import InputError
 
 
@@ -194,3 +201,18 @@ def test_fifty_thousand_latents_take_seconds():
     table = concept_table(activations, images, settings=Concepts())
     assert time.process_time() - start < 15
     assert len(table) == 49_152
+
+
+def test_labels_that_do_not_count_are_passed_over():
+    dense = np.array([[3.0, 1.0, 0.0, 0.0], [2.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0], [9.0, 9.0, 0.0, 9.0]])
+    images = images_table(4, label=["a", "b", "b", "other"])
+    activations = activations_of(dense.astype(np.float32))
+    labels = images["label"].where(images["label"] != "other", None)
+    found = label_statistics(activations, images, labels, k=2)
+    p = np.array([3 / 5, 2 / 5])
+    entropy = found["label_entropy"]
+    assert entropy[0] == pytest.approx(-(p * np.log(p + 1e-9)).sum())  # the third image is not among the top two
+    assert entropy[1] == pytest.approx(np.log(2)) and np.isnan(entropy[2]) and entropy[3] == -1
+    assert found["top_label"].tolist() == ["a", "a", None, "b"]
+    nothing = label_statistics(activations, images, pd.Series([None] * 4, dtype=object), k=2)
+    assert np.isnan(nothing["label_entropy"]).all() and pd.isna(nothing["top_label"]).all()

@@ -57,7 +57,7 @@ def test_classes_are_means_over_images_or_over_patients():
 
 def test_a_patient_with_two_labels_is_refused():
     images = images_table(2, patients="pp", patient_label=["s", "t"])
-    with pytest.raises(InputError, match="patient 'p' has several patient labels"):
+    with pytest.raises(InputError, match="patient 'p' has more than one patient label"):
         class_vectors(csr_matrix(np.ones((2, 1))), images, column="patient_label")
 
 

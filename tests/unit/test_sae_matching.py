@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from histoweave.concepts.stability import stability
 from histoweave.errors import InputError
-from histoweave.sae.matching import match, stability
+from histoweave.sae.matching import match
 from histoweave.sae.model import SparseAutoencoder
 
 
@@ -104,7 +105,7 @@ def test_a_latent_without_a_direction_is_like_none():
 
 def test_stability_compares_every_pair_once():
     saes = [dictionary(random_rows(12, 6, seed), np.full(12, 0.1)) for seed in range(3)]
-    table = stability(saes, seed=0)
+    table, _ = stability(saes, seed=0)
     assert table[["one", "other"]].values.tolist() == [[0, 1], [0, 2], [1, 2]]
     assert table["n_matched"].tolist() == [12, 12, 12]
-    assert stability(saes[:1], seed=0).empty
+    assert stability(saes[:1], seed=0)[0].empty

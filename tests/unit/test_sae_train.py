@@ -16,13 +16,13 @@ from sae_fixtures import oracle, recovered, shard
 from scipy.optimize import minimize
 
 from histoweave.cell_config import Sae
+from histoweave.concepts.stability import stability
 from histoweave.errors import InputError
 from histoweave.sae import dictionary as dictionaries
 from histoweave.sae import scaling, sparse, train
 from histoweave.sae.dead import Silence, revival_loss
 from histoweave.sae.dictionary import Dictionary
 from histoweave.sae.history import COLUMNS
-from histoweave.sae.matching import stability
 from histoweave.sae.median import geometric_median
 from histoweave.sae.metrics import score
 from histoweave.sae.model import SparseAutoencoder
@@ -68,7 +68,7 @@ def test_known_directions_are_found_by_every_seed(first):
         assert scores(sae, held_out).explained_variance >= 0.916 - 0.01
         assert scores(sae, held_out).l0 == pytest.approx(6, abs=0.01)
     assert seconds <= 10
-    found = stability([sae for sae, _ in saes], seed=0)
+    found, _ = stability([sae for sae, _ in saes], seed=0)
     print(found.to_string())
     assert (found["weighted_mean"] >= 0.98).all()
     assert (found["null"] <= 0.40).all()
@@ -84,7 +84,7 @@ def test_known_directions_are_found_in_a_larger_dictionary(tmp_path):
     for sae in saes:
         assert recovered(sae, truth.directions) >= 0.99
         assert scores(sae, held_out).explained_variance >= 0.860 - 0.01
-    found = stability(saes, seed=0)
+    found, _ = stability(saes, seed=0)
     print(found.to_string())
     assert found["weighted_mean"].item() >= 0.98
     assert found["null"].item() <= 0.40

@@ -142,7 +142,7 @@ class CellWiring:
         cells = self.cohorts[cohort]
         digest = hashlib.sha256(cells.known.to_csv(sep="\t").encode())
         if cells.patients is not None:
-            digest.update(cells.patients[["patient", "label"]].to_csv(sep="\t").encode())
+            digest.update(cells.patients[["patient", "label", "site"]].to_csv(sep="\t").encode())
         return digest.hexdigest()[:16]
 
     def root(self, cohort: str) -> str:

@@ -6,6 +6,7 @@ slide's feature file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -116,6 +117,36 @@ def tokens_of(paths: Sequence[str]) -> Tokens:
     cells = [path for path in paths if path.endswith(".h5")]
     slides = slide_blocks(artefacts(path for path in paths if path.endswith(".json")))
     return Tokens([*(block for path in cells for block in cell_blocks(path)), *slides])
+
+
+def read_features(shards: Sequence[str | os.PathLike], images: Sequence[str]) -> np.ndarray:
+    """The encoder's own embedding of each of `images`: (N,P) float32.
+
+    Raises
+    ------
+    InputError
+        if no shard has one of the images, or the shards' embeddings differ in length.
+    """
+    place = {image: row for row, image in enumerate(images)}
+    features = None
+    missing = np.ones(len(images), dtype=bool)
+    for shard in shards:
+        with h5py.File(shard) as file:
+            given = file["features"][:]
+            cells = file["cell"].asstr()[:]
+        if features is None:
+            features = np.zeros((len(images), given.shape[1]), dtype=np.float32)
+        if given.shape[1] != features.shape[1]:
+            raise InputError(
+                f"{shard}: embeddings have {given.shape[1]} values, others {features.shape[1]}; embed again"
+            )
+        known = [row for row, cell in enumerate(cells) if cell in place]
+        rows = [place[cells[row]] for row in known]
+        features[rows] = given[known]
+        missing[rows] = False
+    if missing.any():
+        raise InputError(f"no shard has an embedding of image '{images[int(np.argmax(missing))]}'; embed it again")
+    return features
 
 
 def read(group: list[Block]) -> np.ndarray:

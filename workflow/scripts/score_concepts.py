@@ -19,7 +19,7 @@ def main(smk):
 
 def score(smk):
     from histoweave.cell_config import Concepts
-    from histoweave.concepts.cohort_data import read_cohort
+    from histoweave.concepts.cohort_data import read_images
     from histoweave.concepts.score_stage import score_stage
     from histoweave.config import Evaluation, Folds
     from histoweave.device import resolve_device
@@ -27,7 +27,7 @@ def score(smk):
     dictionaries = [Path(path).parent for path in smk.input.sae]
     review = smk.input.get("review")
     score_stage(
-        read_cohort(smk.input.images, smk.input.tokens),
+        read_images(smk.input.images, smk.input.tokens),
         folds=smk.input.folds,
         dictionaries=list(zip(dictionaries, smk.input.activations, strict=True)),
         targets=smk.params.targets,

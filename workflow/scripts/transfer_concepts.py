@@ -19,7 +19,7 @@ def main(smk):
 
 def transfer(smk):
     from histoweave.cell_config import Concepts
-    from histoweave.concepts.cohort_data import read_cohort
+    from histoweave.concepts.cohort_data import read_images
     from histoweave.concepts.score_stage import shift_stage, transfer_stage
     from histoweave.config import Evaluation, Folds
     from histoweave.device import resolve_device
@@ -34,8 +34,8 @@ def transfer(smk):
         "seed": smk.params.seed,
     }
     transfer_stage(
-        read_cohort(smk.input.images[0], smk.input.tokens),
-        read_cohort(smk.input.images[1], smk.input.target_tokens),
+        read_images(smk.input.images[0], smk.input.tokens),
+        read_images(smk.input.images[1], smk.input.target_tokens),
         dictionary=dictionary,
         rejected=rejected(review, dictionary) if review else (),
         fold_settings=Folds.model_validate(smk.params.folds),

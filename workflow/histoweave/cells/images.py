@@ -12,7 +12,7 @@ from histoweave.errors import InputError
 from histoweave.io import write_table
 from histoweave.slides.refusal import OK
 
-HEAD = ["image", "patient", "label", "patient_label", "status", "reason", "content"]
+HEAD = ["image", "patient", "label", "patient_label", "site", "status", "reason", "content"]
 
 
 def images_of_cells(
@@ -26,7 +26,7 @@ def images_of_cells(
 
     Parameters
     ----------
-    cells: of `table.read_cells`. patients: with `patient` and `label`, None for a cohort without patients table.
+    cells: of `table.read_cells`. patients: with `patient`, `label` and `site`, None for a cohort without patients table.
     shards: the files of all its shards.
 
     Raises
@@ -99,7 +99,11 @@ def check_all_usable(shards: Iterable[str | os.PathLike]) -> int:
 
 def _images(table: pd.DataFrame, patients: pd.DataFrame | None, attributes: Collection[str]) -> pd.DataFrame:
     """The columns of the contract, as text; None where a label or an attribute is not known."""
-    labels = {} if patients is None else patients.set_index("patient")["label"].to_dict()
-    table = table.assign(patient_label=table["patient"].map(labels.get))
+    of_patient = pd.DataFrame(columns=["label", "site"]) if patients is None else patients.set_index("patient")
+    known = {
+        column: table["patient"].map(of_patient[source].to_dict().get)
+        for column, source in (("patient_label", "label"), ("site", "site"))
+    }
+    table = table.assign(**known)
     images = table[[*HEAD, *attributes]].reset_index(drop=True).astype(object)
     return images.where(images.notna(), None)

@@ -18,7 +18,7 @@ from histoweave.tables import read_rows
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 CENTRE = ["x", "y", "size_px"]
 # Columns of the images table (docs/artefacts.md), which an attribute cannot have.
-RESERVED = ("image", "cell", "patient", "label", "patient_label", "status", "reason", "content")
+RESERVED = ("image", "cell", "patient", "label", "patient_label", "site", "status", "reason", "content")
 
 
 class CellRow(BaseModel):

@@ -9,8 +9,9 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 from scipy.stats import false_discovery_control
 
+from histoweave.concepts.images import patient_labels
 from histoweave.concepts.ranking import aurocs
-from histoweave.concepts.vectors import patient_labels, patient_vectors
+from histoweave.concepts.vectors import patient_vectors
 from histoweave.errors import InputError
 
 MAX_VALUES = 100  # a column with more is an id or a measurement, not a class
@@ -47,7 +48,7 @@ def associations(activations: csr_matrix, images: pd.DataFrame, *, attributes: S
         _of_target(activations, images["patient"], images[target], target=target) for target in ("label", *attributes)
     ]
     patients, vectors = patient_vectors(activations, images)
-    labels = pd.Series(patient_labels(images, patients), dtype=object)
+    labels = patient_labels(images)[patients].reset_index(drop=True)
     per_patient = images["patient"].value_counts().reindex(patients).to_numpy()
     parts.insert(1, _of_target(vectors, pd.Series(patients), labels, target="patient_label", n_images=per_patient))
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import h5py
 import numpy as np
 import pandas as pd
 import torch
 
 from histoweave.concepts.activations import ImageActivations, encode_images
+from histoweave.concepts.images import usable
 from histoweave.concepts.representations import ImageData, random_dictionary, token_means
-from histoweave.concepts.splits import usable
 from histoweave.errors import InputError
 from histoweave.io import read_table
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.shards import artefacts
-from histoweave.tokens import Tokens, cell_blocks, slide_blocks
+from histoweave.tokens import Tokens, read_features, tokens_of
 
 Path = str | os.PathLike
 
@@ -47,8 +45,8 @@ def read_usable(images: Path) -> pd.DataFrame:
     return table
 
 
-def read_images(images: Path, *, shards: Sequence[Path] = (), slides: Mapping[str, Path] | None = None) -> CohortImages:
-    """Read a cohort from shard files of cells, or from feature files of slides (slide → path).
+def read_images(images: Path, tokens: Sequence[str]) -> CohortImages:
+    """Read a cohort, its tokens in shards of cells or in what the indexes of feature shards name (`tokens_of`).
 
     Raises
     ------
@@ -56,34 +54,16 @@ def read_images(images: Path, *, shards: Sequence[Path] = (), slides: Mapping[st
         if no image is usable, or naming one whose status is `ok` and that has no tokens.
     """
     table = read_usable(images)
-    blocks = [block for shard in shards for block in cell_blocks(str(shard))]
-    blocks += slide_blocks({slide: str(path) for slide, path in (slides or {}).items()})
-    tokens = Tokens(blocks).select(table["image"])
-    if missing := sorted(set(table["image"]) - set(tokens.images)):
+    shards = [path for path in tokens if path.endswith(".h5")]
+    found = tokens_of(tokens).select(table["image"])
+    if missing := sorted(set(table["image"]) - set(found.images)):
         raise InputError(f"{images}: image '{missing[0]}' has status ok but no tokens; embed the cohort again")
     return CohortImages(
-        images=table.set_index("image").loc[tokens.images].reset_index(),
-        tokens=tokens,
-        means=token_means(tokens),
-        features=None if slides is not None else _features(shards, tokens.images),
+        images=table.set_index("image").loc[found.images].reset_index(),
+        tokens=found,
+        means=token_means(found),
+        features=read_features(shards, found.images) if shards else None,
     )
-
-
-def read_cohort(images: Path, tokens: Sequence[str]) -> CohortImages:
-    """As `read_images`, from shards of cells (.h5), or the indexes of shards of tile features (.json)."""
-    indexes = [path for path in tokens if path.endswith(".json")]
-    shards = [path for path in tokens if path.endswith(".h5")]
-    return read_images(images, shards=shards, slides=artefacts(indexes) if indexes else None)
-
-
-def _features(shards: Sequence[Path], images: list[str]) -> np.ndarray:
-    """The encoder's own embedding (N,P) float32 of `images`."""
-    cells, parts = [], []
-    for shard in shards:
-        with h5py.File(shard) as file:
-            cells += file["cell"].asstr()[:].tolist()
-            parts.append(file["features"][:].astype(np.float32))
-    return np.concatenate(parts)[pd.Index(cells).get_indexer(images)]
 
 
 def read_activations(path: Path, images: Sequence[str]) -> ImageActivations:

@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.sparse import coo_array, csr_matrix
 
 from histoweave.concepts.columns import Matrix
-from histoweave.concepts.splits import patient_groups, patient_labels
+from histoweave.concepts.images import patient_labels
+from histoweave.concepts.splits import patient_groups
 from histoweave.config import Folds
 
 CLASS_TYPES = {"level": "str", "class": "str", "n_rows": "int64", "n_patients": "int64", "scored": "bool"} | {

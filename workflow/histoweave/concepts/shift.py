@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 from histoweave.cell_config import Concepts
 from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.columns import column_auroc
-from histoweave.concepts.purity import label_purity
 from histoweave.concepts.scores import in_slices
+from histoweave.concepts.statistics import label_statistics
 from histoweave.config import Evaluation
 from histoweave.evaluation.bootstrap import bootstrap, interval
 
@@ -90,10 +90,11 @@ def _concept_table(train: Cohort, external: Cohort, settings: Concepts) -> pd.Da
     for name, cohort in (("train", train), ("external", external)):
         rate, mean, alive = _rates(cohort, settings.dead_below)
         table[f"firing_rate_{name}"], table[f"mean_activation_{name}"], table[f"alive_{name}"] = rate, mean, alive
-        entropy, top = label_purity(
-            cohort.activations.mean, cohort.images["label"].to_numpy(dtype=object), among=shared, k=settings.top_images
+        labels = cohort.images["label"].astype(object)
+        found = label_statistics(
+            cohort.activations, cohort.images, labels.where(labels.isin(shared), None), k=settings.top_images
         )
-        table[f"label_entropy_{name}"], table[f"top_label_{name}"] = entropy, top
+        table[f"label_entropy_{name}"], table[f"top_label_{name}"] = found["label_entropy"], found["top_label"]
     table["cohort_auroc"] = _cohort_auroc(train.activations.mean, external.activations.mean)
     table["cohort_auroc_within_label"] = _within_label(train, external, shared)
     return table

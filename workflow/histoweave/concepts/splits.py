@@ -9,14 +9,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from histoweave.concepts.images import patient_labels, usable
 from histoweave.config import Folds
 from histoweave.errors import InputError
 from histoweave.io import read_table, write_table
-
-
-def usable(images: pd.DataFrame) -> pd.DataFrame:
-    """The rows of an images table that have tokens (status `ok`), sorted by image."""
-    return images[images["status"] == "ok"].sort_values("image", ignore_index=True)
 
 
 def patient_groups(images: pd.DataFrame, *, settings: Folds) -> pd.Series:
@@ -34,7 +30,8 @@ def patient_groups(images: pd.DataFrame, *, settings: Folds) -> pd.Series:
     if settings.group_by == "site":
         if "site" not in images or images["site"].isna().any():
             raise InputError(
-                "images: folds.group_by is site, but some images have no site; fill column 'site', or group by patient"
+                "images: folds.group_by is site, but some images have no site; fill column 'site' of the patients table, or "
+                "group by patient"
             )
         links.append("site")
     patient, names = pd.factorize(images["patient"], sort=True)
@@ -49,23 +46,6 @@ def patient_groups(images: pd.DataFrame, *, settings: Folds) -> pd.Series:
         first = pd.Series(np.arange(len(names))).groupby(part[group]).transform("min")
         group = first.to_numpy()
     return pd.Series(names.to_numpy()[group], index=pd.Index(names, name="patient"), name="group")
-
-
-def patient_labels(images: pd.DataFrame) -> pd.Series:
-    """The label of every patient (None where blank): patient → `patient_label`, sorted.
-
-    Raises
-    ------
-    InputError
-        naming a patient whose images carry different patient labels.
-    """
-    labels = images.groupby("patient")["patient_label"]
-    n_labels = labels.nunique()
-    if (n_labels > 1).any():
-        raise InputError(
-            f"images: patient '{n_labels.idxmax()}' has more than one patient label; give each patient one"
-        )
-    return labels.first().astype(object).where(n_labels == 1, None)
 
 
 def concept_folds(images: pd.DataFrame, *, settings: Folds, seed: int) -> pd.DataFrame:

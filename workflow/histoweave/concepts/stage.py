@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
@@ -19,6 +18,7 @@ from histoweave.concepts.statistics import aligned, concept_table, top_images
 from histoweave.concepts.vectors import class_vectors, patient_vectors
 from histoweave.errors import InputError
 from histoweave.io import read_table, write_table
+from histoweave.tokens import read_features
 
 
 def concepts_stage(
@@ -73,36 +73,6 @@ def concepts_stage(
     write_table(folder / "associations.parquet", worth_keeping(found))
     write_table(folder / "patients.parquet", _patients(encoded.mean, table))
     write_table(folder / "classes.parquet", _classes(encoded.mean, table))
-
-
-def read_features(shards: Sequence[str | os.PathLike], images: Sequence[str]) -> np.ndarray:
-    """The encoder's own embedding of each of `images`: (N,P) float32.
-
-    Raises
-    ------
-    InputError
-        if no shard has one of the images, or the shards' embeddings differ in length.
-    """
-    place = {image: row for row, image in enumerate(images)}
-    features = None
-    missing = np.ones(len(images), dtype=bool)
-    for shard in shards:
-        with h5py.File(shard) as file:
-            given = file["features"][:]
-            cells = file["cell"].asstr()[:]
-        if features is None:
-            features = np.zeros((len(images), given.shape[1]), dtype=np.float32)
-        if given.shape[1] != features.shape[1]:
-            raise InputError(
-                f"{shard}: embeddings have {given.shape[1]} values, others {features.shape[1]}; embed again"
-            )
-        known = [row for row, cell in enumerate(cells) if cell in place]
-        rows = [place[cells[row]] for row in known]
-        features[rows] = given[known]
-        missing[rows] = False
-    if missing.any():
-        raise InputError(f"no shard has an embedding of image '{images[int(np.argmax(missing))]}'; embed it again")
-    return features
 
 
 def named(concepts: pd.DataFrame, review: pd.DataFrame) -> pd.DataFrame:

@@ -159,6 +159,10 @@ def concept_table(
     largest = np.zeros(n_latents, dtype=np.float32)
     first = top["rank"] == 1
     largest[top.loc[first, "concept"]] = top.loc[first, "activation"]
+    of_labels = label_statistics(activations, images, _labels(images), top=top, k=settings.top_images)
+    # What fires in images without a label only has too few of them, which is not the same as firing in none.
+    unlabelled = np.isnan(of_labels["label_entropy"]) & (n_images > 0)
+    of_labels["label_entropy"][unlabelled] = -1
     return pd.DataFrame(
         {
             "concept": np.arange(n_latents),
@@ -169,7 +173,7 @@ def concept_table(
             "n_images": n_images,
             "dead": n_images == 0,
             "dead_by_magnitude": ~(mean_activation >= settings.dead_below),
-            **_label_statistics(activations, top, images, k=settings.top_images),
+            **of_labels,
             "n_top_patients": _top_patients(top, images, n_latents=n_latents, k=settings.top_images),
             "monosemanticity": np.full(n_latents, np.nan) if features is None else monosemanticity(mean, features),
         }
@@ -188,14 +192,24 @@ def _by_rank(top: pd.DataFrame, images: pd.DataFrame, codes: np.ndarray, *, n_la
     return filled
 
 
-def _label_statistics(
-    activations: ImageActivations, top: pd.DataFrame, images: pd.DataFrame, *, k: int
+def _labels(images: pd.DataFrame) -> pd.Series:
+    column = label_column(images)
+    return images[column] if column else pd.Series([None] * len(images), dtype=object)
+
+
+def label_statistics(
+    activations: ImageActivations, images: pd.DataFrame, labels: pd.Series, *, k: int, top: pd.DataFrame | None = None
 ) -> dict[str, np.ndarray]:
-    """Entropy and leading label of the top images; where some images have no label, of the top ones that have one."""
-    column, n_latents = label_column(images), activations.n_latents
-    labels = images[column] if column else pd.Series([None] * len(images), dtype=object)
-    if column and labels.isna().any():
-        top = top_images(activations.of(images.loc[labels.notna(), "image"]), k)
+    """`label_entropy`, `top_label` and `top_label_share` (see `concept_table`) of the top images that have a label.
+
+    Parameters
+    ----------
+    images: rows of the images table in the order of `activations`. labels: of each, None where it does not count.
+    top: of `top_images`, if it is there already; used if every image has a label.
+    """
+    n_latents = activations.n_latents
+    if top is None or labels.isna().any():
+        top = top_images(activations.of(images.loc[labels.notna().to_numpy(), "image"]), k)
     codes, names = pd.factorize(labels, sort=True, use_na_sentinel=True)
     codes = _by_rank(top, images, codes, n_latents=n_latents, k=k)
     values = np.zeros((n_latents, k), dtype=np.float32)

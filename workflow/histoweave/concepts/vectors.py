@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from histoweave.concepts.images import patient_labels
 from histoweave.errors import InputError
 
 
@@ -41,24 +42,6 @@ def patient_vectors(matrix: csr_matrix, images: pd.DataFrame) -> tuple[list[str]
     return group_means(matrix, images["patient"])
 
 
-def patient_labels(images: pd.DataFrame, patients: list[str]) -> list[str | None]:
-    """The `patient_label` of each patient.
-
-    Raises
-    ------
-    InputError
-        if the images of a patient have different ones.
-    """
-    given = images.loc[images["patient_label"].notna(), ["patient", "patient_label"]].drop_duplicates()
-    twice = given["patient"].duplicated()
-    if twice.any():
-        patient = given.loc[twice, "patient"].iloc[0]
-        found = ", ".join(f"'{label}'" for label in given.loc[given["patient"] == patient, "patient_label"])
-        raise InputError(f"patient '{patient}' has several patient labels ({found}); give all its images the same one")
-    label_of = dict(given.itertuples(index=False))
-    return [label_of.get(patient) for patient in patients]
-
-
 def class_vectors(matrix: csr_matrix, images: pd.DataFrame, *, column: str) -> tuple[list[str], csr_matrix, np.ndarray]:
     """Mean over the images of a class (`column` = `label`), or over its patients' vectors (`patient_label`).
 
@@ -69,7 +52,7 @@ def class_vectors(matrix: csr_matrix, images: pd.DataFrame, *, column: str) -> t
     labels = images[column]
     if column == "patient_label":
         patients, matrix = patient_vectors(matrix, images)
-        labels = pd.Series(patient_labels(images, patients), dtype=object)
+        labels = patient_labels(images)[patients]
     names, means = group_means(matrix, labels)
     return names, means, labels.value_counts().reindex(names).to_numpy(dtype=np.int64)
 

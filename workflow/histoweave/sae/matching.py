@@ -6,12 +6,9 @@ only. Hence the mean weighted by how often latents fire, and the null beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
 from histoweave.errors import InputError
@@ -75,18 +72,6 @@ def match(one: SparseAutoencoder, other: SparseAutoencoder, *, seed: int, max_la
         weighted_mean=float(cosine @ weight / weight.sum()) if weight.sum() else np.nan,
         null=float(_assign(*random)[2].mean()),
     )
-
-
-def stability(dictionaries: Sequence[SparseAutoencoder], *, seed: int, max_latents: int = MAX_LATENTS) -> pd.DataFrame:
-    """All pairs of dictionaries: `one`, `other` (their places), `n_matched`, and the numbers of `Matching`."""
-    rows = []
-    for one, other in combinations(range(len(dictionaries)), 2):
-        found = match(dictionaries[one], dictionaries[other], seed=seed, max_latents=max_latents)
-        rows.append((one, other, len(found.cosine), *(getattr(found, name) for name in _NUMBERS)))
-    return pd.DataFrame(rows, columns=["one", "other", "n_matched", *_NUMBERS])
-
-
-_NUMBERS = ["n_latents", "mean", "share", "weighted_mean", "null"]
 
 
 def _most_firing(sae: SparseAutoencoder, n: int) -> np.ndarray:
