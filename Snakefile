@@ -11,7 +11,12 @@ include: "rules/simulate.smk"
 include: "rules/slides.smk"
 include: "rules/cohort.smk"
 include: "rules/fusion.smk"
+include: "rules/explain.smk"
+include: "rules/decide.smk"
 include: "rules/report.smk"
+include: "rules/provenance.smk"
+include: "rules/apply.smk"
+include: "rules/applied_report.smk"
 include: "rules/cells.smk"
 include: "rules/dictionaries.smk"
 include: "rules/concepts.smk"
@@ -25,7 +30,12 @@ workflow.default_target = "all"
 # The shards' indexes are targets too: Snakemake makes a missing file anew only where it was asked for by name.
 rule all:
     input:
-        expand("results/{cohort}/report.html", cohort=TABLES),
+        expand("results/{cohort}/report.html", cohort=WIRING.trained()),
+        PROVENANCE.crates(),
+        EXPLAIN.targets(),
+        DECIDE.targets(),
+        APPLY.targets(),
+        APPLY.pages(),
         WIRING.indexes(),
         CELLS.pages(),
         CELLS.strict_checks(),
@@ -35,6 +45,13 @@ rule concepts:
     input:
         CELLS.pages(),
         CELLS.strict_checks(),
+
+
+rule apply:
+    input:
+        APPLY.targets(),
+        APPLY.pages(),
+        APPLY.own_bundles(),
 
 
 rule prepare:

@@ -59,6 +59,8 @@ rule folds:
         "results/{cohort}/logs/folds.log",
     benchmark:
         "results/{cohort}/benchmarks/folds.tsv"
+    wildcard_constraints:
+        cohort="|".join(WIRING.trained()) or "-",  # no model is ever fitted on an external cohort
     conda:
         "../envs/analysis.yaml"
     resources:
@@ -83,6 +85,8 @@ rule control_folds:
         "results/{cohort}/logs/control_folds.log",
     benchmark:
         "results/{cohort}/benchmarks/control_folds.tsv"
+    wildcard_constraints:
+        cohort="|".join(WIRING.trained()) or "-",  # no model is ever fitted on an external cohort
     conda:
         "../envs/analysis.yaml"
     resources:

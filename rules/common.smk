@@ -4,10 +4,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave import wiring
+from histoweave.apply_wiring import ApplyWiring
 from histoweave.cell_wiring import CellWiring, check_cells
+from histoweave.decide_wiring import DecideWiring
 from histoweave.errors import InputError
+from histoweave.explain_wiring import ExplainWiring
 from histoweave.fingerprint import code_hash
 from histoweave.io import check_writable
+from histoweave.privacy.key import privacy_params
+from histoweave.provenance_wiring import ProvenanceWiring
+from histoweave.report_wiring import ReportWiring
 
 # Without --configfile the demo is meant, so that `snakemake -n` works in a fresh clone.
 if not config:
@@ -22,14 +28,19 @@ try:
     if workflow.is_main_process:
         check_writable(".snakemake")
     CONFIG, TABLES = wiring.load(config, check_paths=workflow.is_main_process)
+    PRIVACY = privacy_params(CONFIG.privacy, required=workflow.is_main_process)
     WIRING = wiring.Wiring(CONFIG, TABLES)
+    DECIDE = DecideWiring(CONFIG, WIRING)
     CELLS = CellWiring(
         CONFIG,
         check_cells(CONFIG, check_paths=workflow.is_main_process),
-        {name: WIRING.feature_indexes(name) for name in TABLES},
+        {name: WIRING.feature_indexes(name) for name in WIRING.trained()},
     )
+    EXPLAIN = ExplainWiring(WIRING, CELLS, check_paths=workflow.is_main_process)
+    APPLY = ApplyWiring(CONFIG, WIRING)
+    REPORT = ReportWiring(WIRING, EXPLAIN, DECIDE, CELLS, APPLY)
     if workflow.is_main_process:
-        LOST = WIRING.drop_untrue_indexes()
+        LOST = WIRING.drop_untrue_indexes() + EXPLAIN.drop_untrue_indexes()
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -45,6 +56,7 @@ if LOST:
 wildcard_constraints:
     cohort="|".join(CONFIG.cohorts),
     target="|".join(CONFIG.cohorts),
+    trained=APPLY.trained_pattern(),
     source="cells|tiles",
     arm="fusion|control",
     model="[a-z_]+",

@@ -152,7 +152,12 @@ rule concept_report:
     params:
         config=lambda wildcards: CELLS.shown_config(wildcards.cohort),
         tokens=lambda wildcards: CELLS.page_tokens(wildcards.cohort),
-        code=code_hash("histoweave.gallery.page", "histoweave.gallery.files"),
+        code=code_hash(
+            "histoweave.gallery.page",
+            "histoweave.gallery.files",
+            "histoweave.privacy.share",
+        ),
+        privacy=PRIVACY,
         stages=CELLS.code_of_stages(),
     script:
         "../workflow/scripts/concept_report.py"

@@ -1,6 +1,6 @@
 rule report:
     input:
-        unpack(lambda wildcards: WIRING.report_inputs(wildcards.cohort)),
+        unpack(lambda wildcards: REPORT.inputs(wildcards.cohort)),
     output:
         html=report(
             "results/{cohort}/report.html",
@@ -13,6 +13,12 @@ rule report:
             category="Results",
             caption="../workflow/report/tables.rst",
             labels={"what": "metrics as a table"},
+        ),
+        json=report(
+            "results/{cohort}/report.json",
+            category="Results",
+            caption="../workflow/report/report_json.rst",
+            labels={"what": "the report for programs"},
         ),
         cohort_flow=report(
             "results/{cohort}/figures/cohort_flow.svg",
@@ -91,7 +97,14 @@ rule report:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         benchmarks=lambda wildcards: f"results/{wildcards.cohort}/benchmarks",
         thumbnails=lambda wildcards: f"results/{wildcards.cohort}/tiles",
-        code=code_hash("histoweave.report.page"),
+        code=code_hash(
+            "histoweave.report.page",
+            "histoweave.report.machine",
+            "histoweave.privacy.share",
+        ),
+        privacy=PRIVACY,
+        overlays=lambda wildcards: REPORT.overlays(wildcards.cohort),
+        links=lambda wildcards: REPORT.links(wildcards.cohort),
         stages=WIRING.code_of_stages(),
     script:
         "../workflow/scripts/report.py"

@@ -65,6 +65,7 @@ KEYS: dict[str, Any] = {
     "concepts.leave_out_rejected": False,
     "evaluation.bootstrap": 1500,
     "evaluation.confidence": 0.9,
+    "privacy.pseudonyms": True,
     "mechanics.cells_per_shard": 4,
 }
 

@@ -23,7 +23,7 @@ from edits import (
     replace,
     touch,
 )
-from stubs import COHORT, PATIENTS, SLIDES, base_config, patient_row
+from stubs import COHORT, EXTERNAL, PATIENTS, SLIDES, base_config, patient_row, write_bundle
 
 _RESULTS = f"results/{COHORT}"
 
@@ -79,6 +79,21 @@ KEYS: dict[str, Any] = {
     "evaluation.confidence": 0.9,
     "evaluation.permutations": 10,
     "control.permuted_labels": False,
+    "explain.models": ["image"],
+    "explain.steps": 16,
+    "explain.random_orders": 3,
+    "explain.top_tiles": 4,
+    "explain.gene_sets": "other.gmt",
+    "decide.levels": [0.7],
+    "decide.subgroups": ["grade"],
+    "decide.learning_curve.models": ["image"],
+    "decide.learning_curve.shares": [0.5],
+    "decide.learning_curve.more_patients": 20,
+    "apply.bundle": "other_bundle",
+    "apply.missing_genes_limit": 0.1,
+    "apply.level": 0.8,
+    "privacy.pseudonyms": True,
+    "privacy.key_env": "ANOTHER_KEY",
     "exports.forms": ["clam"],
     "mechanics.device": "cpu",
     "mechanics.tile_batch": 8,
@@ -91,6 +106,8 @@ SIMULATE: dict[str, Any] = {
     "cohorts.<name>.simulate.field_um": 700.0,
     "cohorts.<name>.simulate.n_genes": 300,
     "cohorts.<name>.simulate.planted_share": 0.5,
+    "cohorts.<name>.simulate.stain": 0.5,
+    "cohorts.<name>.simulate.library_scale": 2.0,
     "cohorts.<name>.simulate.no_mpp": ["S03"],
     "cohorts.<name>.simulate.no_tissue": ["S03"],
     "cohorts.<name>.simulate.truncated": ["S03"],
@@ -120,6 +137,7 @@ def _files_to_name(folder: Path) -> None:
             shutil.copy2(folder / name, folder / "copy")
     shutil.copy2(folder / "weights.safetensors", folder / "other.safetensors")
     shutil.copy2(folder / "sets.gmt", folder / "other.gmt")
+    write_bundle(folder / "other_bundle")
     (folder / "sheet.tsv").write_text("stub\n")
 
 
@@ -180,6 +198,8 @@ EVENTS: dict[str, Callable[[Run], None]] = {
     ),
     "a model removed from `fusion.models`": _model_removed,
     "another cohort added to the configuration": _cohort_added,
+    "an external cohort's label": replace(f"{EXTERNAL}.tsv", "X1\tA", "X1\tB"),
+    "an external cohort's RNA": replace(f"{EXTERNAL}_rna.tsv", "GENE7\t1", "GENE7\t3"),
     "a fresh checkout": checkout,
     "comments and docstrings": code("slides/tissue.py", "\n# another comment\n"),
     "code: `slides/tissue.py`": code("slides/tissue.py"),
@@ -190,6 +210,10 @@ EVENTS: dict[str, Callable[[Run], None]] = {
     "code: `folds.py`": code("folds.py"),
     "code: `fusion/train.py`": code("fusion/train.py"),
     "code: `evaluation/metrics.py`": code("evaluation/metrics.py"),
+    "code: `explain/attribution.py`": code("explain/attribution.py"),
+    "code: `decide/temperature.py`": code("decide/temperature.py"),
+    "code: `apply/bundle.py`": code("apply/bundle.py"),
+    "code: `apply/drift.py`": code("apply/drift.py"),
     "code: `report/style.py`": code("report/style.py"),
     "code: `config.py`": code("config.py"),
     "`envs/*.yaml`, without `--sdm conda`": environment,

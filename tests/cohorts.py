@@ -46,6 +46,7 @@ def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
     """Write tables and configuration of a part of the demo's patients and cells, with small slides and short training."""
     (folder / "config").mkdir(parents=True)
     raw = yaml.safe_load((ROOT / "config/demo/config.yaml").read_text())
+    raw["cohorts"].pop("hospital_b")  # applied in the whole demo only
     demo = raw["cohorts"]["demo"]
     patients = pd.read_csv(ROOT / "config/demo/patients.tsv", sep="\t", dtype=str)
     chosen = patients.groupby("label").head(patients_per_class).iloc[:-1]
@@ -62,6 +63,7 @@ def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
         "width": 16,
     }
     raw["control"] = {"permuted_labels": False}
+    raw["decide"] = {"learning_curve": {"models": ["logistic_expression"], "shares": [0.25, 0.5]}}
     for name, patients in LABORATORIES.items():
         raw["cohorts"][name] = small_laboratory(folder, raw["cohorts"][name], patients=patients)
     raw["sae"] |= {"expansion": 2, "k": 8, "epochs": 3, "seeds": 2}

@@ -20,6 +20,8 @@ ITSELF = re.compile(
     r"|Params have changed|Code has changed|Software environment definition has changed"
 )
 AFTER = "Input files updated by another job"
+# Without a key a run with pseudonyms ends before its first job.
+KEY = {"HISTOWEAVE_PSEUDONYM_KEY": "a key of the tests"}
 # Keys that no rule of slides and RNA reads.
 CELL_KEYS = re.compile(r"(cohorts\.<name>\.)?(cells|sae|concepts)\.|cohorts\.<name>\.role|mechanics\.cells_per_shard")
 TISSUE_RULES = {
@@ -31,7 +33,11 @@ TISSUE_RULES = {
     "folds": ("folds", "control_folds"),
     "fusion": ("fusion_fold",),
     "evaluation": ("evaluate", "evaluate_control", "score_truth"),
-    "report": ("report",),
+    "explain": ("explain_fold", "explain", "explain_slides", "explain_concepts"),
+    "decide": ("decide", "learning_fold", "learning_curve"),
+    "bundle": ("bundle",),
+    "apply": ("compare_with_bundle", "apply_bundle", "applied_report"),
+    "report": ("report", "provenance"),
 }
 CELL_RULES = {
     "cells": ("simulate_cells", "embed_cells", "check_cells"),
@@ -93,7 +99,9 @@ def planned_jobs(output: str) -> Iterator[tuple[str, dict[str, str], str]]:
         wildcards = dict(
             re.findall(r"(\w+)=([^,\s]+)", (re.search(r"^    wildcards: .*$", job, re.MULTILINE) or [""])[0])
         )
-        if "cohort" not in wildcards:
+        # Of a bundle and of what it is applied to, the row is about the cohort that it was made of.
+        wildcards.setdefault("cohort", wildcards.get("trained", ""))
+        if not wildcards["cohort"]:
             continue
         reason = re.search(r"^    reason: (.*)$", job, re.MULTILINE)[1]
         itself = ITSELF.search(reason)

@@ -15,10 +15,16 @@ needs_shared_data = pytest.mark.skipif(
 )
 
 
-def snakemake(*arguments, directory, root=ROOT, check=True):
-    """Run Snakemake in `directory` on the workflow in `root`; returns the finished process with its output."""
+def snakemake(*arguments, directory, root=ROOT, check=True, variables=None):
+    """Run Snakemake in `directory` on the workflow in `root`; returns the finished process with its output.
+
+    variables : of the environment, besides those of this process.
+    """
     command = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "--directory", str(directory)]
-    run = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, cwd=directory, timeout=1500)
+    environment = {**os.environ, **(variables or {})}
+    run = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, cwd=directory, timeout=1500, env=environment
+    )
     if check and run.returncode:
         pytest.fail(f"snakemake {' '.join(map(str, arguments))} failed:\n{run.stdout[-3000:]}\n{run.stderr[-6000:]}")
     return run

@@ -1,5 +1,7 @@
 """A cohort of stubs with everything done: artefacts of a few bytes, with the records that a real run leaves.
 
+Beside it an external cohort of RNA alone, which its bundle is applied to.
+
 Tables, the slides' own records and Snakemake's bookkeeping are real, so a dry run plans what it would after a real run.
 """
 
@@ -14,11 +16,12 @@ from pathlib import Path
 import yaml
 from running import snakemake
 
+from histoweave.apply.manifest import NAME, ExpressionIdentity, Manifest, ModelIdentity
 from histoweave.io import write_json
 from histoweave.shards import Outcome, Record, source_stamp
 from histoweave.wiring import Wiring, load
 
-COHORT = "stub"
+COHORT, EXTERNAL = "stub", "beyond"
 CONFIG = ("--configfile", "config.yaml")
 N_PATIENTS, N_SLIDES, GENES = 12, 20, 60
 PATIENTS = [f"TCGA-A{number % 3}-{number:04d}" for number in range(N_PATIENTS)]
@@ -39,8 +42,14 @@ def base_config(*, simulated: bool) -> dict:
         "expression": {"path": place, "unit": "counts"},
         "label": "subtype",
     }
+    external = {
+        "role": "external",
+        "patients": f"{EXTERNAL}.tsv",
+        "expression": {"path": f"{EXTERNAL}_rna.tsv", "unit": "counts"},
+        "label": "subtype",
+    }
     return {
-        "cohorts": {COHORT: cohort | ({"simulate": {"seed": 6}} if simulated else {})},
+        "cohorts": {COHORT: cohort | ({"simulate": {"seed": 6}} if simulated else {}), EXTERNAL: external},
         "features": {"encoder": {"name": "resnet50", "weights": "weights.safetensors"}},
         "folds": {"n_folds": 2},
         "fusion": {"models": ["best_gene", "image", "cross_attention"], "gene_sets": "sets.gmt"},
@@ -58,6 +67,8 @@ def make_cohort(folder: Path, *, simulated: bool = False) -> None:
     rows = [f"{slide}\t{patient}\t{paths[slide]}\t\n" for slide, patient in SLIDES.items()]
     (folder / "slides.tsv").write_text("slide\tpatient\tpath\tmpp\n" + "".join(rows))
     (folder / "config.yaml").write_text(yaml.safe_dump(base_config(simulated=simulated)))
+    (folder / f"{EXTERNAL}.tsv").write_text("patient\tsubtype\nX1\tA\nX2\tB\n")
+    (folder / f"{EXTERNAL}_rna.tsv").write_text("gene\tX1\tX2\n" + "".join(f"GENE{n}\t1\t2\n" for n in range(GENES)))
     (folder / "weights.safetensors").write_bytes(b"stub")
     (folder / "sets.gmt").write_text("SET\tna\tGENE1\tGENE2\n")
     if not simulated:
@@ -67,6 +78,18 @@ def make_cohort(folder: Path, *, simulated: bool = False) -> None:
         (folder / "slides").mkdir()
         for path in paths.values():
             (folder / path).write_bytes(b"stub")
+
+
+def write_bundle(folder: Path) -> None:
+    """A bundle that could have been made of the cohort of stubs: what is read of it before a job."""
+    folder.mkdir()
+    model = ModelIdentity(name="best_gene", title="single best gene", modalities=["expression"], folds=[0, 1])
+    rna = ExpressionIdentity(unit="counts", formula="", n_genes=GENES, genes=["GENE1"])
+    manifest = Manifest(
+        version="0", cohort=COHORT, classes=["A", "B"], positive="B", n_folds=2, repeats=1, models=[model],
+        encoder=None, tiles=None, expression=rna, concepts=False, files={},
+    )  # fmt: skip
+    (folder / NAME).write_text(manifest.text())
 
 
 def wiring_in(folder: Path, raw: dict) -> Wiring:

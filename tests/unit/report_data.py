@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from report_parts_data import write_decide, write_explain, write_overlays, write_slides
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score
 
 from histoweave.fusion import catalog
@@ -205,17 +205,6 @@ def _benchmark(path: Path, seconds: float) -> None:
     path.write_text(header + f"{seconds:.4f}\t0:00:01\t310.5\t900.0\t280.0\t290.0\t1.0\t2.0\t95.0\t{seconds:.2f}\n")
 
 
-def _thumbnail(path: Path, rng: np.random.Generator) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    y, x = np.mgrid[:252, :252]
-    tissue = (x - 126) ** 2 / 95**2 + (y - 120) ** 2 / 75**2 < 1 + 0.2 * np.sin(x / 17) * np.cos(y / 23)
-    pixels = np.full((252, 252, 3), 244.0)
-    pixels[tissue] = np.array([214, 150, 190]) + rng.normal(0, 16, (int(tissue.sum()), 1))
-    edge = tissue ^ np.roll(tissue, 2, axis=0) | tissue ^ np.roll(tissue, 2, axis=1)
-    pixels[edge] = (0, 158, 115)
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
-
-
 def write_run(
     folder: Path,
     *,
@@ -224,12 +213,13 @@ def write_run(
     n_patients: int = 60,
     n_sites: int = 4,
     optional: bool = True,
+    thumbnail_px: int = 252,
     seed: int = 3,
 ) -> ReportInputs:
     """Write the tables of a run below `folder`; with `optional=False` everything that may be absent is.
 
     Without the optional parts the run has no slides, no RNA, no negative control, no known truth, no trained
-    model and no benchmark files.
+    model, no benchmark files, no explanations and nothing that decisions rest on.
     """
     rng = np.random.default_rng(seed)
     classes, sites, n_folds = list(classes), [f"Z{chr(65 + i)}" for i in range(n_sites)], 5
@@ -297,9 +287,11 @@ def write_run(
         for job in range(n_jobs):
             _benchmark(folder / "benchmarks" / stage / f"job{job}.tsv", seconds * rng.lognormal(0, 0.3))
     _benchmark(folder / "benchmarks" / "cohort.tsv", 0.4)
-    thumbnails = {slide: folder / "tiles" / f"{slide}.png" for slide in slides["slide"]}
-    for path in thumbnails.values():
-        _thumbnail(path, rng)
+    explain_folder = folder / "explain" / models[-1]
+    thumbnails = write_slides(folder / "tiles", slides, rng=rng, edge_px=thumbnail_px)
+    overlays = write_overlays(
+        explain_folder / "overlays", slides.loc[slides["status"] == "ok", "slide"], rng=rng, edge_px=thumbnail_px
+    )
     return ReportInputs(
         **common,
         slides=folder / "slides.parquet",
@@ -310,6 +302,10 @@ def write_run(
         benchmarks=folder / "benchmarks",
         histories=histories,
         thumbnails=thumbnails,
+        overlays=overlays,
+        explain=write_explain(explain_folder, patients=patients, classes=classes, rng=rng),
+        decide=write_decide(folder / "decide", models=models, classes=classes, sites=sites, n=n_patients, rng=rng),
+        links={"Concepts of the tiles": "concepts.html"},
         input_sha256={"patients.tsv": "ab" * 32, "slides.tsv": "cd" * 32},
         code={"tiles": "0123456789abcdef", "fusion": "fedcba9876543210"},
     )

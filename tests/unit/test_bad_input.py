@@ -137,7 +137,7 @@ def test_bad_config(cohort, case):
 
 
 CELL_CASES = {
-    "external with slides": ("cohorts.c.role", "external", ["cohort 'c' is external", "remove 'slides' and 'expression'"]),
+    "external and no models for it": ("cohorts.c.role", "external", ["cohort 'c' is external", "apply.bundle"]),
     "external without train": ("cohorts.lab.role", "external", ["cohort 'lab' is external", "role: train"]),
     "neither table nor embeddings": ("cohorts.lab.cells", {"crop": 0.5}, ["cohorts.lab.cells", "either 'table' or 'embeddings'"]),
     "both table and embeddings": ("cohorts.lab.cells.embeddings", "folder", ["cohorts.lab.cells", "give one of them"]),
@@ -180,7 +180,7 @@ def test_bad_cells(laboratory, case):
 def test_dictionaries_of_tiles_need_slides(laboratory):
     del laboratory["cohorts"]["c"]
     set_key(laboratory, "sae.source", "tiles")
-    check_refused(laboratory, ["sae.source", "no cohort has slides"])
+    check_refused(laboratory, ["sae.source", "no cohort of role train has slides"])
 
 
 def test_a_job_reads_the_tables_after_a_slide_has_vanished(cohort):

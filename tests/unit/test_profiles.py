@@ -14,7 +14,7 @@ PER_RULE = ("set-resources", "set-threads", "groups", "set-resource-scopes")
 DIFFERENT: dict[str, set[str]] = {}
 USES_GPU = {
     "extract_features", "fusion_fold", "embed_cells", "fit_sae", "fit_sae_fold", "encode_concepts", "encode_fold",
-    "score_concepts", "transfer_concepts",
+    "score_concepts", "transfer_concepts", "explain_fold", "explain_concepts", "learning_fold",
 }  # fmt: skip
 
 

@@ -128,8 +128,7 @@ def test_tissue_area_contours_and_thumbnail(tmp_path, out):
     picture = cv2.imread(str(out / "S1.png"))[..., ::-1].astype(int)
     assert picture.shape == (512, 640, 3)
     drawn = (picture[..., 1] > picture[..., 0] + 60) & (picture[..., 1] > picture[..., 2] + 40)
-    circumference_px = tissue.length
-    assert 0.7 * circumference_px < drawn.sum() < 4 * circumference_px
+    assert not drawn.any()  # contours are drawn by those who show the picture
 
 
 def test_holes_stay_holes(tmp_path, out):

@@ -241,7 +241,7 @@ def test_report_shows_the_numbers_of_the_tables(results):
     assert f"{estimate:.3f}" in page or f"{estimate:.2f}" in page
     for slide in read_table(results / "cohort" / "slides.parquet").query("status != 'ok'")["slide"]:
         assert slide in page
-    assert len(page) < 8e6
+    assert len(page) < 10e6
 
 
 def test_report_opens_in_a_browser_without_network(results):

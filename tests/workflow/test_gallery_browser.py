@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS_PX = (390, 1400)
@@ -136,6 +137,14 @@ def test_page_works_at_every_width_and_in_both_schemes(open_page, runs, width_px
         " card.scrollWidth - card.clientWidth); } return most; }"
     )
     assert wide <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_violation_of_accessibility(open_page, runs, scheme):
+    page = open_page(runs[2], scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    results = Axe().run(page)
+    assert not results.violations_count, results.generate_report()
 
 
 def test_pictures_and_maps_come_with_the_window_and_go(open_page, runs):

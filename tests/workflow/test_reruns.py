@@ -10,6 +10,7 @@ from edits import NOTHING
 from rerun_table import (
     CELL_KEYS,
     CELL_RULES,
+    KEY,
     TISSUE_PAGE,
     TISSUE_RULES,
     change_of,
@@ -64,7 +65,7 @@ def observe(done: dict[bool, Path], folder: Path, change: str) -> dict[str, str]
     simulated = change in SIMULATE
     run = changed_run(done[simulated], folder, change, simulated=simulated)
     try:
-        dry = snakemake("-n", *CONFIG, *run.arguments, directory=run.folder, root=run.root)
+        dry = snakemake("-n", *CONFIG, *run.arguments, directory=run.folder, root=run.root, variables=KEY)
         return stages(dry)
     finally:
         shutil.rmtree(folder)

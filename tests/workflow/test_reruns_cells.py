@@ -8,10 +8,21 @@ import pytest
 from cell_changes import EVENTS, KEYS, OF_REVIEWED, REVIEWED, changed_run, cohorts_of
 from cell_stubs import make_cohorts, pretend_done
 from edits import NOTHING
-from rerun_table import CELL_KEYS, CELL_PAGE, change_of, keys_of, leaves, n_planned, observed_rows, planned_stages, rows
+from rerun_table import (
+    CELL_KEYS,
+    CELL_PAGE,
+    KEY,
+    change_of,
+    keys_of,
+    leaves,
+    n_planned,
+    observed_rows,
+    planned_stages,
+    rows,
+)
 from rerun_table import CELL_RULES as RULES
 from running import snakemake
-from stubs import COHORT, CONFIG, record_as_made
+from stubs import COHORT, CONFIG, record_as_made, write_bundle
 
 from histoweave.config import Config
 
@@ -45,7 +56,7 @@ def observe(done: dict[str, Path], folder: Path, change: str) -> dict[str, str]:
     name, config = ("reviewed", REVIEWED) if change in OF_REVIEWED else ("plain", None)
     run = changed_run(done[name], folder, change, config=config)
     try:
-        dry = snakemake("-n", *CONFIG, *run.arguments, directory=run.folder, root=run.root)
+        dry = snakemake("-n", *CONFIG, *run.arguments, directory=run.folder, root=run.root, variables=KEY)
         output = dry.stdout + dry.stderr
         cohorts = cohorts_of(change)
         n_shards = max(n_planned(output, "embed_cells", cohort) for cohort in cohorts)
@@ -83,6 +94,7 @@ def test_keys_of_the_tissue_arm_and_of_the_machine_leave_the_cell_arm_alone(done
         if key not in KEYS and not key.startswith(("cohorts.", "features.encoder.weights")):
             run.set(key, value)
     (run.folder / "other.gmt").write_text("SET\tna\tGENE1\n")
+    write_bundle(run.folder / "other_bundle")
     run.set("cohorts.<name>.ids", "plain")
     run.set("cohorts.<name>.positive", "A")
     run.write()

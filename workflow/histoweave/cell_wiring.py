@@ -231,7 +231,11 @@ class CellWiring:
 
     def pages(self) -> list[str]:
         """The page of every dictionary's cohort."""
-        return [f"results/{cohort}/concepts.html" for cohort in self.trained()]
+        return list(self.pages_by_cohort().values())
+
+    def pages_by_cohort(self) -> dict[str, str]:
+        """The page of concepts by cohort."""
+        return {cohort: f"results/{cohort}/concepts.html" for cohort in self.trained()}
 
     def folders(self) -> list[Path]:
         """Folders that a run writes to, as far as they are there."""

@@ -75,7 +75,12 @@ def _named(encoder: tuple[str, str, int]) -> str:
 
 
 def join(
-    patients: pd.DataFrame, slides: pd.DataFrame, samples: pd.DataFrame | None, *, modalities: set[str]
+    patients: pd.DataFrame,
+    slides: pd.DataFrame,
+    samples: pd.DataFrame | None,
+    *,
+    modalities: set[str],
+    needs_label: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Join the three tables and count the losses.
 
@@ -84,6 +89,7 @@ def join(
     patients : `patient`, `label` (None: none or dropped), `site`, `label_source`, covariates.
     slides : of `slide_status`. samples : of the expression stage, None without RNA.
     modalities : what the cohort was given.
+    needs_label : leave patients without a label out, as a cohort must that models are fitted on.
 
     Returns
     -------
@@ -96,9 +102,9 @@ def join(
     n_slides = table["patient"].map(usable).fillna(0).astype(np.int64)
     has_image, has_expression = n_slides > 0, table["patient"].isin(with_rna)
     has = pd.DataFrame({"image": has_image, "expression": has_expression})
-    labelled = table["label"].notna()
+    labelled = table["label"].notna() | (not needs_label)
     any_modality, complete = has.any(axis=1), has[sorted(modalities)].all(axis=1)
-    written = table["label_source"] != ""
+    written = (table["label_source"] != "") | (not needs_label)
     reason = np.select(
         [~written, ~labelled, ~any_modality],
         ["no label", "label dropped by label_map", "no usable slide and no RNA"],
@@ -118,11 +124,19 @@ def join(
             "reason": reason,
         }
     )
-    return pd.concat([joined, covariates], axis=1), _flow(table, joined, slides, samples, modalities=modalities)
+    return pd.concat([joined, covariates], axis=1), _flow(
+        table, joined, slides, samples, modalities=modalities, needs_label=needs_label
+    )
 
 
 def _flow(
-    table: pd.DataFrame, joined: pd.DataFrame, slides: pd.DataFrame, samples: pd.DataFrame, *, modalities: set[str]
+    table: pd.DataFrame,
+    joined: pd.DataFrame,
+    slides: pd.DataFrame,
+    samples: pd.DataFrame,
+    *,
+    modalities: set[str],
+    needs_label: bool,
 ) -> pd.DataFrame:
     rows: list[dict] = []
 
@@ -146,10 +160,8 @@ def _flow(
     if "expression" in modalities:
         step("expression", "samples", len(samples), samples[~samples["kept"]], "sample")
     left = len(table)
-    for name, reasons in (
-        ("label", ["no label", "label dropped by label_map"]),
-        ("any modality", ["no usable slide and no RNA"]),
-    ):
+    losses = [("label", ["no label", "label dropped by label_map"]), ("any modality", ["no usable slide and no RNA"])]
+    for name, reasons in losses if needs_label else losses[1:]:
         left = step(name, "patients", left, joined[joined["reason"].isin(reasons)], "patient")
     included = joined[joined["included"]]
     for modality, reason in (("image", "no usable slide"), ("expression", "no RNA sample")):
@@ -169,11 +181,12 @@ def run_cohort(
     tiles: dict[str, str],
     features: dict[str, str],
     modalities: set[str],
+    needs_label: bool = True,
     out: dict[str, Path],
 ) -> None:
     """Write `patients.parquet`, `slides.parquet`, `flow.parquet` to the paths of `out`."""
     status = slide_status(slides, tiles=tiles, features=features)
-    joined, flow = join(patients, status, samples, modalities=modalities)
+    joined, flow = join(patients, status, samples, modalities=modalities, needs_label=needs_label)
     write_table(out["slides"], status)
     write_table(out["flow"], flow)
     write_table(out["patients"], joined)

@@ -11,9 +11,13 @@ from typing import Any, Literal, get_args
 import pydantic
 from pydantic import BaseModel, Field
 
+from histoweave.apply_config import Apply, check_apply
 from histoweave.cell_config import CellInput, Cells, Concepts, Sae
+from histoweave.decide_config import Decide
 from histoweave.errors import InputError, nearest
+from histoweave.explain_config import Explain
 from histoweave.ids import ID
+from histoweave.privacy_config import Privacy
 from histoweave.section import Encoder, Section, Share
 
 OnError = Literal["continue", "stop"]
@@ -28,6 +32,10 @@ class Simulate(Section):
     field_um: float = Field(1008.0, gt=200, description="Edge of the square scene of a slide, in µm.")
     n_genes: int = Field(2000, ge=100, description="Genes in the simulated count matrix, the PAM50 genes included.")
     planted_share: Share = Field(0.35, description="Share of a positive slide's tissue that carries the image factor.")
+    stain: Share = Field(
+        0.0, description="How far the stains' colours lie from Macenko's towards those of Ruifrok and Johnston."
+    )
+    library_scale: float = Field(1.0, gt=0, description="Sequencing depth relative to the other simulated cohorts.")
     no_mpp: list[str] = Field([], description="Slides written without a resolution.")
     no_tissue: list[str] = Field([], description="Slides of empty glass.")
     truncated: list[str] = Field([], description="Slides whose file is cut short.")
@@ -48,7 +56,7 @@ class Cohort(Section):
     """One cohort: its tables, its RNA, its label."""
 
     role: Literal["train", "external"] = Field(
-        "train", description="train: cross-validated on itself; external: only looked at, nothing is fitted on it."
+        "train", description="train: cross-validated on itself; external: predicted by frozen models, never fitted on."
     )
     patients: str | None = Field(
         None, description="Table with `patient`, the label column, `site` (optional), covariates."
@@ -180,10 +188,14 @@ class Config(Section):
     fusion: Fusion = Fusion()
     evaluation: Evaluation = Evaluation()
     control: Control = Control()
+    decide: Decide = Decide()
     cells: Cells = Cells()
     sae: Sae = Sae()
     concepts: Concepts = Concepts()
+    explain: Explain = Explain()
+    apply: Apply = Apply()
     exports: Exports = Exports()
+    privacy: Privacy = Privacy()
     mechanics: Mechanics = Mechanics()
 
 
@@ -236,6 +248,7 @@ def parse_config(raw: Any, *, file: str = "config") -> Config:
     for name, cohort in config.cohorts.items():
         _check_cohort(name, cohort, file=file)
     _check_sae(config, file=file)
+    check_apply(config.apply, config.cohorts, file=file)
     if config.fusion.width % config.fusion.heads:
         raise InputError(
             f"{file}: key 'fusion.heads' is {config.fusion.heads}, which does not divide "
@@ -257,8 +270,6 @@ def _check_cohort(name: str, cohort: Cohort, *, file: str) -> None:
         raise InputError(f"{where} has neither 'slides' nor 'expression' nor 'cells'; give at least one")
     if cohort.has_tissue and cohort.patients is None:
         raise InputError(f"{file}: key 'cohorts.{name}.patients' is missing; add it (see config/README.md)")
-    if cohort.role == "external" and cohort.has_tissue:
-        raise InputError(f"{where} is external, which is for cells only; remove 'slides' and 'expression'")
     if cohort.simulate and (cohort.slides is None or cohort.expression is None):
         raise InputError(f"{where} is simulated, so it needs both 'slides' and 'expression'")
     if cohort.cells:
@@ -278,8 +289,10 @@ def _check_sae(config: Config, *, file: str) -> None:
     if "external" in with_cells.values() and "train" not in with_cells.values():
         external = next(iter(with_cells))
         raise InputError(f"{file}: cohort '{external}' is external, and no cohort of cells has role: train; name one")
-    if config.sae.source == "tiles" and not any(cohort.slides for cohort in config.cohorts.values()):
-        raise InputError(f"{file}: key 'sae.source' is 'tiles', and no cohort has slides; use 'cells'")
+    if config.sae.source == "tiles" and not any(
+        cohort.slides and cohort.role == "train" for cohort in config.cohorts.values()
+    ):
+        raise InputError(f"{file}: key 'sae.source' is 'tiles', and no cohort of role train has slides; use 'cells'")
     if config.concepts.leave_out_rejected and config.sae.scoring != "global":
         raise InputError(
             f"{file}: key 'concepts.leave_out_rejected' needs sae.scoring: global, because each fold's own dictionary "

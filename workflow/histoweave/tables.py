@@ -87,9 +87,14 @@ def uses_tcga(cohort: Cohort, patients: list[str]) -> bool:
 def read_patients(cohort: Cohort) -> pd.DataFrame:
     """Read the patients table: `patient`, `label` (mapped; None if empty or dropped), `site` (None if unknown),
     `label_source` (as written), then covariates; in the order of the file.
+
+    An external cohort may do without labels: where no key asks for them, the column may be absent.
     """
     file = cohort.patients
-    table = read_rows(file, required=["patient", cohort.label])
+    asked = cohort.role == "train" or cohort.label_map or "label" in cohort.model_fields_set
+    table = read_rows(file, required=["patient", cohort.label] if asked else ["patient"])
+    if cohort.label not in table:
+        table[cohort.label] = ""
     check_ids(table["patient"], file=file, column="patient")
     tcga = uses_tcga(cohort, table["patient"].to_list())
     if tcga:

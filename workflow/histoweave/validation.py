@@ -25,7 +25,7 @@ _CACHE = Path(".snakemake/histoweave-checked.json")
 
 @dataclass(frozen=True)
 class CohortTables:
-    """A cohort's tables as the Snakefile needs them."""
+    """A cohort's tables as the Snakefile needs them. `classes` of an external cohort are the labels that it has."""
 
     name: str
     cohort: Cohort
@@ -113,8 +113,14 @@ def _check_cohort(name: str, cohort: Cohort, config: Config, check_paths: bool) 
     tcga = uses_tcga(cohort, ids)
     slides = read_slides(cohort, patients=set(ids), check_paths=check_paths) if cohort.slides else NO_SLIDES
     labelled = patients[patients["label"].notna()]
-    check_classes(labelled["label"].to_list(), labelled["site"].to_list(), settings=config.folds, where=cohort.patients)
-    classes = class_order(labelled["label"], cohort.positive, where=cohort.patients)
+    external = cohort.role == "external"
+    if external and cohort.simulate is None:
+        classes = sorted(set(labelled["label"]))  # of which a bundle may know more, or fewer
+    else:
+        classes = class_order(labelled["label"], cohort.positive, where=cohort.patients)
+    if not external:
+        sites = labelled["site"].to_list()
+        check_classes(labelled["label"].to_list(), sites, settings=config.folds, where=cohort.patients)
     if cohort.simulate:
         _check_simulated(name, cohort, patients, slides, classes)
     elif cohort.expression:
@@ -122,7 +128,8 @@ def _check_cohort(name: str, cohort: Cohort, config: Config, check_paths: bool) 
         files = [source.path, *([source.sample_sheet] if source.sample_sheet else [])]
         key = source.model_dump_json() + json.dumps([sorted(ids), tcga])
         _once(f"expression of {name}", key, files, lambda: _check_expression(cohort, set(ids), tcga))
-    models_of(cohort, config)
+    if not external:
+        models_of(cohort, config)
     return CohortTables(name, cohort, patients, slides, tcga, classes)
 
 

@@ -160,8 +160,15 @@ class Wiring:
     def join_settings(self, cohort: str) -> dict:
         """The keys of a cohort that its join reads. `ids` as it was decided: `auto` is no change from what it means."""
         table = self.tables[cohort]
-        read = table.cohort.model_dump(include={"patients", "slides", "label", "label_map"})
+        external = table.cohort.role == "external"
+        read = table.cohort.model_dump(include={"patients", "slides", "label_map"} | ({"role"} if external else set()))
+        # A label column that the user did not name may be missing in an external cohort.
+        read |= table.cohort.model_dump(include={"label"}, exclude_unset=external)
         return read | {"ids": "tcga" if table.tcga else "plain"}
+
+    def trained(self) -> list[str]:
+        """Cohorts that models are fitted on."""
+        return [name for name, table in self.tables.items() if table.cohort.role == "train"]
 
     def models(self, cohort: str) -> list[str]:
         """Models that are fitted for a cohort."""
@@ -249,7 +256,8 @@ class Wiring:
 
     def shown_config(self, cohort: str) -> dict:
         """The configuration of one cohort with its defaults, without what changes no result."""
-        shown = self.config.model_dump(mode="json", exclude={"mechanics", "exports", "cells", "sae", "concepts"})
+        others = {"mechanics", "exports", "cells", "sae", "concepts", "apply"}
+        shown = self.config.model_dump(mode="json", exclude=others)
         return shown | {"cohorts": {cohort: shown["cohorts"][cohort]}}
 
     def code_of_stages(self) -> dict[str, str]:
@@ -266,13 +274,14 @@ class Wiring:
         patient = self._slide(cohort, slide).patient
         row = self._labels[cohort].loc[patient]
         truth = factors(patient, positive=row["label"] == self.tables[cohort].classes[-1], seed=settings.seed)
-        own = {key: [slide] if slide in getattr(settings, key) else [] for key in ("no_mpp", "no_tissue", "truncated")}
+        own: dict = {"without_rna": [], "duplicate_aliquot": [], "library_scale": 1.0}
+        own |= {key: [slide] if slide in getattr(settings, key) else [] for key in ("no_mpp", "no_tissue", "truncated")}
         return {
             "slide": slide,
             "patient": patient,
             "site": row["site"],
             "image_factor": truth.image,
-            "settings": settings.model_copy(update={**own, "without_rna": [], "duplicate_aliquot": []}).model_dump(),
+            "settings": settings.model_copy(update=own).model_dump(),
         }
 
     def simulated_patients(self, cohort: str) -> list[dict]:
@@ -287,4 +296,4 @@ class Wiring:
     def expression_settings(self, cohort: str) -> dict:
         """The simulation settings that concern the RNA."""
         settings = self.tables[cohort].cohort.simulate
-        return settings.model_copy(update={"no_mpp": [], "no_tissue": [], "truncated": []}).model_dump()
+        return settings.model_copy(update={"no_mpp": [], "no_tissue": [], "truncated": [], "stain": 0.0}).model_dump()

@@ -25,6 +25,7 @@ def main(smk):
             tiles=artefacts(smk.input.get("tiles", [])),
             features=artefacts(smk.input.get("features", [])),
             modalities={name for name, source in given.items() if source},
+            needs_label=cohort.role == "train",
             out={name: smk.output[name] for name in ("patients", "slides", "flow")},
         )
 

@@ -15,10 +15,13 @@ def main(smk):
         from histoweave.gallery.files import cohort_files, pictures_of_cells, pictures_of_slides
         from histoweave.gallery.inputs import ConceptReportInputs
         from histoweave.gallery.page import write_concept_report
-        from histoweave.io import sha256_of
+        from histoweave.io import read_table, sha256_of
+        from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs
 
         config = smk.params.config
         source = config["sae"]["source"]
+        kind = "cell" if source == "cells" else "slide"
+        names = concept_pseudonyms(smk.params.privacy, map(read_table, smk.input.images), kind=kind)
         cohorts = read_cohorts(parse_config(smk.config), check_paths=False)
         root = Path(smk.input.sae[0]).parents[1]
         files = [
@@ -30,7 +33,7 @@ def main(smk):
                 external=name != smk.wildcards.cohort,
                 picture=pictures_of_cells(cohorts[name])
                 if source == "cells"
-                else pictures_of_slides(Path("results", name, "tiles")),
+                else pictures_of_slides(Path("results", name, "tiles"), texts=names is None),
             )
             for name, images in zip(smk.params.tokens, smk.input.images, strict=True)
         ]
@@ -47,7 +50,8 @@ def main(smk):
             code=dict(smk.params.stages),
             **{name: Path(smk.input[name]) for name in TABLES},
         )
-        write_concept_report(inputs, smk.output.html)
+        write_concept_report(shared_inputs(inputs, names), smk.output.html)
+        check_shared(smk.output.html, names)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,22 @@ from histoweave.log import redirect
 
 def main(smk):
     with redirect(smk.log[0]):
-        from histoweave.io import read_table, sha256_of, write_text
+        from histoweave.io import sha256_of, write_text
+        from histoweave.privacy.share import check_shared, shared_inputs, tissue_pseudonyms
         from histoweave.report.figures import draw_figures
-        from histoweave.report.inputs import ReportInputs, read_tables
+        from histoweave.report.inputs import ReportInputs, of_part, read_tables
+        from histoweave.report.machine import write_report_json
         from histoweave.report.page import write_report
 
-        given = dict(smk.input.items())
-        several = {name: given.pop(name, []) for name in ("histories", "sources", "slide_indexes")}
-        several = {name: [one] if isinstance(one, str) else list(one) for name, one in several.items()}
+        given = {name: [files] if isinstance(files, str) else list(files) for name, files in smk.input.items()}
+        lists = ("histories", "sources", "slide_indexes", "overlay_indexes")
+        several = {name: given.pop(name, []) for name in lists}
+        parts = {part: of_part(part, given) for part in ("explain", "decide")}
+        single = {name: Path(files[0]) for name, files in given.items() if name.partition("_")[0] not in parts}
         histories: dict[str, list[Path]] = {}
         for path in map(Path, several["histories"]):
             histories.setdefault(path.parent.parent.name, []).append(path)
+        overlays = sorted(Path(smk.params.overlays).glob("*.png")) if smk.params.overlays else []
         inputs = ReportInputs(
             cohort=smk.wildcards.cohort,
             models=list(smk.params.models),
@@ -28,13 +33,22 @@ def main(smk):
             histories=histories,
             slide_indexes=list(map(Path, several["slide_indexes"])),
             thumbnails={path.stem: path for path in sorted(Path(smk.params.thumbnails).glob("*.png"))},
+            overlays={path.stem: path for path in overlays},
+            links=dict(smk.params.links),
             input_sha256={path: sha256_of(path) for path in several["sources"]},
             code=dict(smk.params.stages),
-            **{name: Path(path) for name, path in given.items()},
+            **parts,
+            **single,
         )
-        draw_figures(tables=read_tables(inputs), out_dir=inputs.figures)
-        write_text(smk.output.summary, read_table(inputs.metrics).to_csv(sep="\t", index=False))
+        names = tissue_pseudonyms(smk.params.privacy, patients=inputs.patients, slides=inputs.slides)
+        inputs = shared_inputs(inputs, names)
+        tables = read_tables(inputs)
+        draw_figures(tables=tables, out_dir=inputs.figures)
+        write_text(smk.output.summary, tables.metrics.to_csv(sep="\t", index=False))
+        write_report_json(inputs, smk.output.json)
         write_report(inputs, smk.output.html)
+        for path in smk.output:
+            check_shared(path, names)
 
 
 if __name__ == "__main__":

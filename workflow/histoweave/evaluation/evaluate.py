@@ -84,7 +84,7 @@ def evaluate(
     if unknown := sorted(set(predictions["model"]) - set(order)):
         raise ValueError(f"model '{unknown[0]}' is missing in the order of models")
     models = [model for model in order if model in set(predictions["model"])]
-    is_pooled = _pooled(predictions, modalities)
+    is_pooled = pooled_scope(predictions, modalities)
     pooled = predictions[is_pooled]
     _check_same_patients(pooled, models)
 
@@ -105,7 +105,7 @@ def evaluate(
         "metrics": pd.concat(metrics, ignore_index=True)[columns],
         "comparisons": _compare(draws, n=pooled["patient"].nunique(), confidence=settings.confidence),
         "confusion": _confusion(pooled, models=models, classes=classes),
-        "reliability": _reliability(pooled, models=models, classes=classes),
+        "reliability": reliability(pooled, models=models, classes=classes),
         "curves": _curves(pooled, models=models, classes=classes),
     }
 
@@ -118,7 +118,7 @@ def _rows(names: list[tuple[str, str]], values: tuple[np.ndarray, np.ndarray], c
     return table.assign(estimate=estimate, ci_low=low, ci_high=high)
 
 
-def _pooled(predictions: pd.DataFrame, modalities: Collection[str]) -> pd.Series:
+def pooled_scope(predictions: pd.DataFrame, modalities: Collection[str]) -> pd.Series:
     """Mask of the pooled scope: patients with every modality that the run's models read."""
     has = predictions[[f"has_{modality}" for modality in sorted(modalities)]].astype(bool).all(axis=1)
     if not has.any():
@@ -189,7 +189,7 @@ def _confusion(pooled: pd.DataFrame, *, models: list[str], classes: list[str]) -
     return counts.reindex(pairs, fill_value=0).rename("n").reset_index()
 
 
-def _reliability(pooled: pd.DataFrame, *, models: list[str], classes: list[str]) -> pd.DataFrame:
+def reliability(pooled: pd.DataFrame, *, models: list[str], classes: list[str]) -> pd.DataFrame:
     """Mean top-class probability and accuracy in each bin of `ece`; an empty bin has n = 0 and NaN."""
     p = probabilities(pooled, classes)
     table = pd.DataFrame(
@@ -221,4 +221,6 @@ def _curves(pooled: pd.DataFrame, *, models: list[str], classes: list[str]) -> p
             precision, recall, threshold = precision_recall_curve(rows["y_true"] == label, rows[f"p_{label}"])
             columns = {"recall": recall, "precision": precision, "threshold": np.append(threshold, np.nan)}
             tables.append(pd.DataFrame({"model": model, "class": label, **columns}))
+    if not tables:  # an external cohort may hold negatives alone
+        return pd.DataFrame(columns=["model", "class", "recall", "precision", "threshold"])
     return pd.concat(tables, ignore_index=True)

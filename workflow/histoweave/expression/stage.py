@@ -27,6 +27,9 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
     """
     matrix = read_expression(source, patients=patients, tcga=tcga)
     samples = choose_samples(matrix.values.index, patients=patients, tcga=tcga)
+    # The sequencing depth, which a normalised table does not tell any more; log values have none.
+    total = matrix.values.sum(axis=1) if source.unit != "log2" else pd.Series(np.nan, index=matrix.values.index)
+    samples["total"] = total.reindex(samples["sample"]).to_numpy(np.float64)
     kept = samples[samples["kept"]].sort_values("patient")
     names, used = current_names(matrix.values.columns)
     values = matrix.values.loc[kept["sample"]].astype(np.float64)

@@ -10,6 +10,7 @@ from PIL import Image
 from histoweave.cells.cohort import CellCohort
 from histoweave.cells.pictures import PictureReader, places_of
 from histoweave.gallery.inputs import CohortFiles, Picture
+from histoweave.privacy.share import is_text
 from histoweave.shards import artefacts
 
 # Larger than it is shown, for screens with small pixels.
@@ -52,11 +53,15 @@ def pictures_of_cells(cohort: CellCohort) -> Picture | None:
     return picture
 
 
-def pictures_of_slides(folder: Path) -> Picture:
-    """The thumbnails that tiling made; None for a slide without one."""
+def pictures_of_slides(folder: Path, *, texts: bool = True) -> Picture:
+    """The thumbnails that tiling made; None for a slide without one.
+
+    texts: also pictures that are a message of the tiling, with the slide's id in it.
+    """
 
     def picture(slide: str) -> Image.Image | None:
         path = folder / f"{slide}.png"
-        return Image.open(path) if path.is_file() else None
+        found = Image.open(path) if path.is_file() else None
+        return None if found is None or (not texts and is_text(found)) else found
 
     return picture

@@ -13,6 +13,7 @@ from PIL import Image
 from histoweave.cell_config import Concepts, Sae
 from histoweave.concepts.activations import ImageActivations
 from histoweave.io import read_table
+from histoweave.privacy.pseudonyms import Pseudonyms
 
 # The picture of an image as the encoder saw it, any size; None where there is none.
 Picture = Callable[[str], Image.Image | None]
@@ -61,6 +62,7 @@ class ConceptReportInputs:
     metrics, comparisons, levels, classes, probes: scores of the concepts beside the baselines. stability: pairs of dictionaries from
         different seeds; stability_concepts: per concept. None where they were not computed.
     input_sha256, code: SHA-256 per input file; code fingerprint per stage.
+    pseudonyms: stand for every id on the page; None: ids are shown.
     """
 
     cohort: str
@@ -80,6 +82,7 @@ class ConceptReportInputs:
     stability_concepts: Path | None = None
     input_sha256: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
+    pseudonyms: Pseudonyms | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

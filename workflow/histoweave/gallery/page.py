@@ -17,10 +17,11 @@ from histoweave.gallery.figures import ALT, draw_figures
 from histoweave.gallery.inputs import ConceptReportInputs, ConceptTables, read_tables
 from histoweave.gallery.thumbnails import CELL_PX, SLIDE_PX, Thumbnails
 from histoweave.io import write_text
+from histoweave.privacy.content import pseudonymised
 from histoweave.report import views
 from histoweave.report.embed import inline_svg
-from histoweave.report.page import package_versions
 from histoweave.report.template import render
+from histoweave.report.versions import package_versions
 from histoweave.sae.format import load, sae_sha256
 
 SECTIONS = {
@@ -56,15 +57,8 @@ def write_concept_report(inputs: ConceptReportInputs, out: str | os.PathLike) ->
     all_concepts, n_more_concepts = shapes.concept_table(
         tables, {card.concept: f"concept-{card.concept}" for card in cards}
     )
-    page = render(
-        "concepts.html.j2",
-        folder=_HERE,
-        styles=("gallery.css",),
-        scripts=("review_csv.js", "gallery.js", "review.js"),
-        cohort=inputs.cohort,
-        sections=SECTIONS,
-        data=htmlsafe_json_dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
-        svgs={name: inline_svg(path, prefix=name.replace("_", "-"), alt=ALT[name]) for name, path in figures.items()},
+    listed = tables if inputs.pseudonyms is None else pseudonymised(tables, inputs.pseudonyms)
+    shown = dict(
         settings=inputs.settings,
         of_tiles=of_tiles,
         image_word="slide" if of_tiles else "cell",
@@ -83,7 +77,21 @@ def write_concept_report(inputs: ConceptReportInputs, out: str | os.PathLike) ->
         code=views.pair_table(inputs.code, ("Stage", "Fingerprint")),
         config_yaml=yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
         seed=inputs.config.get("seed"),
-        **_results(inputs, tables),
+        **_results(inputs, listed),
+    )
+    # Pictures and maps are found by the ids, so that these are replaced when everything has been looked up.
+    if inputs.pseudonyms is not None:
+        shown, content = (pseudonymised(part, inputs.pseudonyms) for part in (shown, content))
+    page = render(
+        "concepts.html.j2",
+        folder=_HERE,
+        styles=("gallery.css",),
+        scripts=("review_csv.js", "gallery.js", "review.js"),
+        cohort=inputs.cohort,
+        sections=SECTIONS,
+        data=htmlsafe_json_dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
+        svgs={name: inline_svg(path, prefix=name.replace("_", "-"), alt=ALT[name]) for name, path in figures.items()},
+        **shown,
     )
     write_text(out, page)
 

@@ -1,18 +1,13 @@
-"""Pictures inside the page: SVG that follows the page's theme, thumbnails as small JPEG data URIs."""
+"""Figures inside the page: SVG that follows the page's theme."""
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from pathlib import Path
 
 from markupsafe import Markup, escape
-from PIL import Image
 
 from histoweave.report.style import THEME
-
-THUMBNAIL_PX = 300
 
 
 def inline_svg(path: Path, *, prefix: str, alt: str) -> Markup:
@@ -42,13 +37,3 @@ def inline_svg(path: Path, *, prefix: str, alt: str) -> Markup:
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}" '
         f'style="max-width:{float(width) * 1.65:.0f}px">{body}</svg>'
     )
-
-
-def thumbnail_uri(path: Path) -> str:
-    """A picture as a JPEG data URI, longest edge at most `THUMBNAIL_PX`."""
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=72, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

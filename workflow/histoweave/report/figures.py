@@ -1,4 +1,4 @@
-"""All figures of a run as SVG files."""
+"""All figures of a run: SVG files for paper, for `snakemake --report` and for readers without scripts, and interactive ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from histoweave.report import figures_results, figures_run
+from histoweave.report import figures_results, figures_run, plots_decide, plots_explain, plots_results
 from histoweave.report.inputs import ReportTables
+from histoweave.report.plots import Plot
 from histoweave.report.style import save_svg, style
 
 FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
@@ -24,6 +25,29 @@ FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
     "training": figures_run.training,
     "throughput": figures_run.throughput,
 }
+# Those of `FIGURES` in which a reader may want to point at something, and those that have a table for paper.
+PLOTS: dict[str, Callable[[ReportTables], list[Plot]]] = {
+    "metrics": plots_results.metrics,
+    "pr_curves": plots_results.pr_curves,
+    "reliability": plots_results.reliability,
+    "training": plots_results.training,
+    "throughput": plots_results.throughput,
+    "faithfulness": plots_explain.faithfulness,
+    "genes": plots_explain.genes,
+    "gene_sets": plots_explain.gene_sets,
+    "concepts": plots_explain.concepts,
+    "patient": plots_explain.patient,
+    "calibration": plots_decide.calibration,
+    "conformal": plots_decide.conformal,
+    "selective": plots_decide.selective,
+    "decision_curve": plots_decide.decision_curve,
+    "learning": plots_decide.learning,
+}
+
+
+def draw_plots(tables: ReportTables) -> dict[str, list[Plot]]:
+    """The interactive figures by name; an empty list where the run has no data for them."""
+    return {name: draw(tables) for name, draw in PLOTS.items()}
 
 
 def draw_figures(*, tables: ReportTables, out_dir: str | os.PathLike) -> dict[str, Path]:

@@ -32,6 +32,14 @@ def prevalence(tables: ReportTables, label: str) -> float:
     return float(rows.loc[rows["y_true"] == label, "n"].sum() / total) if total else float("nan")
 
 
+def chance_level(tables: ReportTables, metric: str) -> float:
+    """What a model without skill reaches in AUROC or average precision."""
+    if metric == "auroc":
+        return 0.5
+    # The macro mean of one-versus-rest has no-skill level 1 / C, whatever the prevalences.
+    return prevalence(tables, tables.classes[-1]) if len(tables.classes) == 2 else 1 / len(tables.classes)
+
+
 def _interval(axes: Axes, row: pd.Series, y: float, *, colour: str, marker: str, **marker_options) -> None:
     """A point with its interval; an undefined estimate leaves the line empty."""
     axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
@@ -56,11 +64,7 @@ def metrics(tables: ReportTables) -> Figure:
             _interval(axes, row, y, colour=mark[model].colour, marker=mark[model].marker)
         _model_axis(axes, list(tables.titles.values()))
         axes.set_title(title)
-        chance = 0.5
-        if metric == "average_precision":
-            # The macro mean of one-versus-rest has no-skill level 1 / C, whatever the prevalences.
-            binary = len(tables.classes) == 2
-            chance = prevalence(tables, tables.classes[-1]) if binary else 1 / len(tables.classes)
+        chance = chance_level(tables, metric)
         axes.axvline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         lowest = np.nanmin([chance, *rows["ci_low"], *rows["estimate"]])
         axes.set_xlim(max(0.0, np.floor(lowest * 10 - 0.2) / 10), 1.04)

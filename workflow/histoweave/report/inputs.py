@@ -12,6 +12,8 @@ import pandas as pd
 from histoweave.fusion import catalog
 from histoweave.fusion.catalog import ModelInfo
 from histoweave.io import read_json, read_table
+from histoweave.privacy.content import pseudonymised
+from histoweave.privacy.pseudonyms import Pseudonyms
 from histoweave.shards import read_index
 
 
@@ -30,17 +32,26 @@ class ReportInputs:
     histories
         model: its `history.parquet` files in order of the folds.
     thumbnails
-        slide: the PNG of its thumbnail with contours.
+        slide: the PNG of its thumbnail; its contours (`.geojson`) and tiles (`.h5`) lie beside it.
     benchmarks
         folder of Snakemake's benchmark files (`<stage>/<job>.tsv`).
     slide_indexes
         the indexes of all shards (see `histoweave.shards`).
+    overlays
+        slide: the PNG of its attribution, in the frame of its thumbnail.
+    explain, decide
+        name of a table (`explain_views.TABLES`, `decide_views.TABLES`): its files, whose rows are joined. Empty where
+        the run has no explanations, or no decisions.
+    links
+        title: address of another page of the run, relative to the report.
     figures
         folder of the SVG files that `draw_figures` wrote.
     config
         the configuration with its defaults.
     input_sha256, code
         SHA-256 per input file; code fingerprint per stage.
+    pseudonyms
+        replace every id in the tables (see `histoweave.privacy`); None: ids are shown.
     """
 
     cohort: str
@@ -68,8 +79,13 @@ class ReportInputs:
     slide_indexes: Sequence[Path] = ()
     histories: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     thumbnails: Mapping[str, Path] = field(default_factory=dict)
+    overlays: Mapping[str, Path] = field(default_factory=dict)
+    explain: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    decide: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
     input_sha256: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
+    pseudonyms: Pseudonyms | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +113,8 @@ class ReportTables:
     genes: pd.DataFrame | None = None
     control_metrics: pd.DataFrame | None = None
     truth: pd.DataFrame | None = None
+    explain: dict[str, pd.DataFrame] = field(default_factory=dict)
+    decide: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @property
     def titles(self) -> dict[str, str]:
@@ -154,8 +172,20 @@ def read_slide_speed(indexes: Sequence[Path]) -> pd.DataFrame:
     return table.assign(tiles_per_s=table["tiles"] / table["seconds"].where(table["seconds"] > 0))
 
 
+def of_part(prefix: str, inputs: Mapping[str, Sequence[str]]) -> dict[str, list[Path]]:
+    """The files of a part of the run by the names of their tables, of a rule's inputs `<prefix>_<name>`."""
+    start = f"{prefix}_"
+    return {
+        name.removeprefix(start): list(map(Path, files)) for name, files in inputs.items() if name.startswith(start)
+    }
+
+
+def _joined(tables: Mapping[str, Sequence[Path]]) -> dict[str, pd.DataFrame]:
+    return {name: pd.concat([read_table(path) for path in paths], ignore_index=True) for name, paths in tables.items()}
+
+
 def read_tables(inputs: ReportInputs) -> ReportTables:
-    """Read every table that `inputs` names.
+    """Read every table that `inputs` names, with pseudonyms in place of ids where `inputs` has them.
 
     Raises
     ------
@@ -166,7 +196,7 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
     def optional(path: Path | None) -> pd.DataFrame | None:
         return None if path is None else read_table(path)
 
-    return ReportTables(
+    tables = ReportTables(
         models=tuple(catalog.get(name) for name in inputs.models),
         classes=tuple(inputs.classes),
         patients=read_table(inputs.patients),
@@ -188,4 +218,7 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         genes=optional(inputs.genes),
         control_metrics=optional(inputs.control_metrics),
         truth=optional(inputs.truth),
+        explain=_joined(inputs.explain),
+        decide=_joined(inputs.decide),
     )
+    return tables if inputs.pseudonyms is None else pseudonymised(tables, inputs.pseudonyms)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import re
 from typing import Any
 
+import pandas as pd
 import yaml
+from jinja2.utils import htmlsafe_json_dumps
 
 from histoweave.evaluation import wording
 from histoweave.io import write_text
-from histoweave.report import views
-from histoweave.report.embed import inline_svg, thumbnail_uri
-from histoweave.report.figures import FIGURES
+from histoweave.report import bundle, decide_views, explain_views, views, views_curves
+from histoweave.report.embed import inline_svg
+from histoweave.report.figures import FIGURES, draw_plots
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
+from histoweave.report.pictures import SlidePicture, slide_pictures
+from histoweave.report.plots import as_json
 from histoweave.report.template import render
+from histoweave.report.versions import package_versions
 
-MAX_THUMBNAILS = 60
 SECTIONS = {
     "summary": "Summary",
     "circularity": "What the labels can tell",
@@ -36,10 +37,30 @@ SECTIONS = {
     "modality-use": "Use of each modality",
     "truth": "Known truth",
     "control": "Negative control",
+    "explanation": "Is the explanation true?",
+    "drivers": "What drives each class",
+    "explained-patients": "Why this call",
+    "calibration": "Calibration",
+    "conformal": "Sets that keep a promise",
+    "selective": "Calling only the sure ones",
+    "decision-curve": "Net benefit",
+    "subgroups": "Sites and subgroups",
+    "learning": "More patients",
     "training": "Training",
     "patients": "Patient by patient",
     "throughput": "Throughput",
+    "elsewhere": "Other pages",
     "provenance": "Provenance",
+}
+# The first section of each part of the table of contents.
+PARTS = {
+    "summary": "Overview",
+    "cohort-flow": "Data",
+    "metrics": "Results",
+    "modality-use": "Checks",
+    "explanation": "Why",
+    "calibration": "Decisions",
+    "training": "The run",
 }
 _ALT = {
     "cohort_flow": "Bars of how many patients, slides and samples were kept and lost at each step",
@@ -55,20 +76,10 @@ _ALT = {
 }
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of Python, histoweave and the packages it depends on (extras left out), as installed."""
-    versions = {"python": platform.python_version(), "histoweave": importlib.metadata.version("histoweave")}
-    for requirement in importlib.metadata.requires("histoweave") or ():
-        if "extra ==" not in requirement:
-            name = re.match(r"[A-Za-z0-9._-]+", requirement).group()
-            versions[name] = importlib.metadata.version(name)
-    return versions
-
-
 def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
     """What the page says of the slides; empty tables for a run without slides."""
     if tables.slides is None:
-        return {"n_slides": 0, "refused": None, "all_slides": None, "thumbnails": [], "n_more_thumbnails": 0}
+        return {"n_slides": 0, "refused": None, "all_slides": None, "pictures": [], "n_more_pictures": 0}
     slides = tables.slides
     refused = slides[slides["status"] != "ok"]
     columns = {
@@ -81,21 +92,23 @@ def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
         "mpp_source": "Spacing from",
     }
     # Refused slides first: theirs are the pictures that somebody should look at.
-    order = [*refused["slide"], *slides.loc[slides["status"] == "ok", "slide"]]
-    status = slides.set_index("slide")["status"]
-    shown = [slide for slide in order if slide in inputs.thumbnails]
-    thumbnails = [
-        {"slide": slide, "status": status[slide], "uri": thumbnail_uri(inputs.thumbnails[slide])}
-        for slide in shown[:MAX_THUMBNAILS]
-    ]
+    order = pd.concat([refused, slides[slides["status"] == "ok"]])
+    pictures = slide_pictures(
+        dict(zip(order["slide"], order["status"], strict=True)), thumbnails=inputs.thumbnails, overlays=inputs.overlays
+    )
     return {
         "n_slides": len(slides),
         "n_ok": len(slides) - len(refused),
         "refused": views.plain_table(refused, columns),
         "all_slides": views.plain_table(slides, columns | more),
-        "thumbnails": thumbnails,
-        "n_more_thumbnails": len(shown) - len(thumbnails),
+        "pictures": pictures,
+        "n_more_pictures": len(set(slides["slide"]) & set(inputs.thumbnails)) - len(pictures),
     }
+
+
+def _layer(picture: SlidePicture) -> dict[str, Any]:
+    """What the viewer asks of a slide besides what the page shows of it anyway."""
+    return {"slide": picture.slide, "status": picture.status, "overlay": picture.overlay}
 
 
 def _genes(tables: ReportTables) -> views.Table | None:
@@ -112,6 +125,14 @@ def _genes(tables: ReportTables) -> views.Table | None:
     return views.plain_table(odd.head(views.MAX_PATIENT_ROWS), columns) if len(odd) else None
 
 
+def findings(tables: ReportTables) -> list[str]:
+    """The run in a few sentences, those of its explanations and decisions last."""
+    said = wording.summary(
+        tables.metrics, tables.comparisons, tables.modality_use, tables.control_metrics, titles=tables.titles
+    )
+    return said + explain_views.summary(tables) + decide_views.summary(tables)
+
+
 def _results(tables: ReportTables) -> dict[str, Any]:
     """Every table of the results, as the template names them."""
     main = views.main_fusion(tables)
@@ -121,13 +142,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
     all_metrics = [metric for metric in views.METRIC_TITLES if metric not in ("f1", "precision", "recall")]
     by_patient, n_more_patients = views.patients_table(tables)
     return {
-        "summary": wording.summary(
-            tables.metrics,
-            tables.comparisons,
-            tables.modality_use,
-            tables.control_metrics,
-            titles=tables.titles,
-        ),
+        "summary": findings(tables),
         "key_numbers": views.key_numbers(tables),
         "main_title": tables.titles.get(main, ""),
         "flow": views.plain_table(
@@ -164,6 +179,11 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "n_more_patients": n_more_patients,
         "throughput": views.throughput_table(tables),
         "slide_speed": views.slide_speed_table(tables),
+        "precision": views_curves.precision_table(tables),
+        "bins": views_curves.reliability_table(tables),
+        "epochs": views_curves.training_table(tables),
+        **explain_views.views(tables),
+        "decide": decide_views.views(tables),
     }
 
 
@@ -175,8 +195,20 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
     """
     tables = read_tables(inputs)
     included = tables.patients[tables.patients["included"]]
+    slides = _slides(inputs, tables)
+    plots = draw_plots(tables)
     page = render(
         "page.html.j2",
+        styles=("report.css",),
+        scripts=("figures.js", "viewer.js", "patients.js"),
+        script_hashes=(bundle.plotly_hash(),),
+        plotly_js=bundle.plotly_js(),
+        plots=plots,
+        figures_json=as_json(plots),
+        slides_json=htmlsafe_json_dumps([_layer(picture) for picture in slides["pictures"]]),
+        explained_json=htmlsafe_json_dumps(explain_views.browser(tables, slides["pictures"])),
+        links=dict(inputs.links),
+        parts=PARTS,
         cohort=inputs.cohort,
         sections=SECTIONS,
         svgs={
@@ -200,7 +232,7 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
         config_yaml=yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
         confidence=inputs.config.get("evaluation", {}).get("confidence", 0.95),
         seed=inputs.config.get("seed"),
-        **_slides(inputs, tables),
+        **slides,
         **_results(tables),
     )
     write_text(out, page)

@@ -8,17 +8,27 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from histoweave.report.csp import csp_hash
+
 _HERE = Path(__file__).parent
+_STYLES, _SCRIPTS = ("page.css",), ("tables.js", "page.js")
 
 
 def render(
-    template: str, *, folder: Path = _HERE, styles: tuple[str, ...] = (), scripts: tuple[str, ...] = (), **content: Any
+    template: str,
+    *,
+    folder: Path = _HERE,
+    styles: tuple[str, ...] = (),
+    scripts: tuple[str, ...] = (),
+    script_hashes: tuple[str, ...] = (),
+    **content: Any,
 ) -> str:
     """A page of `content` from a template in `folder`, which may extend the layout and use the macros of this folder.
 
     Parameters
     ----------
     styles, scripts: files of `folder` that follow those which all pages share.
+    script_hashes: of the scripts that the page's own script may add (see `csp.csp_hash`); no other script runs.
 
     Raises
     ------
@@ -29,9 +39,10 @@ def render(
         loader=jinja2.FileSystemLoader([folder, _HERE]), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    css = [_HERE / "page.css", *(folder / name for name in styles)]
-    js = [_HERE / "page.js", *(folder / name for name in scripts)]
-    return environment.get_template(template).render(css=_joined(css), js=_joined(js), **content)
+    css = _joined([*(_HERE / name for name in _STYLES), *(folder / name for name in styles)])
+    js = _joined([*(_HERE / name for name in _SCRIPTS), *(folder / name for name in scripts)])
+    hashes = Markup(" ".join([csp_hash(js), *script_hashes]))
+    return environment.get_template(template).render(css=css, js=js, script_hashes=hashes, **content)
 
 
 def _joined(files: list[Path]) -> Markup:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from histoweave.config import Simulate
 from histoweave.expression.genes import PAM50
+from histoweave.ids import is_tcga
 from histoweave.io import atomic_path, write_table
 from histoweave.simulate.factors import factors, rng_for
 
@@ -64,17 +65,18 @@ def _profile(genes: _Genes, *, patient: str, site: str, rna_factor: bool, seed: 
     return genes.base_log2 + batch + nuisance + rna_factor * strength * genes.direction
 
 
-def _counts(genes: _Genes, *, log2_profile: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _counts(genes: _Genes, *, log2_profile: np.ndarray, rng: np.random.Generator, scale: float = 1.0) -> np.ndarray:
     """Negative-binomial counts (gamma-Poisson): variance = mean + dispersion × mean²."""
     library = _LIBRARY_FOLD ** rng.uniform(-0.5, 0.5)
-    mean = _MEAN_COUNT * library * 2**log2_profile
+    mean = _MEAN_COUNT * scale * library * 2**log2_profile
     return rng.poisson(rng.gamma(1 / genes.dispersion, genes.dispersion * mean))
 
 
 def write_expression(path: str | os.PathLike, *, patients: pd.DataFrame, settings: Simulate) -> None:
     """Write the count matrix, genes × samples, as a gzipped TSV; equal arguments give equal bytes.
 
-    Columns are aliquot barcodes made of the patient ids, in the order of the ids. Patients in
+    Columns are aliquot barcodes made of the patient ids, in the order of the ids; of patients without a TCGA barcode
+    the ids themselves, one sample each. Patients in
     `settings.without_rna` have none, those in `settings.duplicate_aliquot` a second aliquot of the tumour
     (`01B`), and the first patient with RNA also a normal sample (`11A`), which carries no factor.
 
@@ -90,14 +92,17 @@ def write_expression(path: str | os.PathLike, *, patients: pd.DataFrame, setting
     for i, row in enumerate(table.itertuples()):
         rna_factor = factors(row.patient, positive=bool(row.positive), seed=seed).rna
         vials = {_TUMOUR: rna_factor}
-        if row.patient in settings.duplicate_aliquot:
+        if not is_tcga(row.patient):
+            vials = {"": rna_factor}
+        elif row.patient in settings.duplicate_aliquot:
             vials[_SECOND_ALIQUOT] = rna_factor
-        if i == 0:
+        if i == 0 and is_tcga(row.patient):
             vials[_NORMAL] = False
         for vial, shifted in vials.items():
             profile = _profile(genes, patient=row.patient, site=row.site, rna_factor=shifted, seed=seed)
-            barcode = f"{row.patient}-{vial}"
-            columns[barcode] = _counts(genes, log2_profile=profile, rng=rng_for(seed, "counts", barcode))
+            barcode = f"{row.patient}-{vial}" if vial else row.patient
+            rng = rng_for(seed, "counts", barcode)
+            columns[barcode] = _counts(genes, log2_profile=profile, rng=rng, scale=settings.library_scale)
     matrix = pd.DataFrame(columns, index=pd.Index(genes.names, name="gene"))
     text = matrix.to_csv(sep="\t", lineterminator="\n").encode()
     with atomic_path(path) as temporary:

@@ -34,6 +34,9 @@ SITES = {
     "ZB": Site(mpp=0.46, glass_rgb=(246, 242, 241), haematoxylin=0.88, eosin=1.15),
     "ZC": Site(mpp=0.42, glass_rgb=(240, 243, 246), haematoxylin=1.12, eosin=0.90),
     "ZD": Site(mpp=0.48, glass_rgb=(245, 245, 240), haematoxylin=0.95, eosin=1.05),
+    # Another hospital.
+    "north": Site(mpp=0.45, glass_rgb=(241, 240, 243), haematoxylin=1.06, eosin=1.10),
+    "south": Site(mpp=0.45, glass_rgb=(243, 241, 240), haematoxylin=0.98, eosin=0.95),
 }
 
 

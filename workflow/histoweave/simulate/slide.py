@@ -24,9 +24,10 @@ _GRAIN_UM = 1.0  # chromatin texture
 _BLUR_UM = 0.45  # optics
 _SHIFT = 4  # cv2 draws polygons in 1/16 px
 _CONCENTRATION_MAX = 2.5
-# Optical density per unit of stain in R, G, B: the reference vectors of Macenko et al., ISBI 2009.
-_HAEMATOXYLIN_OD = (0.5626, 0.7201, 0.4062)
-_EOSIN_OD = (0.2159, 0.8012, 0.5581)
+# Optical density per unit of haematoxylin and of eosin in R, G, B: the reference vectors of Macenko et al., ISBI 2009,
+# and of Ruifrok and Johnston, Anal Quant Cytol Histol 2001;23:291.
+_MACENKO_OD = np.array([(0.5626, 0.7201, 0.4062), (0.2159, 0.8012, 0.5581)])
+_RUIFROK_OD = np.array([(0.650, 0.704, 0.286), (0.072, 0.990, 0.105)])
 
 
 def _at_px(values: np.ndarray, *, pixel_um: float, mpp: float, size_px: int) -> np.ndarray:
@@ -50,6 +51,14 @@ def _transmitted(od: float) -> np.ndarray:
     return np.round(255 * np.exp(-od * concentration)).astype(np.uint8)
 
 
+def _stain_vectors(stain: float) -> np.ndarray:
+    """(2,3) optical densities of the two stains, of unit length; `stain` 0: Macenko's, 1: Ruifrok's."""
+    if stain == 0:
+        return _MACENKO_OD
+    mixed = (1 - stain) * _MACENKO_OD + stain * _RUIFROK_OD
+    return mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+
+
 def _draw_nuclei(scene: Scene, *, mpp: float, size_px: int) -> np.ndarray:
     """Haematoxylin of the nuclei as bytes, (size_px, size_px) uint8."""
     canvas = np.zeros((size_px, size_px), np.uint8)
@@ -66,8 +75,8 @@ def _draw_nuclei(scene: Scene, *, mpp: float, size_px: int) -> np.ndarray:
     return canvas
 
 
-def render(scene: Scene, *, site: Site, grain: np.random.Generator) -> np.ndarray:
-    """Render a scene at the site's scanner: (n, n, 3) uint8 RGB with n = field_um / mpp."""
+def render(scene: Scene, *, site: Site, grain: np.random.Generator, stain: float = 0.0) -> np.ndarray:
+    """Render a scene at the site's scanner, its stains mixed by `stain`: (n, n, 3) uint8 RGB with n = field_um / mpp."""
     mpp, size_px = site.mpp, round(scene.field_um / site.mpp)
     edge = cv2.GaussianBlur(scene.tissue.astype(np.float32), (0, 0), 1.0)
     tissue = _at_px(edge, pixel_um=MASK_UM, mpp=mpp, size_px=size_px)
@@ -86,7 +95,7 @@ def render(scene: Scene, *, site: Site, grain: np.random.Generator) -> np.ndarra
             cv2.LUT(eosin, _transmitted(e_od)),
             scale=glass / 255**2,
         ).astype(np.uint8)
-        for h_od, e_od, glass in zip(_HAEMATOXYLIN_OD, _EOSIN_OD, site.glass_rgb, strict=True)
+        for h_od, e_od, glass in zip(*_stain_vectors(stain), site.glass_rgb, strict=True)
     ]
     return cv2.merge(channels)
 
@@ -142,7 +151,7 @@ def write_slide(
         slide=slide, patient=patient, site=site, image_factor=image_factor, empty=empty,
         planted_share=settings.planted_share, field_um=settings.field_um, seed=settings.seed,
     )  # fmt: skip
-    image = render(scene, site=lab, grain=rng_for(settings.seed, "grain", slide))
+    image = render(scene, site=lab, grain=rng_for(settings.seed, "grain", slide), stain=settings.stain)
     with atomic_path(path) as temporary:
         _write_tiff(temporary, image, mpp=None if slide in settings.no_mpp else lab.mpp)
         if slide in settings.truncated:

@@ -1,4 +1,4 @@
-"""What a person looks at: tissue contours as GeoJSON, and the thumbnail that carries them."""
+"""What a person looks at: tissue contours as GeoJSON, and the thumbnail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import shapely
 from shapely.geometry import Polygon, mapping
 from shapely.geometry.polygon import orient
 
@@ -43,20 +42,11 @@ def write_png(path: str | os.PathLike, rgb: np.ndarray) -> None:
         temporary.write_bytes(encoded.tobytes())
 
 
-def thumbnail(rgb: np.ndarray, *, polygons: Sequence[Polygon] = (), size_lv0: tuple[int, int]) -> np.ndarray:
-    """Scale an overview to at most 1024 px and draw the polygons (level-0 px) on it: (H,W,3) uint8."""
+def thumbnail(rgb: np.ndarray) -> np.ndarray:
+    """Scale an overview to at most 1024 px on its longest edge: (H,W,3) uint8."""
     height, width = rgb.shape[:2]
     scale = min(1.0, THUMBNAIL_PX / max(height, width))
-    width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    picture = resize(rgb, width=width, height=height).copy()
-    per_lv0 = np.array([width / size_lv0[0], height / size_lv0[1]])
-    rings = [
-        np.rint(shapely.get_coordinates(ring) * per_lv0).astype(np.int32)
-        for polygon in polygons
-        for ring in (polygon.exterior, *polygon.interiors)
-    ]
-    cv2.polylines(picture, rings, True, _TISSUE_RGB, thickness=2, lineType=cv2.LINE_AA)
-    return picture
+    return resize(rgb, width=max(1, round(width * scale)), height=max(1, round(height * scale)))
 
 
 def text_picture(text: str) -> np.ndarray:

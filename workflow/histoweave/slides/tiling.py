@@ -158,7 +158,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         picture = None
         try:
             overview = read_overview(handle, downsample=min(for_thumbnail, for_tissue))
-            picture = thumbnail(overview.rgb, size_lv0=size_lv0)
+            picture = thumbnail(overview.rgb)
             if against is not None:
                 raise against
             if coords:
@@ -171,7 +171,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
                     settings=settings,
                 )
                 polygons = _outlines(table)
-                return Tiling(table, polygons, thumbnail(overview.rgb, polygons=polygons, size_lv0=size_lv0))
+                return Tiling(table, polygons, picture)
             geometry = tile_geometry(mpp=spacing.mpp, downsamples=handle.level_downsamples, settings=settings)
             if geometry.edge_lv0 > min(size_lv0):
                 raise Refusal(
@@ -205,4 +205,4 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         downsample=geometry.downsample,
     )
     table = TileTable(slide, "slide", attributes, coords=corners[kept], tissue_fraction=share[kept])
-    return Tiling(table, polygons, thumbnail(overview.rgb, polygons=polygons, size_lv0=size_lv0))
+    return Tiling(table, polygons, picture)

@@ -1,0 +1,39 @@
+# The page of an external cohort: what the tables of rules/apply.smk say, for people.
+
+
+rule applied_report:
+    input:
+        bundle=lambda wildcards: APPLY.apply_inputs(
+            wildcards.target, wildcards.trained
+        )["bundle"],
+        patients="results/{target}/cohort/patients.parquet",
+        slides="results/{target}/cohort/slides.parquet",
+        predictions="results/{target}/applied/{trained}/predictions.parquet",
+        compatibility="results/{target}/applied/{trained}/compatibility.json",
+        drift="results/{target}/applied/{trained}/drift.parquet",
+        metrics="results/{target}/applied/{trained}/metrics.parquet",
+        coverage="results/{target}/applied/{trained}/coverage.parquet",
+    output:
+        html=report(
+            "results/{target}/applied/{trained}/report.html",
+            category="External cohorts",
+            caption="../workflow/report/applied.rst",
+            labels={"what": "a bundle on another cohort"},
+        ),
+    log:
+        "results/{target}/logs/applied/{trained}/report.log",
+    benchmark:
+        "results/{target}/benchmarks/applied/{trained}/report.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 3000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        config=lambda wildcards: APPLY.shown_config(wildcards.target),
+        level=lambda wildcards: CONFIG.apply.level,
+        code=code_hash("histoweave.report.applied", "histoweave.privacy.share"),
+        privacy=PRIVACY,
+        stages=WIRING.code_of_stages(),
+    script:
+        "../workflow/scripts/applied_report.py"

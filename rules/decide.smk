@@ -1,0 +1,105 @@
+# What the predictions are good for: calibration, sets, abstention, decision curves, subgroups, and the learning curve.
+
+
+rule decide:
+    input:
+        predictions=lambda wildcards: WIRING.fold_files(
+            wildcards.cohort, "fusion", "predictions.parquet"
+        ),
+        patients="results/{cohort}/cohort/patients.parquet",
+    output:
+        temperatures="results/{cohort}/decide/temperatures.parquet",
+        calibrated="results/{cohort}/decide/calibrated.parquet",
+        calibration="results/{cohort}/decide/calibration.parquet",
+        reliability="results/{cohort}/decide/reliability.parquet",
+        conformal_scores="results/{cohort}/decide/conformal_scores.parquet",
+        conformal="results/{cohort}/decide/conformal.parquet",
+        sets="results/{cohort}/decide/sets.parquet",
+        risk_coverage="results/{cohort}/decide/risk_coverage.parquet",
+        selective="results/{cohort}/decide/selective.parquet",
+        decision_curve="results/{cohort}/decide/decision_curve.parquet",
+        subgroups="results/{cohort}/decide/subgroups.parquet",
+        subgroup_differences="results/{cohort}/decide/subgroup_differences.parquet",
+        findings="results/{cohort}/decide/findings.parquet",
+    log:
+        "results/{cohort}/logs/decide.log",
+    benchmark:
+        "results/{cohort}/benchmarks/decide.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
+        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.decide.model_dump(exclude={"learning_curve"}),
+        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.decide.stage"),
+    script:
+        "../workflow/scripts/decide.py"
+
+
+# All shares of a fold in one job: they read the same features, and a job takes longer to start than small shares to fit.
+rule learning_fold:
+    input:
+        unpack(
+            lambda wildcards: WIRING.fold_inputs(
+                wildcards.cohort, "fusion", wildcards.model, wildcards.k
+            )
+        ),
+    output:
+        "results/{cohort}/decide/learning/{model}/fold{k}.parquet",
+    log:
+        "results/{cohort}/logs/learning/{model}/fold{k}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/learning/{model}/fold{k}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
+        device=CONFIG.mechanics.device,
+    params:
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        shares=CONFIG.decide.learning_curve.shares,
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.decide.learning_fold", "histoweave.device"),
+    script:
+        "../workflow/scripts/learning_fold.py"
+
+
+rule learning_curve:
+    input:
+        parts=lambda wildcards: DECIDE.learning_parts(wildcards.cohort),
+        full=lambda wildcards: DECIDE.learning_full(wildcards.cohort),
+    output:
+        learning="results/{cohort}/decide/learning.parquet",
+        learning_fit="results/{cohort}/decide/learning_fit.parquet",
+    log:
+        "results/{cohort}/logs/learning_curve.log",
+    benchmark:
+        "results/{cohort}/benchmarks/learning_curve.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        models=lambda wildcards: DECIDE.learning_part_models(wildcards.cohort),
+        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        more_patients=CONFIG.decide.learning_curve.more_patients,
+        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.decide.learning"),
+    script:
+        "../workflow/scripts/learning_curve.py"

@@ -1,0 +1,37 @@
+# What a run was made of and what it made, for programs and archives (Workflow Run RO-Crate).
+
+
+PROVENANCE = ProvenanceWiring(REPORT)
+
+
+rule provenance:
+    input:
+        unpack(lambda wildcards: PROVENANCE.inputs(wildcards.cohort)),
+        patients="results/{cohort}/cohort/patients.parquet",
+    output:
+        crate=report(
+            "results/{cohort}/ro-crate-metadata.json",
+            category="Run",
+            caption="../workflow/report/provenance.rst",
+            labels={"what": "provenance (Workflow Run RO-Crate)"},
+        ),
+    log:
+        "results/{cohort}/logs/provenance.log",
+    benchmark:
+        "results/{cohort}/benchmarks/provenance.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        config=lambda wildcards: WIRING.shown_config(wildcards.cohort),
+        code=code_hash(
+            "histoweave.crate",
+            "histoweave.privacy.share",
+            "histoweave.report.versions",
+        ),
+        privacy=PRIVACY,
+        stages=WIRING.code_of_stages(),
+    script:
+        "../workflow/scripts/provenance.py"

@@ -1,0 +1,1 @@
+"""A frozen bundle of fitted models, and its application to cohorts of another place. Nothing is fitted on those."""

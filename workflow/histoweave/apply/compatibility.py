@@ -1,0 +1,219 @@
+"""Does a cohort fit a bundle? Every question is asked and answered in `compatibility.json`; a wrong answer refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from histoweave.apply.drift import OUTSIDE_HALF
+from histoweave.apply.manifest import Manifest
+from histoweave.errors import InputError
+from histoweave.fusion.catalog import EXPRESSION, IMAGE
+
+Status = Literal["ok", "warn", "refused"]
+MAX_LISTED = 200
+# Of the same platform and a like mix of patients nearly no median lies outside the middle half of training.
+_IMPLAUSIBLE = 0.3
+# Totals over tables of other genes say nothing of the depth.
+_SAME_TABLE = 0.1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question: `what` was compared, whether it fits, and the answer in words (what to do, if it does not)."""
+
+    what: str
+    status: Status
+    says: str
+
+
+def check_images(manifest: Manifest, facts: pd.DataFrame, *, tiles: dict[str, Any]) -> list[Check]:
+    """Encoder, weights, dimension and tiles of the cohort's slides against those of training.
+
+    Parameters
+    ----------
+    facts : of `slide_facts`. tiles : the section `tiles` of this run's configuration.
+    """
+    encoder, grid = manifest.encoder, manifest.tiles
+    if facts.empty or encoder is None or grid is None:
+        return []
+    checks = [
+        _same("encoder", facts, "encoder", encoder.name, mend="set features.encoder to that of the bundle"),
+        _same("dimension of features", facts, "dim", encoder.dim, mend="use the encoder that the bundle names"),
+        _weights(facts, encoder.weights_sha256),
+        _grid(facts, "tile size in px", "tile_px", grid.tile_px, unknown=facts["tile_px"] == 0),
+    ]
+    spacing = grid.settings.get("mpp_tolerance", 0.05)
+    known = facts[facts["target_mpp"].notna()]
+    if grid.target_mpp is None or len(known) < len(facts):
+        checks.append(Check("spacing of tiles", "warn", "the spacing of the tiles is not known of all features"))
+    elif (odd := known[(known["target_mpp"] / grid.target_mpp - 1).abs() > spacing]).empty:
+        checks.append(Check("spacing of tiles", "ok", f"{grid.target_mpp:g} µm per px, as in training"))
+    else:
+        checks.append(
+            Check(
+                "spacing of tiles", "refused",
+                f"slide '{odd['slide'].iloc[0]}' has tiles at {odd['target_mpp'].iloc[0]:g} µm per px, the models were "
+                f"fitted at {grid.target_mpp:g}; set tiles.target_mpp to {grid.target_mpp:g}",
+            )
+        )  # fmt: skip
+    arithmetic = sorted(set(facts["arithmetic"]) - set(encoder.arithmetic))
+    says = f"network computed in {', '.join(arithmetic)}, in training in {', '.join(encoder.arithmetic)}"
+    checks.append(
+        Check("arithmetic", "warn", f"{says}; features differ by rounding")
+        if arithmetic
+        else Check("arithmetic", "ok", f"network computed in {', '.join(encoder.arithmetic)}, as in training")
+    )
+    ours = {key: tiles.get(key) for key in ("overlap_px", "min_tissue", "segmentation_mpp", "min_region_um2")}
+    if odd := [f"{key} {value} (training {grid.settings.get(key)})" for key, value in ours.items()
+               if value != grid.settings.get(key)]:  # fmt: skip
+        checks.append(Check("tissue and grid", "warn", f"tiles are chosen otherwise: {', '.join(odd)}"))
+    return checks
+
+
+def _same(what: str, facts: pd.DataFrame, column: str, expected: Any, *, mend: str) -> Check:
+    odd = facts[facts[column] != expected]
+    if odd.empty:
+        return Check(what, "ok", f"{expected}, as in training")
+    found = odd[column].iloc[0]
+    return Check(
+        what, "refused",
+        f"{what} of slide '{odd['slide'].iloc[0]}' is {found}, the models were fitted with {expected}; {mend}",
+    )  # fmt: skip
+
+
+def _grid(facts: pd.DataFrame, what: str, column: str, expected: int, *, unknown: pd.Series) -> Check:
+    if unknown.any() or not expected:
+        return Check(what, "warn", f"{what} is not known of all features")
+    return _same(what, facts, column, expected, mend=f"set tiles.{column} to {expected}")
+
+
+def _weights(facts: pd.DataFrame, expected: str) -> Check:
+    if not expected or (facts["weights_sha256"] == "").any():
+        return Check("weights", "warn", "the files of the features do not say which weights made all of them")
+    odd = facts[facts["weights_sha256"] != expected]
+    if odd.empty:
+        return Check("weights", "ok", f"SHA-256 {expected[:12]}, as in training")
+    return Check(
+        "weights", "refused",
+        f"slide '{odd['slide'].iloc[0]}' was encoded with weights {odd['weights_sha256'].iloc[0][:12]}, the models were "
+        f"fitted with {expected[:12]}; use the same weights",
+    )  # fmt: skip
+
+
+def missing_genes(manifest: Manifest, expression: pd.DataFrame) -> list[str]:
+    """Genes that a model reads and the cohort does not have, or of nobody."""
+    given = set(expression.columns[expression.notna().any()])
+    return [gene for gene in manifest.expression.genes if gene not in given]
+
+
+def check_expression(
+    manifest: Manifest, expression: pd.DataFrame | None, *, unit: str | None, limit: float
+) -> list[Check]:
+    """Unit and genes of the cohort's RNA against those of training; `limit` is the largest share of missing genes."""
+    ours = manifest.expression
+    if expression is None or ours is None:
+        return []
+    same = Check("expression unit", "ok", f"{unit}, as in training")
+    if unit != ours.unit:
+        same = Check(
+            "expression unit", "refused",
+            f"the RNA is given as {unit}, the models were fitted on {ours.unit} ({ours.formula}); give {ours.unit}",
+        )  # fmt: skip
+    lacking, n = missing_genes(manifest, expression), len(ours.genes)
+    words = f"{len(lacking)} of the {n} genes that the models read are missing"
+    if lacking:
+        words += f" ({', '.join(lacking[:5])}{', …' if len(lacking) > 5 else ''})"
+    if len(lacking) > limit * n:
+        words += f", more than apply.missing_genes_limit {limit:.0%}; give a table that has them, under current symbols"
+        return [same, Check("genes", "refused", words)]
+    if lacking:
+        words += "; they count as their training mean, that is 0 after standardising"
+    return [same, Check("genes", "warn" if lacking else "ok", words)]
+
+
+def check_depth(manifest: Manifest, expression: pd.DataFrame | None) -> list[Check]:
+    """Whether totals of the two tables can be compared: only if they are of about as many genes."""
+    if expression is None or manifest.expression is None:
+        return []
+    found, training = expression.shape[1], manifest.expression.n_genes
+    comparable = abs(found / training - 1) <= _SAME_TABLE
+    says = f"tables of {found} genes here and {training} in training"
+    if comparable:
+        return [Check("sequencing depth", "ok", f"{says}: totals are compared")]
+    return [Check("sequencing depth", "warn", f"{says}: totals are not compared")]
+
+
+def check_values(drift: pd.DataFrame) -> list[Check]:
+    """Whether the RNA's values can be of the unit that they are said to be of, judged by how many genes are off."""
+    rows = drift[(drift["feature"] == OUTSIDE_HALF) & (drift["site"] == "all")]
+    if rows.empty:
+        return []
+    share = rows["value"].iloc[0]
+    if share <= _IMPLAUSIBLE:
+        return [
+            Check(
+                "expression values",
+                "ok",
+                f"the medians of {share:.0%} of the genes lie outside the middle half of training",
+            )
+        ]
+    return [
+        Check(
+            "expression values", "warn",
+            f"the medians of {share:.0%} of the genes lie outside the middle half of training: another platform, values "
+            "of another unit than stated, or quite another mix of patients; trust the predictions only if they are measured",
+        )
+    ]  # fmt: skip
+
+
+def check_cohort(manifest: Manifest, patients: pd.DataFrame) -> list[Check]:
+    """Whether the models can predict anybody, and whether the labels (if there are any) are the models' classes."""
+    checks = []
+    readable = set().union(*(model.modalities for model in manifest.models))
+    has = {modality for modality in (IMAGE, EXPRESSION) if patients[f"has_{modality}"].any()}
+    if readable and not readable & has:
+        checks.append(
+            Check(
+                "modalities", "refused",
+                f"the models read {' and '.join(sorted(readable))}, of which no patient has any; "
+                "see cohort/flow.parquet for what was lost",
+            )
+        )  # fmt: skip
+    labels = patients["label"].dropna()
+    if labels.empty:
+        return [*checks, Check("labels", "ok", "no labels: predictions are made, and nothing is scored")]
+    unknown = labels[~labels.isin(manifest.classes)]
+    if unknown.empty:
+        return [*checks, Check("labels", "ok", f"{len(labels)} patients have a label that the models know")]
+    says = (
+        f"{len(unknown)} of {len(labels)} labels are none of {', '.join(manifest.classes)} (such as "
+        f"'{unknown.iloc[0]}'): these patients are predicted and not scored; rename labels with label_map"
+    )
+    return [*checks, Check("labels", "warn", says)]
+
+
+def report(checks: Iterable[Check], *, lacking: list[str], n_genes: int) -> dict[str, Any]:
+    """The content of `compatibility.json`."""
+    return {
+        "checks": [asdict(check) for check in checks],
+        "missing_genes_share": float(np.round(len(lacking) / n_genes, 6)) if n_genes else 0.0,
+        "missing_genes": lacking[:MAX_LISTED],
+    }
+
+
+def refuse(content: dict[str, Any], *, where: str) -> None:
+    """
+    Raises
+    ------
+    InputError
+        with the first answer that refuses the cohort, and how many more there are.
+    """
+    refused = [check["says"] for check in content["checks"] if check["status"] == "refused"]
+    if refused:
+        more = f" (and {len(refused) - 1} more, see {where})" if len(refused) > 1 else ""
+        raise InputError(f"the bundle does not fit: {refused[0]}{more}")

@@ -1,0 +1,153 @@
+"""The two stages of an external cohort: compare it with the bundle, then predict, and score where there are labels."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from histoweave.apply import compatibility, conformal, drift, ensemble
+from histoweave.apply.measures import patient_totals
+from histoweave.apply.read import Bundle, opened
+from histoweave.apply.slide_facts import slide_facts
+from histoweave.apply_config import Apply
+from histoweave.config import Evaluation
+from histoweave.evaluation.evaluate import evaluate
+from histoweave.fusion.catalog import EXPRESSION, IMAGE
+from histoweave.io import read_json, write_json, write_table
+
+_log = logging.getLogger(__name__)
+METRIC_TYPES = {
+    "model": "str", "metric": "str", "scope": "str", "estimate": "float64", "ci_low": "float64", "ci_high": "float64",
+    "n": "int64",
+}  # fmt: skip
+
+
+def compare(
+    bundle: Path,
+    *,
+    patients: pd.DataFrame,
+    slides: pd.DataFrame,
+    expression: pd.DataFrame | None,
+    samples: pd.DataFrame | None,
+    unit: str | None,
+    tiles: dict[str, Any],
+    settings: Apply,
+    out: dict[str, Path],
+) -> None:
+    """Write `compatibility.json` and `drift.parquet`; a cohort that does not fit is refused by `apply`, not here.
+
+    Parameters
+    ----------
+    patients, slides : of the cohort stage. expression, samples, unit : of the expression stage, None without RNA.
+    tiles : the section `tiles` of the configuration.
+
+    Raises
+    ------
+    InputError
+        if the bundle is damaged.
+    """
+    expression = None if expression is None or expression.empty else expression.set_index("patient")
+    with opened(bundle) as held, threadpool_limits(1):
+        manifest = held.manifest
+        of_images = compatibility.check_images(manifest, slide_facts(slides), tiles=tiles)
+        of_rna = compatibility.check_expression(manifest, expression, unit=unit, limit=settings.missing_genes_limit)
+        fits = {
+            modality
+            for modality, checks in ((IMAGE, of_images), (EXPRESSION, of_rna))
+            if all(check.status != "refused" or check.what == "genes" for check in checks)
+        }
+        of_depth = compatibility.check_depth(manifest, expression)
+        table = drift.drift(
+            held,
+            patients=patients,
+            slides=slides,
+            expression=expression,
+            totals=patient_totals(samples if all(check.status == "ok" for check in of_depth) else None),
+            comparable=fits,
+        )
+        genes = manifest.expression.genes if manifest.expression else []
+        lacking = compatibility.missing_genes(manifest, expression) if genes and expression is not None else []
+        checks = [*of_images, *of_rna, *of_depth, *compatibility.check_values(table)]
+        checks += compatibility.check_cohort(manifest, patients)
+    for check in checks:
+        _log.info("%s: %s: %s", check.what, check.status, check.says)
+    write_table(out["drift"], table)
+    write_json(out["compatibility"], compatibility.report(checks, lacking=lacking, n_genes=len(genes)))
+
+
+def apply(
+    bundle: Path,
+    *,
+    patients: pd.DataFrame,
+    slides: pd.DataFrame,
+    expression: pd.DataFrame | None,
+    compatibility_json: Path,
+    settings: Apply,
+    evaluation: Evaluation,
+    seed: int,
+    out: dict[str, Path],
+) -> None:
+    """Write `predictions`, `members`, `metrics` and `coverage`; the last two have no rows without labels.
+
+    Raises
+    ------
+    InputError
+        if the cohort does not fit the bundle, or the bundle is damaged.
+    """
+    compatibility.refuse(read_json(compatibility_json), where=str(compatibility_json))
+    expression = None if expression is None else expression.set_index("patient")
+    with opened(bundle) as held, threadpool_limits(1):
+        known = ensemble.unlabelled(patients, slides=slides, expression=expression)
+        members = ensemble.member_predictions(held, known)
+        predictions = ensemble.ensemble_predictions(held, members, patients)
+        predictions = _with_sets(held, predictions, members, level=settings.level)
+        scored = predictions.assign(
+            y_true=predictions["y_true"].where(predictions["y_true"].isin(held.manifest.classes))
+        )
+        write_table(out["members"], members)
+        write_table(out["predictions"], predictions)
+        write_table(out["metrics"], _metrics(held, scored, settings=evaluation, seed=seed))
+        coverage = conformal.coverage(scored, level=settings.level, confidence=evaluation.confidence)
+        write_table(out["coverage"], coverage)
+
+
+def _with_sets(bundle: Bundle, predictions: pd.DataFrame, members: pd.DataFrame, *, level: float) -> pd.DataFrame:
+    """`set` before `status`: None for models without conformal scores and for patients without a prediction."""
+    scores = conformal.read_scores(bundle)
+    sets = {}
+    if scores is not None:
+        sets = conformal.prediction_sets(members, scores, classes=bundle.manifest.classes, level=level)
+    pairs = zip(predictions["model"], predictions["patient"], strict=True)
+    predictions.insert(predictions.columns.get_loc("status"), "set", [sets.get(pair) for pair in pairs])
+    return predictions.astype({"set": object})
+
+
+def _metrics(bundle: Bundle, predictions: pd.DataFrame, *, settings: Evaluation, seed: int) -> pd.DataFrame:
+    """Metrics as in training, of the patients with a label that the models know; no rows without any.
+
+    The pooled scope holds the patients that have every modality that any scored model reads and the cohort offers.
+    """
+    nothing = pd.DataFrame(columns=list(METRIC_TYPES)).astype(METRIC_TYPES)
+    scored = predictions[(predictions["status"] == ensemble.OK) & predictions["y_true"].notna()]
+    infos = [info for info in ensemble.catalog_order(bundle) if info.name in set(scored["model"])]
+    if scored.empty:
+        return nothing
+    read = set().union(*(info.modalities for info in infos))
+    offered = {modality for modality in read if scored[f"has_{modality}"].any()}
+    if not scored[[f"has_{modality}" for modality in sorted(offered)]].all(axis=1).any():
+        _log.warning("no patient has %s, so the models are not compared on the same ones", " and ".join(offered))
+        return nothing
+    table = evaluate(
+        scored.assign(role="test", repeat=0, fold=0),
+        patients=scored[["patient", "site"]].drop_duplicates(),
+        classes=bundle.manifest.classes,
+        order=[info.name for info in infos],
+        modalities=offered,
+        settings=settings,
+        seed=seed,
+    )["metrics"]
+    return table[table["scope"] != "fold0"].reset_index(drop=True)[list(METRIC_TYPES)]

@@ -1,0 +1,91 @@
+"""One fold of one model, fitted once more on nested parts of its patients; the test patients stay the same.
+
+The whole budget shrinks: of the training and of the validation patients the same share is kept, because a smaller study
+would have fewer of both. Settings and seed are those of the full fit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from histoweave.config import Fusion
+from histoweave.decide.subsets import nested, priorities
+from histoweave.errors import InputError
+from histoweave.fusion import catalog
+from histoweave.fusion.catalog import MODALITIES
+from histoweave.fusion.fit import fit
+from histoweave.fusion.fitted import FittedModel
+from histoweave.fusion.fold import fold_seed
+from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.train import deterministic
+
+
+def learning_fold(
+    *,
+    model: str,
+    k: int,
+    patients: pd.DataFrame,
+    folds: pd.DataFrame,
+    slides: pd.DataFrame,
+    expression: pd.DataFrame | None,
+    classes: list[str],
+    settings: Fusion,
+    shares: list[float],
+    seed: int,
+    device: str,
+) -> pd.DataFrame:
+    """Test predictions of a fold's model fitted on each share; arguments as of `fusion.fold.run_fold`.
+
+    Returns
+    -------
+    `share`, `n_fit` (training and validation patients), `patient`, `repeat`, `fold`, `role` (test), `y_true`,
+    `has_image`, `has_expression`, `p_<class>`.
+
+    Raises
+    ------
+    InputError
+        for a model that is made of others, or a fold that is not in `folds`.
+    """
+    info = catalog.get(model)
+    if info.needs:
+        raise InputError(f"decide.learning_curve.models: '{model}' is made of other models; name one that is fitted")
+    repeat, fold = divmod(k, int(folds["fold"].max()) + 1)
+    roles = folds[(folds["repeat"] == repeat) & (folds["fold"] == fold)].set_index("patient")["role"].sort_index()
+    if roles.empty:
+        raise InputError(f"folds.parquet: has no repeat {repeat}, fold {fold} (k = {k}); make the folds again")
+    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
+    able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
+    priority = priorities(list(roles.index[roles != "test"]), seed=seed, k=k)
+    own_seed = fold_seed(seed, model, k)
+    tables = []
+    for share in sorted(set(shares)):
+        part = {
+            role: able[role].subset(nested(able[role].ids, able[role].codes, priority, share))
+            for role in ("train", "val")
+        }
+        fitted, _ = fit(
+            model,
+            train_patients=part["train"],
+            val_patients=part["val"],
+            classes=classes,
+            settings=settings,
+            seed=own_seed,
+            device=device,
+            needs={},
+        )
+        with deterministic(own_seed, device=device):
+            table = _predict(fitted, able["test"])
+        n_fit = len(part["train"].ids) + len(part["val"].ids)
+        front = {"share": share, "n_fit": n_fit, "repeat": repeat, "fold": fold, "role": "test"}
+        tables.append(table.assign(**front))
+    columns = ["share", "n_fit", "patient", "repeat", "fold", "role", "y_true", "has_image", "has_expression"]
+    return pd.concat(tables, ignore_index=True)[columns + [f"p_{label}" for label in classes]]
+
+
+def _predict(fitted: FittedModel, test: PatientSet) -> pd.DataFrame:
+    values, _ = fitted.predict(fitted.batcher(test), image_of=test.ids, expression_of=test.ids)
+    table = pd.DataFrame({"patient": test.ids, "y_true": np.array(fitted.classes, dtype=object)[test.codes]})
+    for modality in MODALITIES:
+        table[f"has_{modality}"] = test.table[f"has_{modality}"].to_numpy()
+    return table.assign(**{f"p_{label}": values[:, c] for c, label in enumerate(fitted.classes)})

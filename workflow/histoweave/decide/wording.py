@@ -1,0 +1,175 @@
+"""What the decision tables say, in plain words. A difference counts only if its interval excludes 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from histoweave.decide.selective import DROP_AT
+from histoweave.evaluation.binomial import clopper_pearson
+from histoweave.evaluation.wording import METRIC_WORDS
+
+NOTHING = 0.005  # rounds to 0.00
+DOUBT = 0.95  # confidence of the exact interval where no error was seen
+FAR = 2  # patients more per patient now, beyond which a curve is not believed
+MIN_SPAN = 5  # thresholds in a row; a shorter stretch is chance as often as not
+Row = Mapping[str, Any] | pd.Series
+
+
+def findings(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> pd.DataFrame:
+    """`topic`, `model`, `says`: one sentence per model and topic (conformal: and level), by topic.
+
+    Parameters
+    ----------
+    tables : `temperatures`, `calibration`, `conformal`, `selective`, `decision_curve`, `subgroup_differences`.
+    titles : model → plain words.
+    """
+    rows: list[tuple[str, str, str]] = []
+    for model, table in tables["calibration"].groupby("model", sort=False):
+        own = tables["temperatures"][tables["temperatures"]["model"] == model]
+        rows.append(("calibration", model, calibration_finding(table.set_index("metric"), own, titles[model])))
+    pooled = tables["conformal"][tables["conformal"]["scope"] == "pooled"]
+    rows += [
+        ("conformal", row["model"], conformal_finding(row, titles[row["model"]])) for row in pooled.to_dict("records")
+    ]
+    for model, table in tables["selective"].groupby("model", sort=False):
+        rows.append(("selective", model, selective_finding(table.set_index("metric"), titles[model])))
+    curves = tables["decision_curve"][tables["decision_curve"]["model"].isin(titles)]
+    for (model, label), table in curves.groupby(["model", "class"], sort=False):
+        rows.append(("decision_curve", model, decision_finding(table, label, titles[model])))
+    for model, table in tables["subgroup_differences"].groupby("model", sort=False):
+        rows.append(("subgroups", model, subgroup_finding(table, titles[model])))
+    return pd.DataFrame(rows, columns=["topic", "model", "says"], dtype=object)
+
+
+def calibration_finding(metrics: pd.DataFrame, temperatures: pd.DataFrame, title: str) -> str:
+    """One sentence on the log loss before and after; `metrics` is indexed by metric."""
+    unfitted = temperatures["reason"] != ""
+    kept = (
+        f" In {unfitted.sum()} of {len(temperatures)} folds no temperature could be fitted." if unfitted.any() else ""
+    )
+    row = metrics.loc["log_loss"]
+    if row["difference"] == 0 and (unfitted & (temperatures["temperature"] == 1)).all():
+        return f"{_start(title)} keeps its probabilities: {temperatures['reason'].iloc[0]}."
+    if math.isnan(row["ci_low"]):
+        return f"{_start(title)}: too few patients to tell whether a temperature helps.{kept}"
+    change = f"log loss {row['before']:.3f} → {row['after']:.3f}, {_signed(row['difference'], 3)} {_interval(row, 3)}"
+    if row["ci_high"] < 0:
+        verdict = "a temperature makes the probabilities better"
+    elif row["ci_low"] > 0:
+        verdict = "a temperature makes the probabilities worse"
+    else:
+        verdict = "no evidence that a temperature makes the probabilities better"
+    return f"{_start(title)}: {verdict} ({change}).{kept}"
+
+
+def conformal_finding(row: Row, title: str) -> str:
+    """One sentence on the measured coverage of the sets at a level."""
+    level, n = row["level"], int(row["n"])
+    if row["ci_high"] < level:
+        verdict = "less than they should"
+    elif row["ci_low"] > level:
+        verdict = "more than they need"
+    else:
+        verdict = "as they should, as far as the interval tells"
+    return (
+        f"Sets of {title} at {level:.0%} hold the true class in {row['coverage']:.0%} "
+        f"[{row['ci_low']:.0%}, {row['ci_high']:.0%}] of {n} patients, {verdict}; {row['mean_set_size']:.2f} classes "
+        f"on average, one class for {row['singletons'] / n:.0%}, none for {row['empty'] / n:.0%}."
+    )
+
+
+def selective_finding(metrics: pd.DataFrame, title: str) -> str:
+    """One sentence on what is won by not answering for the least sure; `metrics` is indexed by metric."""
+    drop, some, everybody = (
+        metrics.loc[name] for name in (f"risk_drop_at_{DROP_AT}", f"risk_at_{DROP_AT}", "risk_at_1")
+    )
+    answering = f"Answering only for the {DROP_AT:.0%} it is surest of, {title}"
+    if math.isnan(drop["ci_low"]):
+        return f"{answering}: too few patients to tell whether it errs less."
+    low, high = some["ci_low"], some["ci_high"]
+    if some["estimate"] == high == 0:  # draws of patients without an error have none either
+        high = clopper_pearson(0, math.ceil(DROP_AT * some["n"]), confidence=DOUBT)[1]
+    change = (
+        f"errs in {some['estimate']:.0%} [{low:.0%}, {high:.0%}] of them in place of {everybody['estimate']:.0%} of all"
+    )
+    verdict = "" if drop["ci_low"] > 0 else ": no evidence that its confidence tells its errors"
+    return f"{answering} {change}{verdict}."
+
+
+def decision_finding(curve: pd.DataFrame, label: str, title: str) -> str:
+    """One sentence on the thresholds, at least five in a row, at which acting on the model beats acting on all and on
+    none."""
+    if curve["advantage_low"].isna().all():
+        return f"Acting on {title} for {label}: too few patients to tell whether it beats acting on all or none."
+    better = curve["advantage_low"].to_numpy() > 0
+    edges = np.flatnonzero(np.diff(better, prepend=False, append=False)).reshape(-1, 2)
+    at = curve["threshold"].to_numpy()
+    spans = ", ".join(f"{at[first]:.2f}–{at[end - 1]:.2f}" for first, end in edges if end - first >= MIN_SPAN)
+    if not spans:
+        return (
+            f"Over no range of thresholds is acting on {title} for {label} shown to be better than acting on all or "
+            "on none."
+        )
+    return (
+        f"Acting on {title} for {label} is better than acting on all or on none at thresholds {spans} (intervals of "
+        "each threshold by itself)."
+    )
+
+
+def subgroup_finding(differences: pd.DataFrame, title: str) -> str:
+    """One sentence on how many groups differ from the others, of how many; the intervals are simultaneous."""
+    known = differences.dropna(subset=["ci_low"])
+    if known.empty:
+        return f"{_start(title)}: too few patients to compare groups."
+    clear = known[(known["ci_low"] > 0) | (known["ci_high"] < 0)]
+    told = (
+        f"Of {len(known)} differences between a group and the others (simultaneous intervals), {title} has {len(clear)}"
+    )
+    if clear.empty:
+        return f"{told} that exclude 0: no evidence that it serves a group better or worse."
+    row = clear.loc[clear["difference"].abs().idxmax()]
+    largest = (
+        f"{row['column']} '{row['group']}', {METRIC_WORDS.get(row['metric'], 'Brier score')} "
+        f"{_signed(row['difference'])} {_interval(row)}"
+    )
+    return f"{told} that exclude 0; the largest: {largest}."
+
+
+def learning_finding(row: Row, titles: Mapping[str, str]) -> str:
+    """One sentence on what the next patients are expected to bring.
+
+    The interval does not hold the luck of the training, so a claim must also survive the law's misfit to the scores.
+    """
+    title, metric, more = titles[row["model"]], METRIC_WORDS[row["metric"]], row["n_more"]
+    subject = f"{more} patients more than the {row['n_now']:.0f} that {title} learns from"
+    if math.isnan(row["expected_gain"]):
+        return f"{subject}: a curve of fewer than three sizes cannot tell what they would bring to {metric}."
+    if math.isnan(row["gain_low"]):
+        return f"{subject}: too few scored patients to tell what they would bring to {metric}."
+    gain = f"{_signed(row['expected_gain'])} [{_signed(row['gain_low'])}, {_signed(row['gain_high'])}]"
+    if row["gain_high"] + row["misfit"] < NOTHING and more <= FAR * row["n_now"]:
+        return f"{subject} would bring next to nothing to {metric}: {gain}, now {row['now']:.2f}."
+    strays = f" (scores stray up to {row['misfit']:.2f} from the curve)" if row["misfit"] >= NOTHING else ""
+    far = " (that many patients are too far from those the curve was measured on)" if more > FAR * row["n_now"] else ""
+    if row["gain_low"] - row["misfit"] < NOTHING or far:
+        unsure = f"the data cannot tell whether {metric} ({row['now']:.2f}) would gain"
+        return f"{subject}: {unsure}; expected {gain}{far or strays}."
+    return f"{subject} are expected to raise {metric} ({row['now']:.2f}) by {gain}, if the curve goes on as it began."
+
+
+def _start(title: str) -> str:
+    return title[:1].upper() + title[1:]
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    """So many decimals with a sign; what rounds to zero is +0."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
+def _interval(row: Row, digits: int = 2) -> str:
+    return f"[{_signed(row['ci_low'], digits)}, {_signed(row['ci_high'], digits)}]"

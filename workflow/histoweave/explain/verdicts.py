@@ -1,0 +1,102 @@
+"""What the tests of the explanations say, in numbers and in plain words."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from histoweave.evaluation.bootstrap import bootstrap, interval
+from histoweave.explain.classes import weighted_means
+
+COLUMNS = ["test", "modality", "order", "estimate", "ci_low", "ci_high", "n", "passed", "says"]
+_THINGS = {"image": "tiles", "expression": "genes"}
+
+
+def verdict(
+    test: str, modality: str, order: str, *, estimate: float, ci_low: float, ci_high: float, n: int, chance: float = 0.0
+) -> dict:
+    """A row of `tests.parquet`. A test is passed if the whole interval lies above what chance gives."""
+    passed, n = bool(ci_low > chance), int(n)
+    numbers = f"{estimate:.2f} ({ci_low:.2f} to {ci_high:.2f}, {n} patients)"
+    if math.isnan(estimate):
+        says = f"{_named(test, modality, order)}: there is nothing to test it on."
+    elif math.isnan(ci_low):
+        says = f"{_named(test, modality, order)}: {estimate:.2f}, with too few patients ({n}) for an interval."
+    else:
+        says = _SENTENCES[test](order, _THINGS[modality], numbers, passed, chance)
+    values = {"estimate": estimate, "ci_low": ci_low, "ci_high": ci_high, "n": n}
+    return {"test": test, "modality": modality, "order": order, **values, "passed": passed, "says": says}
+
+
+def _named(test: str, modality: str, order: str) -> str:
+    return f"{test.replace('_', ' ').capitalize()} of {order} on {_THINGS[modality]}"
+
+
+def _deletion(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+    start = f"Removing {things} in the order of {order} lowers the probability of the called class"
+    if passed:
+        return f"{start} faster than removing them at random, by an area of {numbers}: {order} is faithful here."
+    return f"{start} not demonstrably faster than removing them at random, {numbers}: {order} is not faithful here."
+
+
+def _insertion(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+    start = f"Putting back {things} in the order of {order} raises the probability of the called class"
+    if passed:
+        return f"{start} faster than at random, by an area of {numbers}: {order} is faithful here."
+    return f"{start} not demonstrably faster than at random, {numbers}: {order} is not faithful here."
+
+
+def _stability(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+    start = f"The model of another fold ranks the {things} of a patient"
+    if passed:
+        return f"{start} alike: rank correlation {numbers}."
+    return f"{start} differently: rank correlation {numbers}, not demonstrably above 0."
+
+
+def _planted_tiles(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+    how = "above" if passed else "not demonstrably above"
+    return (
+        f"The {order} ranks planted tiles {how} the other tiles of the same patient: AUROC {numbers}, 0.50 by chance."
+    )
+
+
+def _planted_genes(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+    how = "Planted genes lead the ranking" if passed else "Planted genes do not demonstrably lead the ranking"
+    return f"{how} by {order}: recall in the first 20 {numbers}, {chance:.2f} by chance."
+
+
+_SENTENCES = {
+    "deletion_gain": _deletion, "insertion_gain": _insertion, "stability": _stability,
+    "planted_tiles_auroc": _planted_tiles, "planted_genes_recall": _planted_genes,
+}  # fmt: skip
+
+
+def over_patients(values: np.ndarray, *, draws: int, confidence: float, seed: int) -> dict[str, float]:
+    """Mean of (n,) with its bootstrap interval: `estimate`, `ci_low`, `ci_high`, `n`; patients with NaN do not count."""
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return dict.fromkeys(("estimate", "ci_low", "ci_high"), math.nan) | {"n": 0}
+    (estimate,), drawn = bootstrap(weighted_means(values[:, None]), len(values), draws=draws, seed=seed)
+    (low,), (high,) = interval(drawn, confidence=confidence)
+    return {"estimate": float(estimate), "ci_low": float(low), "ci_high": float(high), "n": len(values)}
+
+
+def table_of_tests(gains: pd.DataFrame, stability: pd.DataFrame, planted: list[dict], **bootstrap_of) -> pd.DataFrame:
+    """`tests.parquet`.
+
+    Parameters
+    ----------
+    gains : as `gains.gains` returns it. stability : `patient`, `modality`, `spearman`.
+    planted : further rows of `verdict`. bootstrap_of : `draws`, `confidence`, `seed`.
+    """
+    rows = []
+    for (direction, modality, order), part in gains.groupby(["direction", "modality", "order"]):
+        found = over_patients(part["gain"].to_numpy(), **bootstrap_of)
+        rows.append(verdict(f"{direction}_gain", modality, order, **found))
+    for modality, part in stability.groupby("modality"):
+        found = over_patients(part["spearman"].to_numpy(np.float64), **bootstrap_of)
+        rows.append(verdict("stability", modality, "attribution", **found))
+    table = pd.DataFrame([*rows, *planted], columns=COLUMNS)
+    return table.astype({"estimate": float, "ci_low": float, "ci_high": float, "n": "int64", "passed": bool})

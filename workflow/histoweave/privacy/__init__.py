@@ -1,0 +1,1 @@
+"""Pseudonyms in what is shared: the key, the names, and where they are put."""

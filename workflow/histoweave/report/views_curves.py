@@ -1,0 +1,46 @@
+"""Curves as tables: what a reader has who cannot see the figures."""
+
+from __future__ import annotations
+
+from histoweave.report.inputs import ReportTables
+from histoweave.report.views import Cell, Table, number
+
+_RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95)
+
+
+def precision_table(tables: ReportTables) -> Table:
+    """The best precision that a model keeps at a recall of at least so much, per class."""
+    rows = []
+    for label in tables.classes:
+        for model in tables.models:
+            curve = tables.curves[(tables.curves["class"] == label) & (tables.curves["model"] == model.name)]
+            if len(curve):
+                best = (curve.loc[curve["recall"] >= recall, "precision"].max() for recall in _RECALLS)
+                rows.append((Cell(label), Cell(model.title), *(number(value, digits=3) for value in best)))
+    return Table(("Class", "Model", *(f"Precision at recall {recall:g}" for recall in _RECALLS)), tuple(rows))
+
+
+def reliability_table(tables: ReportTables) -> Table:
+    """Confidence and accuracy of every bin that holds patients."""
+    rows = tuple(
+        (
+            Cell(tables.titles[row.model]), number(row.bin), number(row.confidence, digits=3),
+            number(row.accuracy, digits=3), number(row.n),
+        )
+        for row in tables.reliability[tables.reliability["n"] > 0].itertuples()
+    )  # fmt: skip
+    return Table(("Model", "Bin", "Mean confidence", "Accuracy", "Patients"), rows)
+
+
+def training_table(tables: ReportTables) -> Table:
+    """How long each network was trained, which epoch was kept, and its losses."""
+    rows = []
+    for model in tables.models:
+        for fold, history in enumerate(tables.histories.get(model.name, ())):
+            for member, epochs in history.groupby("member"):
+                kept = epochs[epochs["best"]].iloc[0]
+                losses = (number(kept[name], digits=3) for name in ("train_loss", "val_loss"))
+                head = (Cell(model.title), number(fold), number(int(member)), number(len(epochs)))
+                rows.append((*head, number(int(kept["epoch"])), *losses))
+    columns = ("Model", "Fold", "Network", "Epochs", "Kept epoch", "Training loss", "Validation loss")
+    return Table(columns, tuple(rows))

@@ -1,0 +1,34 @@
+"""Rule learning_curve: scores over the number of patients, and what the next ones are expected to bring."""
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.config import Evaluation
+        from histoweave.decide.learning import learning, with_full
+        from histoweave.fusion import catalog
+        from histoweave.io import read_table, write_table
+
+        models = list(smk.params.models)
+        curves = {}
+        for model in dict.fromkeys(models):
+            own = [i for i, name in enumerate(models) if name == model]
+            parts, full = ([read_table(files[i]) for i in own] for files in (smk.input.parts, smk.input.full))
+            curves[model] = with_full(parts, full)
+        scores, fits = learning(
+            curves,
+            classes=list(smk.params.classes),
+            modalities=list(smk.params.modalities),
+            more_patients=smk.params.more_patients,
+            titles={model: catalog.get(model).title for model in curves},
+            settings=Evaluation.model_validate(smk.params.evaluation),
+            seed=smk.params.seed,
+        )
+        print("\n".join(fits["says"]))
+        write_table(smk.output.learning, scores)
+        write_table(smk.output.learning_fit, fits)
+
+
+if __name__ == "__main__":
+    main(snakemake)
