@@ -98,7 +98,7 @@ def tiling(tmp_path):
         known = {} if slide == "bare" else {"size_lv0": size_lv0}
         attributes = tile_attributes(slide=slide, tile_px=224, target_mpp=0.5, overlap_px=0, edge_lv0=200, **known)
         write_tiles(folder / f"{slide}.h5", TileTable(slide, source, attributes, coords=coords))
-        shown = thumbnail(np.zeros((800, 1200, 3), np.uint8), size_lv0=size_lv0)
+        shown = thumbnail(np.zeros((800, 1200, 3), np.uint8))
         write_png(folder / f"{slide}.png", shown)
         outcome = {"status": "ok", "reason": "", "content": slide, "n_tiles": 3, "n_failed_tiles": 0}
         index.append(

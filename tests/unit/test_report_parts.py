@@ -126,7 +126,11 @@ def test_tests_of_the_explanation_stand_in_words(tables):
     assert [row[-1] for row in _texts(shown["explain_tests"])].count("failed ✗") == 2
     assert shown["explain_says"] == tables.explain["tests"]["says"].tolist()
     summary = explain_views.summary(tables)
-    assert summary == ["The explanation fails 1 of its 4 tests.", "Two folds' models disagree on which genes matter."]
+    assert summary == [
+        "The explanation fails 1 of its 4 tests.",
+        "Two folds' models disagree on which genes matter.",
+        "Attention is not faithful here: removing the tiles it looks at most is no better than random order.",
+    ]
 
 
 def test_drivers_are_listed_by_class_and_rank(tables):

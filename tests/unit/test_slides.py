@@ -228,6 +228,29 @@ def test_a_file_that_is_no_slide(tmp_path, out):
     assert math.isnan(read_tiles(out / "S1.h5").attributes["level0_mpp"])
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_plain_picture_is_a_slide_once_its_size_is_stated(tmp_path, out, suffix):
+    scene = tissue_scene(0.29)
+    picture = tmp_path / f"section.{suffix}"
+    cv2.imwrite(str(picture), cv2.cvtColor(scene, cv2.COLOR_RGB2BGR))
+    assert tile(out, picture) == "no_mpp"
+    assert tile(out, picture, mpp=0.29) == "ok"
+    found = read_tiles(out / "S1.h5")
+    assert tile(out, write_slide(tmp_path / "same.tiff", scene, mpp=0.29, compression=None)) == "ok"
+    pyramid = read_tiles(out / "S1.h5")
+    if suffix == "png":  # the same pixels
+        np.testing.assert_array_equal(found.coords, pyramid.coords)
+        assert (pixels(picture, found, 0) == pixels(tmp_path / "same.tiff", pyramid, 0)).all()
+    assert len(found.coords) == pytest.approx(len(pyramid.coords), rel=0.1)
+
+
+def test_a_picture_that_is_cut_short_is_refused(tmp_path, out):
+    picture = tmp_path / "section.png"
+    cv2.imwrite(str(picture), tissue_scene(0.29))
+    picture.write_bytes(picture.read_bytes()[:20_000])
+    assert tile(out, picture, mpp=0.29) == "unreadable"
+
+
 def test_a_truncated_slide_is_never_ok_with_all_tiles(tmp_path, out):
     path = write_slide(tmp_path / "a.tiff", tissue_scene(0.25), mpp=0.25)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -48,15 +48,17 @@ def views(tables: ReportTables) -> dict[str, Any]:
 
 
 def summary(tables: ReportTables) -> list[str]:
-    """Which tests the explanation fails, or that it passes them all."""
+    """Which tests the explanation fails, or that it passes them all; and those that attention fails."""
     tests = tables.explain.get("tests")
     if tests is None or tests.empty:
         return []
     own = tests[tests["order"] == "attribution"]
     failed = own[~own["passed"].astype(bool)]
+    said = [f"The explanation fails {len(failed)} of its {len(own)} tests.", *failed["says"]]
     if failed.empty:
-        return [f"The explanation passes all of its {len(own)} tests: what it marks is what the model relies on."]
-    return [f"The explanation fails {len(failed)} of its {len(own)} tests.", *failed["says"]]
+        said = [f"The explanation passes all of its {len(own)} tests: what it marks is what the model relies on."]
+    attention = tests[(tests["order"] == "attention") & ~tests["passed"].astype(bool)]
+    return said + attention["says"].tolist()
 
 
 def _tests(tests: pd.DataFrame) -> Table:

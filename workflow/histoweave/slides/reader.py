@@ -1,4 +1,7 @@
-"""Reading pixels with OpenSlide: one handle, one level, bounded memory, transparency on white."""
+"""Reading pixels with OpenSlide: one handle, one level, bounded memory, transparency on white.
+
+A plain picture (JPEG, PNG) counts as a slide of one level and no known spacing; it is held in memory whole.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import openslide
+from PIL import Image
 
 from histoweave.slides.refusal import Refusal
 
 STRIP_PX = 8_000_000
 STRIPS_AT_ONCE = 2
+PICTURES = ("JPEG", "PNG")
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class Overview:
         )
 
 
-def open_slide(path: str | Path) -> openslide.OpenSlide:
-    """Open a slide file, or a folder of DICOM files (one of which opens the series).
+def open_slide(path: str | Path) -> openslide.AbstractSlide:
+    """Open a slide file, a plain picture, or a folder of DICOM files (one of which opens the series).
 
     Raises
     ------
@@ -60,7 +65,32 @@ def open_slide(path: str | Path) -> openslide.OpenSlide:
     try:
         return openslide.OpenSlide(file)
     except openslide.OpenSlideError as error:
-        raise Refusal("unreadable", f"OpenSlide cannot open {file.name}: {error}") from None
+        picture = _plain_picture(file)
+        if picture is None:
+            raise Refusal("unreadable", f"OpenSlide cannot open {file.name}: {error}") from None
+        return openslide.ImageSlide(picture)
+
+
+def _plain_picture(file: Path) -> Image.Image | None:
+    """The pixels of a JPEG or PNG, None for other files.
+
+    Raises
+    ------
+    Refusal
+        `unreadable`, for one that is cut short or too large to be held.
+    """
+    try:
+        picture = Image.open(file, formats=PICTURES)
+    except OSError:
+        return None
+    except Image.DecompressionBombError:
+        raise Refusal("unreadable", f"{file.name} is too large to be held whole; save it as a pyramidal TIFF") from None
+    with picture:
+        try:
+            # Now, not at the first read: threads that read share it.
+            return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        except OSError as error:
+            raise Refusal("unreadable", f"{file.name}: {error}") from None
 
 
 def dicom_files(folder: Path) -> Iterator[Path]:
