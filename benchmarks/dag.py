@@ -117,7 +117,7 @@ def pretend_done(folder: Path) -> None:
         output = folder / row["output_file"]
         if not output.exists():
             output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_bytes(b"stub")
+            output.write_bytes(b"[]" if output.parent.name == "shards" else b"stub")
     run(folder, "--cores", "1", "--touch", "--forceall", "--quiet", "all")
 
 
