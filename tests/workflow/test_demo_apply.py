@@ -133,7 +133,7 @@ def test_labels_that_come_later_change_no_prediction_and_no_byte_of_the_bundle(d
     patients.assign(label=shuffled).to_csv(elsewhere / "patients.tsv", sep="\t", index=False)
     config = ("--configfile", "config.yaml")
     jobs = planned(snakemake("-n", "apply", *config, directory=elsewhere))
-    assert set(jobs) - {"apply"} == {"cohort", "compare_with_bundle", "apply_bundle"}
+    assert set(jobs) - {"apply"} == {"cohort", "compare_with_bundle", "apply_bundle", "applied_report"}
     snakemake("apply", "--cores", 2, *config, directory=elsewhere)
     after = read_table(found / "predictions.parquet")
     same_predictions(before, after)
