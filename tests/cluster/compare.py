@@ -56,6 +56,9 @@ def _difference(a, b):
 
 
 def _same(a, b):
-    if isinstance(a, np.ndarray):
-        return np.array_equal(a, b)
+    """Whether two values of a column are the same, lists and structures included."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, np.ndarray | list):
+        return isinstance(b, type(a)) and len(a) == len(b) and all(map(_same, a, b))
     return a == b or (pd.isna(a) and pd.isna(b))
