@@ -57,7 +57,7 @@ def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
     demo["simulate"] = {"seed": 6, "field_um": 700.0}
     raw["folds"] = {"n_folds": 2, "repeats": 2}
     raw["fusion"] |= {
-        "models": ["logistic_expression", "image", "cross_attention"],
+        "models": ["logistic_expression", "image", "expression", "late_mean", "cross_attention"],
         "members": 2,
         "epochs": 8,
         "width": 16,

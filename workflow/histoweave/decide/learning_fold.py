@@ -6,17 +6,14 @@ would have fewer of both. Settings and seed are those of the full fit.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from histoweave.config import Fusion
 from histoweave.decide.subsets import nested, priorities
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.catalog import MODALITIES
 from histoweave.fusion.fit import fit
-from histoweave.fusion.fitted import FittedModel
-from histoweave.fusion.fold import fold_seed
+from histoweave.fusion.fold import fold_roles, fold_seed, predict
 from histoweave.fusion.patients import PatientSet
 from histoweave.fusion.train import deterministic
 
@@ -50,10 +47,7 @@ def learning_fold(
     info = catalog.get(model)
     if info.needs:
         raise InputError(f"decide.learning_curve.models: '{model}' is made of other models; name one that is fitted")
-    repeat, fold = divmod(k, int(folds["fold"].max()) + 1)
-    roles = folds[(folds["repeat"] == repeat) & (folds["fold"] == fold)].set_index("patient")["role"].sort_index()
-    if roles.empty:
-        raise InputError(f"folds.parquet: has no repeat {repeat}, fold {fold} (k = {k}); make the folds again")
+    repeat, fold, roles = fold_roles(folds, k)
     everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
     able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
     priority = priorities(list(roles.index[roles != "test"]), seed=seed, k=k)
@@ -75,17 +69,9 @@ def learning_fold(
             needs={},
         )
         with deterministic(own_seed, device=device):
-            table = _predict(fitted, able["test"])
+            table, _ = predict(fitted, fitted.batcher(able["test"]), able["test"])
         n_fit = len(part["train"].ids) + len(part["val"].ids)
         front = {"share": share, "n_fit": n_fit, "repeat": repeat, "fold": fold, "role": "test"}
         tables.append(table.assign(**front))
     columns = ["share", "n_fit", "patient", "repeat", "fold", "role", "y_true", "has_image", "has_expression"]
     return pd.concat(tables, ignore_index=True)[columns + [f"p_{label}" for label in classes]]
-
-
-def _predict(fitted: FittedModel, test: PatientSet) -> pd.DataFrame:
-    values, _ = fitted.predict(fitted.batcher(test), image_of=test.ids, expression_of=test.ids)
-    table = pd.DataFrame({"patient": test.ids, "y_true": np.array(fitted.classes, dtype=object)[test.codes]})
-    for modality in MODALITIES:
-        table[f"has_{modality}"] = test.table[f"has_{modality}"].to_numpy()
-    return table.assign(**{f"p_{label}": values[:, c] for c, label in enumerate(fitted.classes)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -34,15 +35,8 @@ def _named(test: str, modality: str, order: str) -> str:
     return f"{test.replace('_', ' ').capitalize()} of {order} on {_THINGS[modality]}"
 
 
-def _deletion(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
-    start = f"Removing {things} in the order of {order} lowers the probability of the called class"
-    if passed:
-        return f"{start} faster than removing them at random, by an area of {numbers}: {order} is faithful here."
-    return f"{start} not demonstrably faster than removing them at random, {numbers}: {order} is not faithful here."
-
-
-def _insertion(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
-    start = f"Putting back {things} in the order of {order} raises the probability of the called class"
+def _gain(doing: str, changes: str, order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+    start = f"{doing} {things} in the order of {order} {changes} the probability of the called class"
     if passed:
         return f"{start} faster than at random, by an area of {numbers}: {order} is faithful here."
     return f"{start} not demonstrably faster than at random, {numbers}: {order} is not faithful here."
@@ -68,7 +62,8 @@ def _planted_genes(order: str, things: str, numbers: str, passed: bool, chance: 
 
 
 _SENTENCES = {
-    "deletion_gain": _deletion, "insertion_gain": _insertion, "stability": _stability,
+    "deletion_gain": partial(_gain, "Removing", "lowers"), "insertion_gain": partial(_gain, "Putting back", "raises"),
+    "stability": _stability,
     "planted_tiles_auroc": _planted_tiles, "planted_genes_recall": _planted_genes,
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from histoweave.fusion import catalog
 from histoweave.fusion.catalog import MODALITIES
 from histoweave.fusion.fit import fit
 from histoweave.fusion.fitted import FittedModel
-from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.train import deterministic
 from histoweave.io import write_table
 
@@ -25,6 +25,21 @@ _log = logging.getLogger(__name__)
 def fold_seed(seed: int, model: str, k: int) -> int:
     """A seed of its own for each model and fold, the same on every machine: 32 bits of SHA-256."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{model}/{k}".encode()).digest()[:4], "big")
+
+
+def fold_roles(folds: pd.DataFrame, k: int) -> tuple[int, int, pd.Series]:
+    """Repeat, fold, and the role of each patient (sorted by patient) of k = repeat × n_folds + fold.
+
+    Raises
+    ------
+    InputError
+        if `folds` has no such fold.
+    """
+    repeat, fold = divmod(k, int(folds["fold"].max()) + 1)
+    roles = folds[(folds["repeat"] == repeat) & (folds["fold"] == fold)].set_index("patient")["role"].sort_index()
+    if roles.empty:
+        raise InputError(f"folds.parquet: has no repeat {repeat}, fold {fold} (k = {k}); make the folds again")
+    return repeat, fold, roles
 
 
 def run_fold(
@@ -61,10 +76,7 @@ def run_fold(
         for an unknown model, a fold that is not in `folds`, or patients that the model cannot be fitted on.
     """
     info = catalog.get(model)
-    repeat, fold = divmod(k, int(folds["fold"].max()) + 1)
-    roles = folds[(folds["repeat"] == repeat) & (folds["fold"] == fold)].set_index("patient")["role"].sort_index()
-    if roles.empty:
-        raise InputError(f"folds.parquet: has no repeat {repeat}, fold {fold} (k = {k}); make the folds again")
+    repeat, fold, roles = fold_roles(folds, k)
     everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
     able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
     own_seed = fold_seed(seed, model, k)
@@ -116,13 +128,19 @@ def _probabilities(fitted: FittedModel, patients: PatientSet, values: np.ndarray
     return head.join(pd.DataFrame(values, columns=_columns(fitted.classes)))
 
 
-def _predict(fitted: FittedModel, patients: PatientSet) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Predictions, and the attention on the tiles of patients with an image."""
-    batcher = fitted.batcher(patients)
+def predict(fitted: FittedModel, batcher: Batcher, patients: PatientSet) -> tuple[pd.DataFrame, list]:
+    """`patient`, `y_true`, `p_<class>`, `has_<modality>` of the patients of a set, and the tile attention of each."""
     values, attentions = fitted.predict(batcher, image_of=patients.ids, expression_of=patients.ids)
     table = _probabilities(fitted, patients, values)
     for modality in MODALITIES:
         table[f"has_{modality}"] = patients.table[f"has_{modality}"].to_numpy()
+    return table, attentions
+
+
+def _predict(fitted: FittedModel, patients: PatientSet) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Predictions, and the attention on the tiles of patients with an image."""
+    batcher = fitted.batcher(patients)
+    table, attentions = predict(fitted, batcher, patients)
     empty = {"patient": str, "slide": str, "x_lv0": np.int64, "y_lv0": np.int64, "attention": np.float64}
     parts = [pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in empty.items()})]
     for patient, weights in zip(patients.ids, attentions, strict=True):
