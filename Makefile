@@ -31,12 +31,13 @@ lint: .venv/dev
 
 test: lint
 	$(BIN)/python -m pytest -n auto tests/unit
-	$(BIN)/python -m pytest tests/real tests/workflow
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	  tests/real tests/workflow tests/faults --kills 3
 
 test-fast: .venv/dev
 	$(BIN)/python -m pytest -n auto tests/unit
 
-# A run killed twenty times at random moments, full disks, slides that vanish.
+# A run killed at random moments, here twenty times; full disks, slides that vanish.
 test-faults: .venv/dev
 	$(BIN)/python -m pytest tests/faults
 

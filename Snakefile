@@ -20,6 +20,7 @@ include: "rules/applied_report.smk"
 include: "rules/cells.smk"
 include: "rules/dictionaries.smk"
 include: "rules/concepts.smk"
+include: "rules/concepts_json.smk"
 include: "rules/export.smk"
 
 
@@ -38,12 +39,14 @@ rule all:
         APPLY.pages(),
         WIRING.indexes(),
         CELLS.pages(),
+        CONCEPTS.targets(),
         CELLS.strict_checks(),
 
 
 rule concepts:
     input:
         CELLS.pages(),
+        CONCEPTS.targets(),
         CELLS.strict_checks(),
 
 

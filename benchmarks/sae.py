@@ -4,7 +4,7 @@
     python benchmarks/sae.py --memory [--json FILE]
 
 Every trainer sees every token of the training part once per epoch, with the same learning rate, constant. The others
-get all tokens in memory and share one random order; ours reads the file in an order of its own. Nothing else is tuned.
+get all tokens in memory and share one random order; ours reads the file in an order of its own. Nothing is tuned for the others.
 Where another trainer is not installed, that is said and the exit status is 1. --memory: peak memory of training from
 a file, and from one ten times as large.
 """

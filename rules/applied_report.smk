@@ -18,7 +18,7 @@ rule applied_report:
             "results/{target}/applied/{trained}/report.html",
             category="External cohorts",
             caption="../workflow/report/applied.rst",
-            labels={"what": "a bundle on another cohort"},
+            labels={"cohort": "{target}", "what": "a bundle on another cohort"},
         ),
     log:
         "results/{target}/logs/applied/{trained}/report.log",

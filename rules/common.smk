@@ -6,11 +6,13 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 from histoweave import wiring
 from histoweave.apply_wiring import ApplyWiring
 from histoweave.cell_wiring import CellWiring, check_cells
+from histoweave.concepts_wiring import ConceptsWiring
 from histoweave.decide_wiring import DecideWiring
 from histoweave.errors import InputError
 from histoweave.explain_wiring import ExplainWiring
 from histoweave.fingerprint import code_hash
 from histoweave.io import check_writable
+from histoweave.privacy.columns import check_columns
 from histoweave.privacy.key import privacy_params
 from histoweave.provenance_wiring import ProvenanceWiring
 from histoweave.report_wiring import ReportWiring
@@ -34,8 +36,10 @@ try:
     CELLS = CellWiring(
         CONFIG,
         check_cells(CONFIG, check_paths=workflow.is_main_process),
-        {name: WIRING.feature_indexes(name) for name in WIRING.trained()},
+        {name: WIRING.feature_indexes(name) for name in TABLES},
     )
+    CONCEPTS = ConceptsWiring(CELLS)
+    check_columns(CONFIG.privacy, TABLES, CELLS)
     EXPLAIN = ExplainWiring(WIRING, CELLS, check_paths=workflow.is_main_process)
     APPLY = ApplyWiring(CONFIG, WIRING)
     REPORT = ReportWiring(WIRING, EXPLAIN, DECIDE, CELLS, APPLY)

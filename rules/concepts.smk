@@ -137,9 +137,18 @@ rule concept_report:
             "results/{cohort}/concepts.html",
             category="Concepts",
             caption="../workflow/report/concepts.rst",
-            labels={"what": "concepts, their scores, and a form to review them"},
+            labels={
+                "cohort": "{cohort}",
+                "what": "concepts, their scores, and a form to review them",
+            },
         ),
-        figures=directory(f"results/{{cohort}}/sae/{CELLS.source}/figures"),
+        figures=report(
+            directory(f"results/{{cohort}}/sae/{CELLS.source}/figures"),
+            patterns=["concept_{what}.svg"],
+            category="Concepts",
+            caption="../workflow/report/concept_figures.rst",
+            labels={"cohort": "{cohort}", "what": "concepts: {what}"},
+        ),
     log:
         "results/{cohort}/logs/concept_report.log",
     benchmark:

@@ -96,6 +96,7 @@ rule encode_concepts:
             "training.safetensors",
         ),
         tokens=lambda wildcards: CELLS.token_files(wildcards.target),
+        fitted_on=lambda wildcards: CELLS.fitted_on(wildcards.cohort, wildcards.target),
     output:
         "results/{cohort}/sae/{source}/on/{target}/activations.h5",
     log:

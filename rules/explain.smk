@@ -74,6 +74,7 @@ rule explain_slides:
     output:
         overlays="results/{cohort}/explain/{model}/overlays/shards/{shard}.json",
         geojson="results/{cohort}/explain/{model}/geojson/shards/{shard}.json",
+        morphology="results/{cohort}/explain/{model}/morphology/shards/{shard}.json",
     log:
         "results/{cohort}/logs/explain/{model}/slides/{shard}.log",
     benchmark:
@@ -85,12 +86,46 @@ rule explain_slides:
         * attempt,
         runtime=lambda wildcards, attempt: WIRING.shard_minutes(1) * attempt,
     params:
-        slides=lambda wildcards: sorted(
-            WIRING.patients_of(wildcards.cohort, wildcards.shard)
+        slides=lambda wildcards: EXPLAIN.slide_paths(wildcards.cohort, wildcards.shard),
+        settings=CONFIG.explain.model_dump(include={"top_tiles"}),
+        seed=CONFIG.seed,
+        code=code_hash(
+            "histoweave.explain.shard",
+            "histoweave.explain.slide_morphology",
+            "histoweave.explain.tile_choice",
+            "histoweave.explain.tables",
         ),
-        code=code_hash("histoweave.explain.shard", "histoweave.explain.tables"),
     script:
         "../workflow/scripts/explain_slides.py"
+
+
+rule explain_morphology:
+    input:
+        unpack(
+            lambda wildcards: EXPLAIN.morphology_inputs(
+                wildcards.cohort, wildcards.model
+            )
+        ),
+    output:
+        morphology="results/{cohort}/explain/{model}/morphology.parquet",
+        class_tiles="results/{cohort}/explain/{model}/class_tiles.parquet",
+    log:
+        "results/{cohort}/logs/explain/{model}/morphology.log",
+    benchmark:
+        "results/{cohort}/benchmarks/explain/{model}/morphology.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.explain.morphology", "histoweave.shards"),
+    script:
+        "../workflow/scripts/explain_morphology.py"
 
 
 # Only with a dictionary of tile features (sae.source: tiles).

@@ -93,6 +93,7 @@ KEYS: dict[str, Any] = {
     "apply.missing_genes_limit": 0.1,
     "apply.level": 0.8,
     "privacy.pseudonyms": True,
+    "privacy.columns": ["site", "age"],
     "privacy.key_env": "ANOTHER_KEY",
     "exports.forms": ["clam"],
     "mechanics.device": "cpu",

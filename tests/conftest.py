@@ -7,6 +7,25 @@ import pytest
 from cohorts import SmallRun, hashes, simulated_files, small_demo
 from running import ROOT, snakemake
 
+# What whole runs the tests of several files look at, by the fixture that says so; the longest first.
+_WHOLE_RUNS = {"demo": "demo", "small": "small", "slurm": "small"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """With `--dist loadgroup`: tests of one whole run in one process, so that it is made once; else a file at a time."""
+    if not config.getoption("loadgroup", False):  # xdist sets it in its processes
+        return
+    groups = {item: _group(item) for item in items}
+    whole = list(dict.fromkeys(_WHOLE_RUNS.values()))
+    items.sort(key=lambda item: whole.index(groups[item]) if groups[item] in whole else len(whole))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item]))
+
+
+def _group(item):
+    return next((run for name, run in _WHOLE_RUNS.items() if name in item.fixturenames), item.path.stem)
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):

@@ -33,7 +33,7 @@ TISSUE_RULES = {
     "folds": ("folds", "control_folds"),
     "fusion": ("fusion_fold",),
     "evaluation": ("evaluate", "evaluate_control", "score_truth"),
-    "explain": ("explain_fold", "explain", "explain_slides", "explain_concepts"),
+    "explain": ("explain_fold", "explain", "explain_slides", "explain_morphology", "explain_concepts"),
     "decide": ("decide", "learning_fold", "learning_curve"),
     "bundle": ("bundle",),
     "apply": ("compare_with_bundle", "apply_bundle", "applied_report"),
@@ -48,7 +48,8 @@ CELL_RULES = {
     "concepts": ("describe_concepts",),
     "scores": ("score_concepts", "transfer_concepts"),
     "stability": ("sae_stability",),
-    "page": ("concept_report",),
+    "page": ("concept_report", "concepts_json"),
+    "crate": ("provenance",),
 }
 
 

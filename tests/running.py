@@ -23,7 +23,7 @@ def snakemake(*arguments, directory, root=ROOT, check=True, variables=None):
     command = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "--directory", str(directory)]
     environment = {**os.environ, **(variables or {})}
     run = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, cwd=directory, timeout=1500, env=environment
+        [*command, *map(str, arguments)], capture_output=True, text=True, cwd=directory, timeout=3000, env=environment
     )
     if check and run.returncode:
         pytest.fail(f"snakemake {' '.join(map(str, arguments))} failed:\n{run.stdout[-3000:]}\n{run.stderr[-6000:]}")

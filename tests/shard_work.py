@@ -59,8 +59,8 @@ def _code(root: Path, module: str) -> str:
     """Fingerprint of a module and all it imports, as it is in the checkout that is run."""
     library = root / "workflow"
     paths = [library.joinpath(*name.split(".")) for name in fingerprint.modules_used(module)]
-    trees = [fingerprint._tree(path / "__init__.py" if path.is_dir() else path.with_suffix(".py")) for path in paths]
-    return hashlib.sha256("".join(trees).encode()).hexdigest()
+    files = [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in paths]
+    return hashlib.sha256(b"".join(fingerprint.imports_and_hash(file)[1] for file in files)).hexdigest()
 
 
 @contextlib.contextmanager

@@ -51,7 +51,10 @@ class Slurm:
 
     def run(self, *arguments, directory, **more):
         """Run Snakemake to its end; returns its exit code."""
-        process = self.start(*arguments, directory=directory, **more)
+        return self.end(self.start(*arguments, directory=directory, **more))
+
+    def end(self, process):
+        """Wait for a controller; returns its exit code."""
         try:
             return process.wait(timeout=1500)
         finally:
@@ -59,10 +62,16 @@ class Slurm:
                 process.send_signal(signal.SIGINT)  # cancels its jobs
                 process.wait(timeout=60)
 
-    def waiting_or_running(self):
-        """Ids of the jobs that the cluster still has."""
-        listed = subprocess.run(["squeue", "-h", "-o", "%i"], capture_output=True, text=True, check=True, timeout=30)
+    def waiting_or_running(self, *states):
+        """Ids of the jobs that the cluster still has. states: only those of squeue's `-t`."""
+        command = ["squeue", "-h", "-o", "%i", *(f"--states={state}" for state in states)]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
         return {int(job) for job in listed.stdout.split()}
+
+    def signal(self, name, jobs):
+        """Send a signal to all processes of running jobs, which keep what they hold; one that has just ended is none."""
+        for job in jobs:
+            subprocess.run(["scancel", "--full", f"--signal={name}", str(job)], capture_output=True, timeout=30)
 
     def tasks(self):
         """Job id → its task, for jobs that have ended."""

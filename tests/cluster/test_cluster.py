@@ -50,22 +50,28 @@ def disturbed(slurm, local, tmp_path_factory):
     shutil.copytree(local[0] / "config", folder / "config")
     call = (*GPUS, *local[1])
     controller = slurm.start(*call, directory=folder)
-    fits = folder / "results" / "demo"
+    fits, orphans = folder / "results" / "demo", set()
     try:
         deadline = time.monotonic() + 1500
-        while len(list(fits.glob("*/*/fold*/predictions.parquet"))) < FOLDS_BEFORE_THE_KILL:
+        while len(list(fits.glob("*/*/fold*/predictions.parquet"))) < FOLDS_BEFORE_THE_KILL or not orphans:
             assert controller.poll() is None and time.monotonic() < deadline, said(folder)
             time.sleep(0.5)
+            orphans = slurm.waiting_or_running("RUNNING")
     finally:
         controller.send_signal(signal.SIGKILL)
         controller.wait()
+    # Orphans stand still until the next controller starts, however long the two commands before it take.
+    orphans = slurm.waiting_or_running("RUNNING")
+    slurm.signal("STOP", orphans)
     locked = subprocess.run(
         slurm.command(*call), cwd=folder, env=environment(), capture_output=True, text=True, timeout=120
     )
     assert locked.returncode != 0 and "--unlock" in locked.stdout + locked.stderr
     assert slurm.run("--unlock", *call, directory=folder) == 0, said(folder)
-    orphans = slurm.waiting_or_running()
-    assert slurm.run(*call, directory=folder) == 0, said(folder)
+    orphans &= slurm.waiting_or_running()
+    resumed = slurm.start(*call, directory=folder)
+    slurm.signal("CONT", orphans)
+    assert slurm.end(resumed) == 0, said(folder)
     while slurm.waiting_or_running():
         time.sleep(1)
     return folder, call, orphans

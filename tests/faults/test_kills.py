@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, and run again, ends with the bytes of one that was left alone."""
+"""A run of other mechanics that is killed at any moment, and run again, ends with the bytes of one left alone."""
 
 import os
 import random
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import yaml
 from cohorts import SmallRun, hashes
 from running import ROOT, planned, snakemake
 
@@ -43,6 +44,14 @@ def running_fits(results):
     return +begun
 
 
+def with_other_mechanics(folder):
+    """Another shard size and number of readers than the undisturbed run has: neither may change a byte."""
+    path = folder / "config/config.yaml"
+    raw = yaml.safe_load(path.read_text())
+    assert raw["mechanics"] == {"slides_per_shard": 8}
+    path.write_text(yaml.safe_dump(raw | {"mechanics": {"slides_per_shard": 4, "read_workers": 1}}))
+
+
 def start(folder):
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder)]
     with (folder / "output.txt").open("ab") as output:
@@ -63,6 +72,7 @@ def test_killed_runs_end_as_if_nothing_had_happened(small, tmp_path, request):
         life += 1
         folder = tmp_path / f"life{life}"
         shutil.copytree(small.simulated, folder, copy_function=shutil.copy2)
+        with_other_mechanics(folder)
         while True:
             run = start(folder)
             try:

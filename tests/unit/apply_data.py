@@ -23,6 +23,7 @@ MODELS = ["majority", "logistic_expression", "image", "expression", "late_mean",
 EVALUATION = Evaluation(bootstrap=1000)
 N_FOLDS = 2
 MADE = {"encoder": "resnet50", "weights_sha256": "ab" * 32, "input_px": 224, "arithmetic": "float32"}
+SCANNER = {"scanner_vendor": "aperio", "scanner_model": "GT450", "objective_power": 40.0}
 PLACE = {"patch_size": 224, "target_mpp": 0.5}
 
 
@@ -75,7 +76,7 @@ def state(path: Path, **attributes) -> None:
 def trained_and_others(folder: Path) -> tuple[Training, Others]:
     """40 patients that models were fitted on (with conformal scores and temperatures), and 20 others."""
     cohort = make_cohort(folder / "features", seed=3, n=60, n_folds=N_FOLDS)
-    slides = cohort.slides.assign(level0_mpp=0.25, mpp_source="openslide")
+    slides = cohort.slides.assign(level0_mpp=0.25, mpp_source="openslide", **SCANNER)
     for path in slides["features"]:
         state(path, **MADE, **PLACE)
     is_own = cohort.patients["patient"] < "P040"

@@ -13,6 +13,8 @@ from PIL import Image
 from shapely.affinity import scale
 from shapely.geometry import Point
 
+from histoweave.explain.slide_morphology import small_picture
+from histoweave.explain.tile_measures import MEASURES
 from histoweave.io import write_table
 from histoweave.slides.outlines import write_geojson
 from histoweave.slides.spacing import Spacing
@@ -135,6 +137,31 @@ def _tests() -> pd.DataFrame:
     return table.assign(ci_low=table["estimate"] - 0.03, ci_high=table["estimate"] + 0.03, n=58)
 
 
+def _morphology(rng: np.random.Generator, patients: pd.DataFrame, classes: list[str]) -> dict[str, pd.DataFrame]:
+    """As `explain.morphology` makes them: area of nuclei was not measured, pictures are of noise."""
+    measures = _drivers(rng, classes, list(MEASURES), "measure")
+    measures["unit"], measures["sd"], measures["other"], measures["note"] = (
+        measures["measure"].map(MEASURES),
+        2.0,
+        1.0,
+        "",
+    )
+    lost = measures["measure"] == "nucleus_area_um2"
+    measures.loc[lost, ["mean", "ci_low", "ci_high", "other"]] = np.nan
+    measures.loc[lost, "note"] = "not measured: it has a value in 0 of 58 patients"
+    natural = measures[["mean", "ci_low", "ci_high"]].mul(measures["sd"], axis=0)
+    measures[["difference", "difference_low", "difference_high"]] = natural
+    parts = []
+    for label in classes:
+        own = patients.loc[patients["label"] == label, "patient"].head(12)
+        noise = rng.integers(0, 256, (len(own), 96, 96, 3), dtype=np.uint8)
+        parts.append(pd.DataFrame({
+            "class": label, "rank": range(1, len(own) + 1), "patient": own, "slide": own + "-01Z-00-DX1", "x_lv0": 448,
+            "y_lv0": 896, "attribution": 0.5, "z": 2.0, "picture": [small_picture(picture) for picture in noise],
+        }))  # fmt: skip
+    return {"morphology": measures, "class_tiles": pd.concat(parts, ignore_index=True)}
+
+
 def write_explain(
     folder: Path, *, patients: pd.DataFrame, classes: list[str], rng: np.random.Generator
 ) -> dict[str, list[Path]]:
@@ -151,6 +178,7 @@ def write_explain(
         "tests": _tests(),
         "patients": _explained(rng, patients, classes, genes),
         "concepts": _drivers(rng, classes, concepts, "concept"),
+        **_morphology(rng, patients, classes),
         "concept_gene_sets": _interval(rng, interaction.assign(n=58), "interaction", 0.1),
     }
     for name, table in tables.items():

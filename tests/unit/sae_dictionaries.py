@@ -3,9 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 import safetensors.torch
 import torch
 
+from histoweave.errors import InputError
+from histoweave.sae.format import load
 from histoweave.sae.model import SparseAutoencoder
 
 ARCHITECTURES = ("standard", "topk", "jumprelu")
@@ -66,3 +69,14 @@ def assert_same(one, other, tokens, tolerance=0.0):
     assert (activations > 0).any()
     assert (activations - other.encode(tokens)).abs().max() <= tolerance
     assert (one.decode(activations) - other.decode(activations)).abs().max() <= tolerance
+
+
+def refused(path, *words):
+    """The one line that loading ends with, which has these words and the path in it."""
+    with pytest.raises(InputError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in (*words, str(path)):
+        assert word in message
+    return message

@@ -1,4 +1,4 @@
-"""Tokens that are made of known directions, and what a dictionary found of them."""
+"""Tokens that are made of known directions, and what a dictionary found of them; one thread to fit with."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from dataclasses import dataclass
 
 import h5py
 import numpy as np
+import pytest
+import torch
 
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.tokens import Tokens, cell_blocks
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """A module imports this fixture to have it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

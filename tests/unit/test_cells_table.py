@@ -110,6 +110,7 @@ def test_folder_of_embeddings(tmp_path):
         embedding_files(cells)
     for patient in ("p2", "p1"):
         h5py.File(tmp_path / f"{patient}.h5", "w").close()
+    (tmp_path / "._p1.h5").touch()  # as macOS leaves them
     assert list(embedding_files(cells).items()) == [(p, str(tmp_path / f"{p}.h5")) for p in ("p1", "p2")]
     with pytest.raises(InputError, match=r"p2\.h5: unknown patient 'p2'"):
         embedding_files(cells, patients=["p1"])

@@ -86,6 +86,9 @@ def test_cohort_without_rna_or_without_slides():
     assert list(joined["complete"]) == [False, True] and "tiles" not in set(flow["step"])
 
 
+SCANNER = {"scanner_vendor": "leica", "scanner_model": "SCN400", "objective_power": 20.0}
+
+
 def test_slide_status_is_read_from_the_artefacts(tmp_path):
     def write(name, dataset, status, reason, rows):
         with h5py.File(tmp_path / name, "w") as file:
@@ -95,7 +98,7 @@ def test_slide_status_is_read_from_the_artefacts(tmp_path):
                 file.create_dataset("failed_coords", data=np.zeros((1, 2)))
                 file["features"].attrs.update({"encoder": "e", "weights_sha256": "0"})
             else:
-                file["coords"].attrs.update({"level0_mpp": 0.25, "mpp_source": "override"})
+                file["coords"].attrs.update({"level0_mpp": 0.25, "mpp_source": "override", **SCANNER})
         return str(tmp_path / name)
 
     slides = pd.DataFrame({"slide": ["b", "a", "c"], "patient": "p", "path": "x"})
@@ -108,5 +111,6 @@ def test_slide_status_is_read_from_the_artefacts(tmp_path):
     table = slide_status(slides, tiles=tiles, features=features)
     assert table["slide"].tolist() == ["a", "b", "c"] and table["stage"].tolist() == ["", "tiles", "features"]
     assert table["n_tiles"].tolist() == [3, 0, 0] and table["reason"].tolist() == ["", "why", "why"]
+    assert (table[list(SCANNER)] == list(SCANNER.values())).all(axis=None)
     assert (table["level0_mpp"] == 0.25).all() and (table["n_failed_tiles"] == 1).all()
     assert slide_status(slides.iloc[:0], tiles={}, features={}).empty

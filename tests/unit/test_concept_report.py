@@ -6,59 +6,28 @@ import base64
 import dataclasses
 import html as html_module
 import io
-import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from concept_report_data import HOSTILE, LABELS, QUOTED, add_review, make_sae, write_concept_run
+from concept_page import Page, write_page
+from concept_report_data import HOSTILE, LABELS, QUOTED, add_review, write_concept_run
 from PIL import Image
 
 from histoweave.concepts.activations import patch_maps
 from histoweave.gallery import wording
-from histoweave.gallery.cards import CELLS_PER_CARD, make_cards, ranked
+from histoweave.gallery.cards import make_cards, ranked
 from histoweave.gallery.figures import ALT
 from histoweave.gallery.inputs import ConceptReportInputs, read_tables
-from histoweave.gallery.maps import MAX_SQUARES, TokenMap, as_bytes, token_maps
-from histoweave.gallery.page import SECTIONS, write_concept_report
+from histoweave.gallery.maps import TokenMap, as_bytes
+from histoweave.gallery.page import SECTIONS
 from histoweave.gallery.tables import concept_table, score_table, shift_table
 from histoweave.gallery.thumbnails import CELL_PX, Thumbnails
-from histoweave.io import read_table, write_table
 from histoweave.report.style import THEME
 from histoweave.sae.format import load, sae_sha256
 from histoweave.tokens import Tokens, cell_blocks
-
-MAX_BYTES = 25_000_000
-
-
-class _Page(HTMLParser):
-    """What a browser would make of the page, as far as these tests ask."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.scripts: list[str] = []
-        self.feed(text)
-        self.data = json.loads(self.scripts[0])
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data):
-        script = self.tags and self.tags[-1][0] == "script" and data.strip()
-        (self.scripts if script else self.text).append(data)
-
-    def all(self, tag: str, **having: str) -> list[dict[str, str | None]]:
-        return [found for name, found in self.tags if name == tag and having.items() <= found.items()]
-
-
-def _write(inputs: ConceptReportInputs, out: Path) -> str:
-    write_concept_report(inputs, out)
-    return out.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +39,12 @@ def run(tmp_path_factory) -> ConceptReportInputs:
 
 @pytest.fixture(scope="module")
 def html(run, tmp_path_factory) -> str:
-    return _write(run, tmp_path_factory.mktemp("page") / "concepts.html")
+    return write_page(run, tmp_path_factory.mktemp("page") / "concepts.html")
 
 
 @pytest.fixture(scope="module")
-def page(html) -> _Page:
-    return _Page(html)
+def page(html) -> Page:
+    return Page(html)
 
 
 def test_every_section_is_there_in_order_and_linked(page):
@@ -86,7 +55,7 @@ def test_every_section_is_there_in_order_and_linked(page):
 
 def test_equal_inputs_give_equal_bytes(run, html, tmp_path):
     again = dataclasses.replace(run, figures=tmp_path / "figures")
-    assert _write(again, tmp_path / "concepts.html") == html
+    assert write_page(again, tmp_path / "concepts.html") == html
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(ALT)
 
 
@@ -228,89 +197,14 @@ def test_a_map_without_activation_is_zero():
     assert as_bytes([]) == []
 
 
-def test_slides_have_their_tiles_where_they_lie(tmp_path):
-    inputs = write_concept_run(tmp_path, source="tiles", n_cells=12)
-    files = inputs.training
-    many, few = list(files.features)[:2]
-    sae = make_sae(16, 40)
-    found = token_maps(sae, files, {many: [1], few: [1, 2]})
-    assert set(found) == {(many, 1), (few, 1), (few, 2)}
-    layout = found[few, 1].layout
-    places = np.frombuffer(base64.b64decode(layout["places"]), dtype="<u2").reshape(-1, 2) / 65535 * [4000, 3000]
-    assert (layout["width"], layout["height"]) == (100 / 4000, round(100 / 3000, 6))
-    corners = {(x, y) for y in range(0, 2901, 400) for x in range(0, 3901, 400)}
-    assert {tuple(place) for place in np.rint(places).astype(int).tolist()} == corners
-    merged = found[many, 1]
-    assert len(merged.values) <= MAX_SQUARES < 79 * 59
-    whole = patch_maps(sae, Tokens(_slide(files, many)), {many: [1]})[many, 1]
-    assert merged.values.max() == whole.max()
-    page = _Page(_write(inputs, tmp_path / "concepts.html"))
-    assert all("places" in layout for layout in page.data["layouts"])
-
-
-def _slide(files, slide):
-    from histoweave.tokens import slide_blocks
-
-    return slide_blocks({slide: str(files.features[slide])})
-
-
 def test_embeddings_made_elsewhere_have_ids_and_values_only(run, tmp_path):
     bare = dataclasses.replace(run.training, picture=None)
-    text = _write(dataclasses.replace(run, training=bare, externals=[], figures=tmp_path), tmp_path / "concepts.html")
-    page = _Page(text)
+    text = write_page(
+        dataclasses.replace(run, training=bare, externals=[], figures=tmp_path), tmp_path / "concepts.html"
+    )
+    page = Page(text)
     assert page.data["pictures"] == [] and page.data["layouts"] == []
     assert "lab_a-0001" in text and "no other laboratory was given" in text
-
-
-def test_parts_that_a_run_lacks_are_said_to_be_left_out(tmp_path):
-    inputs = write_concept_run(tmp_path, optional=False, externals=())
-    empty = read_table(inputs.training.associations).head(0)
-    write_table(inputs.training.associations, empty)
-    text = _write(inputs, tmp_path / "concepts.html")
-    page = _Page(text)
-    assert [section["id"] for section in page.all("section")] == list(SECTIONS)
-    assert text.count("Left out:") == 4  # scores, probes, other seeds, other laboratories
-    assert not page.all("select", id="filter-classes") and not page.all("select", id="filter-alive")
-    with_external = write_concept_run(tmp_path / "b", optional=False)
-    text = _write(with_external, tmp_path / "b.html")
-    assert "the shift was not measured" in text and "no classifier was transferred" in text
-
-
-def test_images_without_label_and_refused_ones(tmp_path):
-    inputs = write_concept_run(tmp_path, externals=())
-    images = read_table(inputs.training.images).assign(label=None, patient_label=None)
-    write_table(inputs.training.images, images)
-    text = _write(inputs, tmp_path / "concepts.html")
-    assert "unreadable_cell" in text and "2 of 62" in text
-    assert not any(label in text.split('id="concepts"')[1].split("stronger")[0] for label in ("None", "nan,"))
-
-
-def test_dictionary_in_which_everything_is_dead(tmp_path):
-    inputs = write_concept_run(tmp_path)
-    table = read_table(inputs.training.concepts).assign(dead_by_magnitude=True)
-    write_table(inputs.training.concepts, table)
-    text = _write(inputs, tmp_path / "concepts.html")
-    assert "no concept is alive" in text and _Page(text).data["cards"] == []
-
-
-def test_300_concepts_with_16_cells_each_are_below_25_mb(tmp_path):
-    inputs = write_concept_run(tmp_path, n_latents=310, dim=32, n_cells=120, gallery=300, edge_px=8, optional=False)
-    noise = np.random.default_rng(0)
-
-    def textured(_: str) -> Image.Image:  # 3 kB as JPEG, somewhat more than the picture of a real cell
-        return Image.fromarray(noise.integers(0, 256, (16, 16, 3), dtype=np.uint8)).resize((CELL_PX, CELL_PX))
-
-    cohorts = [dataclasses.replace(files, picture=textured) for files in (inputs.training, *inputs.externals)]
-    text = _write(dataclasses.replace(inputs, training=cohorts[0], externals=cohorts[1:]), tmp_path / "concepts.html")
-    data = _Page(text).data
-    assert len(data["cards"]) == 300
-    n_cells = sum(len(card["cells"]) for card in data["cards"])
-    assert n_cells > 0.97 * 300 * CELLS_PER_CARD
-    each = sum(map(len, data["pictures"])) / len(data["pictures"])
-    assert each > 3000
-    # Had every cell a picture of its own, in place of those that cards share, and a map of 16 × 16 for 6 × 6:
-    more = (n_cells - len(data["pictures"])) * each + n_cells * (344 - 48)
-    assert len(text.encode()) + more < MAX_BYTES
 
 
 def test_findings_name_the_winner_only_where_the_interval_tells(run):

@@ -9,10 +9,14 @@ import json
 import warnings
 
 import pytest
+import yaml
 from rocrate.rocrate import ROCrate
+from running import ROOT
 from stubs import COHORT, base_config, make_cohort
 from test_report_wiring import report_of
 
+from histoweave.cell_wiring import CellWiring, check_cells
+from histoweave.concepts_wiring import ConceptsWiring
 from histoweave.crate import SNAKEFILE, CrateInputs, write_crate
 from histoweave.privacy.pseudonyms import Pseudonyms
 from histoweave.provenance_wiring import ProvenanceWiring
@@ -39,6 +43,7 @@ def inputs(tmp_path):
             "cohorts": {"demo": {"label_map": {}, "simulate": {"no_mpp": ["TCGA-ZA-0001-01Z-00-DX1"]}}},
         },
         versions=package_versions(),
+        description="Results.",
         code={"tiles": "0123456789abcdef"},
     )  # fmt: skip
 
@@ -134,7 +139,8 @@ def test_pseudonyms_stand_in_paths_and_settings(inputs):
 def test_the_rule_names_everything_that_decides_a_result(tmp_path, monkeypatch):
     make_cohort(tmp_path / "run")
     monkeypatch.chdir(tmp_path / "run")
-    asked = ProvenanceWiring(report_of(base_config(simulated=False)))
+    report = report_of(base_config(simulated=False))
+    asked = ProvenanceWiring(report, ConceptsWiring(CellWiring(report.wiring.config, {}, {})))
     assert asked.crates() == [f"results/{COHORT}/ro-crate-metadata.json"]
     files = asked.inputs(COHORT)
     assert {"patients.tsv", "slides.tsv", "expression.tsv", "weights.safetensors", "sets.gmt"} == set(files["sources"])
@@ -142,3 +148,37 @@ def test_the_rule_names_everything_that_decides_a_result(tmp_path, monkeypatch):
     assert {"metrics.parquet", "report.json", "folds.parquet", "fusion/image/fold1/model.safetensors"} <= set(results)
     # What tells of times differs between equal runs.
     assert not [path for path in results if "shards/" in path or path.endswith(("history.parquet", ".html"))]
+
+
+def test_cohorts_of_cells_have_a_crate_of_what_lies_in_their_folder(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    report = report_of(yaml.safe_load((ROOT / "config/demo/config.yaml").read_text()))
+    config = report.wiring.config
+    cells = CellWiring(config, check_cells(config, check_paths=False), {})
+    asked = ProvenanceWiring(report, ConceptsWiring(cells))
+    assert [path.split("/")[1] for path in asked.crates()] == ["demo", "lab_a", "lab_b"]
+    for cohort in ("lab_a", "lab_b"):
+        files = asked.inputs(cohort)
+        assert files["sources"] == [f"config/demo/{cohort}_cells.tsv", f"config/demo/{cohort}_patients.tsv"]
+        assert all(path.startswith(f"results/{cohort}/") for path in (*files["results"], *files["pages"]))
+        assert f"results/{cohort}/concepts.json" in files["results"] and "patients" not in files
+        assert not [path for path in files["results"] if path.endswith(("history.parquet", ".html"))]
+        assert files["images"] == [f"results/{cohort}/sae/cells/images.parquet"]
+        assert set(asked.shown_config(cohort)["cohorts"]) == {"lab_a", "lab_b"}
+        assert "fusion" not in asked.shown_config(cohort) and "whole-slide" not in asked.description(cohort)
+    assert "results/lab_a/sae/cells/fold4/sae_weights.safetensors" in asked.inputs("lab_a")["results"]
+    assert "images" not in asked.inputs("demo") and "cells" not in asked.shown_config("demo")
+
+
+def test_a_cohort_of_tiles_with_a_dictionary_has_both_in_one_crate(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    raw = yaml.safe_load((ROOT / "config/demo/config.yaml").read_text())
+    raw["sae"]["source"] = "tiles"
+    report = report_of(raw)
+    cells = CellWiring(report.wiring.config, {}, {"demo": ["results/demo/features/e/shards/0-of-1.json"]})
+    asked = ProvenanceWiring(report, ConceptsWiring(cells))
+    files, shown = asked.inputs("demo"), asked.shown_config("demo")
+    assert {"results/demo/report.json", "results/demo/concepts.json"} <= set(files["results"])
+    assert files["pages"] == ["results/demo/report.html", "results/demo/concepts.html"]
+    assert files["patients"] and files["images"] and {"fusion", "concepts", "sae"} <= set(shown)
+    assert shown["cohorts"]["demo"]["expression"]["unit"] == "counts" and "tiles" in asked.description("demo")

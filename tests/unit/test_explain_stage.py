@@ -15,7 +15,7 @@ from histoweave.cell_wiring import CellWiring
 from histoweave.config import Evaluation, parse_config
 from histoweave.errors import InputError
 from histoweave.explain_config import Explain
-from histoweave.explain_wiring import ExplainWiring
+from histoweave.explain_wiring import MORPHOLOGY, ExplainWiring
 from histoweave.io import read_table, sha256_of, write_table
 from histoweave.simulate.expression import LOWERED, RAISED
 from histoweave.validation import CohortTables
@@ -231,9 +231,16 @@ def test_files_of_a_fold_and_its_neighbour():
     assert len(asked.fold_tables("c", "cross_attention", "tiles")) == 3
     root = "results/c/explain/cross_attention"
     assert asked.targets() == [
-        *(f"{root}/{name}.parquet" for name in TABLES),
-        *(f"{root}/{kind}/shards/0-of-1.json" for kind in ("overlays", "geojson")),
+        *(f"{root}/{name}.parquet" for name in (*TABLES, *MORPHOLOGY)),
+        *(f"{root}/{kind}/shards/0-of-1.json" for kind in ("overlays", "geojson", "morphology")),
     ]
+
+
+def test_morphology_is_asked_for_where_slides_are_read():
+    asked = wiring()
+    assert asked.morphology_tables("c", "expression") == []
+    read = asked.morphology_inputs("c", "cross_attention")
+    assert read["indexes"] == ["results/c/explain/cross_attention/morphology/shards/0-of-1.json"]
 
 
 def test_concepts_are_asked_for_where_tiles_have_a_dictionary():

@@ -1,84 +1,34 @@
+"""Networks that are fused, in any arithmetic, keep the features of the plain network; others run as they are."""
+
 import copy
 import logging
 
-import cv2
 import numpy as np
 import pytest
 import safetensors.torch
 import timm
 import torch
+from inference_data import (
+    ARITHMETICS,
+    CPU,
+    CUDA,
+    cosines,
+    loaded,
+    naive,
+    needs_bfloat16,
+    needs_onednn,
+    timm_encoder,
+    tissue_tiles,
+    with_random_statistics,
+)
 from torch import nn
 
 from histoweave.config import Encoder
-from histoweave.encoders import fused, inference
+from histoweave.encoders import fused
 from histoweave.encoders.convolution import FusedConvolution, NotFusable
 from histoweave.encoders.fused import fuse
 from histoweave.encoders.inference import TileEncoder, arithmetics
-from histoweave.encoders.loading import LoadedEncoder, load
-from histoweave.encoders.rounding import bias_for_rounding, rounded
-from histoweave.errors import InputError
-
-CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
-needs_bfloat16 = pytest.mark.skipif(not inference.cpu_has_bfloat16(), reason="CPU without bfloat16")
-ARITHMETICS = ["float32", pytest.param("bfloat16", marks=needs_bfloat16)]
-
-
-def tissue_tiles(n, edge_px, *, noise=8.0, seed=0):
-    """Pink and purple: smooth structure of several sizes, and noise of `noise` grey levels; (n,E,E,3) uint8."""
-    rng = np.random.default_rng(seed)
-    tiles = np.array([200.0, 150.0, 190.0]) + rng.normal(0, 15, (n, 1, 1, 3))
-    tiles = tiles + rng.normal(0, noise, (n, edge_px, edge_px, 3))
-    for tile in tiles:
-        for cells, strength in ((4, 20), (16, 25), (56, 20)):
-            tile += strength * cv2.resize(
-                rng.normal(size=(cells, cells, 3)), (edge_px, edge_px), interpolation=cv2.INTER_CUBIC
-            )
-    return tiles.clip(0, 255).astype(np.uint8)
-
-
-def with_random_statistics(network, seed=0):
-    """Normalisation that does something: fresh statistics are the identity and hide mistakes in folding."""
-    generator = torch.Generator().manual_seed(seed)
-    for part in network.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.2, generator=generator)
-            part.running_var.uniform_(0.5, 1.5, generator=generator)
-            if part.affine:
-                part.weight.data.uniform_(0.5, 1.2, generator=generator)
-                part.bias.data.normal_(0, 0.2, generator=generator)
-    return network.eval().requires_grad_(False)
-
-
-def loaded(network, *, input_px=64):
-    return LoadedEncoder(
-        name="small",
-        module=network.eval().requires_grad_(False),
-        dim=network(torch.zeros(1, 3, input_px, input_px)).shape[1],
-        input_px=input_px,
-        mean=(0.7, 0.55, 0.7),
-        std=(0.2, 0.25, 0.2),
-        interpolation="bicubic",
-        weights_sha256="0" * 64,
-    )
-
-
-def timm_encoder(name, *, input_px=64, **options):
-    torch.manual_seed(0)
-    return loaded(with_random_statistics(timm.create_model(name, num_classes=0, **options)), input_px=input_px)
-
-
-def naive(tiles, encoder):
-    """Float32, one layout, nothing fused, one tile at a time."""
-    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (encoder.mean, encoder.std))
-    images = (torch.from_numpy(tiles).permute(0, 3, 1, 2).float().contiguous() / 255 - mean) / std
-    with torch.inference_mode():
-        return torch.cat([encoder.module(image[None]) for image in images]).numpy()
-
-
-def cosines(a, b):
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    return (a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+from histoweave.encoders.loading import load
 
 
 def assert_faithful(tiles, encoder, arithmetic, *, path="fused"):
@@ -270,99 +220,6 @@ def test_the_encoder_stays_untouched_and_results_repeat(name, arithmetic):
     assert list(before) == list(after) and all(torch.equal(before[key], after[key]) for key in before)
     assert kinds == [type(part) for part in encoder.module.modules()]
     assert all(value.stride() == before[key].stride() for key, value in after.items())
-
-
-@pytest.mark.parametrize("arithmetic", ARITHMETICS)
-def test_transform_normalises_each_channel(arithmetic):
-    encoder = timm_encoder("resnet18")
-    tiles = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    images = TileEncoder(encoder, device=CPU, arithmetic=arithmetic).transform(tiles)
-    assert images.shape == (2, 3, 64, 64) and images.is_contiguous(memory_format=torch.channels_last)
-    assert images.dtype == getattr(torch, arithmetic)
-    expected = (tiles / 255 - np.array(encoder.mean)) / np.array(encoder.std)
-    tolerance = {"float32": 1e-6, "bfloat16": 2**-8}[arithmetic]
-    np.testing.assert_allclose(images.float().permute(0, 2, 3, 1), expected, rtol=tolerance, atol=1e-6)
-
-
-def test_tiles_that_are_views_are_taken():
-    encoder = timm_encoder("resnet18")
-    ready, tiles = TileEncoder(encoder, device=CPU, arithmetic="float32"), tissue_tiles(2, 64)
-    assert np.array_equal(ready(tiles[:, ::-1]), ready(tiles[:, ::-1].copy()))
-
-
-@pytest.mark.parametrize(
-    ("avx512", "amx", "onednn", "expected"),
-    [(True, False, True, "bfloat16"), (False, True, True, "bfloat16"), (False, False, True, "float32"),
-     (True, True, False, "float32")],
-)  # fmt: skip
-def test_auto_takes_bfloat16_on_a_cpu_that_has_it(monkeypatch, avx512, amx, onednn, expected):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn)
-    assert arithmetics("auto", CPU)[0] == expected
-    assert arithmetics("float32", CPU)[0] == "float32"
-    if expected == "float32":
-        with pytest.raises(InputError, match=r"features\.arithmetic is 'bfloat16'.*use 'auto' or 'float32'"):
-            arithmetics("bfloat16", CPU)
-
-
-@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float16")])
-def test_auto_on_cuda(monkeypatch, native, expected):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
-    assert arithmetics("auto", CUDA)[0] == expected
-    assert arithmetics("float16", CUDA)[0] == "float16"
-    if not native:
-        with pytest.raises(InputError, match=r"features\.arithmetic is 'bfloat16'.*cuda"):
-            arithmetics("bfloat16", CUDA)
-
-
-@pytest.mark.parametrize("arithmetic", ["float16", "float64"])
-def test_arithmetic_that_no_cpu_has_is_refused(arithmetic):
-    with pytest.raises(InputError, match=rf"features\.arithmetic is '{arithmetic}'"):
-        TileEncoder(timm_encoder("resnet18"), device=CPU, arithmetic=arithmetic)
-
-
-def test_depthwise_kernels_keep_their_sum_and_the_bias_takes_up_the_rest():
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(500, 1, 3, 3, generator=generator)
-    low, plain = rounded(weight, torch.bfloat16), weight.bfloat16()
-    lost, lost_plainly = ((weight - each.float()).sum((1, 2, 3)).abs() for each in (low, plain))
-    assert lost.mean() < 0.2 * lost_plainly.mean()
-    assert ((weight - low.float()).abs() <= 2**-7 * weight.abs() + 2**-7 * weight.abs().amax((2, 3), True)).all()
-    assert torch.equal(rounded(weight, torch.float32), weight)
-
-    weight, mean = torch.randn(6, 4, 3, 3, generator=generator), torch.rand(8, generator=generator)
-    image = mean.view(1, 8, 1, 1).expand(1, 8, 3, 3)
-    low = rounded(weight, torch.bfloat16)
-    assert torch.equal(low, weight.bfloat16())
-    bias = bias_for_rounding(weight, low, input_mean=mean, groups=2)
-    exact, coarse = (nn.functional.conv2d(image, each.float(), groups=2).flatten() for each in (weight, low))
-    torch.testing.assert_close(coarse + bias, exact, rtol=0, atol=1e-5)
-
-
-class FaintContrast(nn.Module):
-    """Differences of colours on a large constant, which bfloat16 cannot hold."""
-
-    def __init__(self):
-        super().__init__()
-        self.differences = nn.Linear(3, 2, bias=False)
-        self.differences.weight.data = torch.tensor([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0]])
-
-    def forward(self, images):
-        return self.differences(images.mean(dim=(2, 3)) + 1000)
-
-
-@needs_bfloat16
-def test_auto_does_not_take_an_arithmetic_that_changes_the_features(caplog):
-    caplog.set_level("INFO")
-    encoder = loaded(FaintContrast())
-    ready = TileEncoder(encoder, device=CPU, arithmetic="auto")
-    assert (ready.arithmetic, ready.path) == ("float32", "unfused")
-    assert "in bfloat16 changes its features too much" in caplog.text
-    tiles = tissue_tiles(4, 64)
-    assert cosines(ready(tiles), naive(tiles, encoder)).min() > 0.99999
-    asked = TileEncoder(encoder, device=CPU, arithmetic="bfloat16")
-    assert asked.arithmetic == "bfloat16"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

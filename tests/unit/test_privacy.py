@@ -1,49 +1,35 @@
-"""Pseudonyms: what they are, that no shared artefact keeps an id, and that labels of slides are never looked at."""
+"""Pseudonyms of ids and words for values: what they are, where they stand, and what a missing key does."""
 
 from __future__ import annotations
 
-import dataclasses
-import html as html_module
+import base64
+import hashlib
+import hmac
 import json
 import re
 import string
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
-import openslide
 import pandas as pd
 import pytest
 import yaml
-from applied_data import write_applied_run
-from concept_report_data import write_concept_run
 from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
-from PIL import Image
-from report_data import write_run
 
-from histoweave.config import Tiles, parse_config
+from histoweave.config import parse_config
 from histoweave.errors import InputError
-from histoweave.gallery.files import pictures_of_slides
-from histoweave.gallery.page import write_concept_report
-from histoweave.io import read_table, write_table
-from histoweave.privacy import __main__ as command
 from histoweave.privacy import pseudonyms as module
+from histoweave.privacy import values as values_module
+from histoweave.privacy.columns import check_columns
 from histoweave.privacy.content import pseudonymised
 from histoweave.privacy.key import privacy_params
 from histoweave.privacy.pseudonyms import Pseudonyms, pseudonym
-from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs, tissue_pseudonyms
+from histoweave.privacy.values import HiddenValues
 from histoweave.privacy_config import Privacy
-from histoweave.report.applied import write_applied
-from histoweave.report.figures import draw_figures
-from histoweave.report.inputs import ReportInputs, read_tables
-from histoweave.report.machine import write_report_json
-from histoweave.report.page import write_report
-from histoweave.slides.outlines import text_picture, write_png
-from histoweave.slides.tiling import tile_slide
 
 KEY = "a key of the hospital, kept secret"
-PARAMS = {"key_env": "HISTOWEAVE_PSEUDONYM_KEY", "key": "x"}
 ROOT = Path(__file__).parents[2]
 PSEUDONYM = re.compile(r"[PSCR]-[A-Z2-7]{10}")
 
@@ -152,6 +138,107 @@ def test_tables_keep_their_vocabulary_and_lose_their_ids():
     assert table["patient"][0] == "p1", "the table itself stays as it was"
 
 
+# ---------------------------------------------------------------- values
+
+
+def hidden(**values):
+    return Pseudonyms(KEY.encode(), {"patient": ["TCGA-ZA-0001"]}, values=HiddenValues(KEY.encode(), values))
+
+
+def test_a_word_is_the_start_of_the_hmac_of_column_and_value():
+    digest = hmac.new(KEY.encode(), b"site\x1fCharit\xc3\xa9", hashlib.sha256).digest()
+    values = HiddenValues(KEY.encode(), {"site": ["Charité", "all"], "ward": ["Charité"]})
+    found = values.word("Charité", "site")
+    assert found == "site-" + base64.b32encode(digest).decode()[:6] == values.word(found, "site")
+    assert values.word("Charité", "ward")[5:] != found[5:], "a value of another column is another value"
+    assert set(values.mapping) == {"site:Charité", "ward:Charité"} and values.word("all", "site") == "all"
+
+
+def test_two_values_with_one_word_are_refused(monkeypatch):
+    monkeypatch.setattr(values_module, "N_CHARACTERS", 1)
+    with pytest.raises(InputError, match=r"of column 'site' get the same word site-.; use another key"):
+        HiddenValues(KEY.encode(), {"site": [f"s{n}" for n in range(40)]})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("site 'ZA', AUROC +0.20", "site '{za}', AUROC +0.20"),
+        ("Site ZA, then sites ZA, in ZA-blocks", "Site {za}, then sites {za}, in ZA-blocks"),
+        ("/scans/heidelberg_old/Heidelberg2.svs", "/scans/{h}_old/Heidelberg2.svs"),
+        ("TCGA-ZA-0001 of Heidelberg", "{p} of {h}"),
+        ("tumour stage 'up to 3'; tumour_stage 'up to 3'", "tumour stage '{s}'; tumour_stage '{s}'"),
+        ("the site's patients' low scores, all sites", "the site's patients' low scores, all sites"),
+        ("site low, a low score", "site {low}, a low score"),
+        ("age 'up to 44'", "age 'up to 44'"),
+    ],
+)
+def test_values_are_found_where_they_are_meant(text, expected):
+    names = hidden(site=["ZA", "Heidelberg", "low"], tumour_stage=["3"])
+    word = names.values.word
+    given_words = {
+        "za": word("ZA", "site"), "h": word("Heidelberg", "site"), "s": word("up to 3", "tumour_stage"),
+        "low": word("low", "site"), "p": names.mapping["TCGA-ZA-0001"],
+    }  # fmt: skip
+    assert names.text(text) == expected.format(**given_words)
+    assert names.text(names.text(text)) == names.text(text)
+
+
+@given(sites=st.lists(st.sampled_from(string.ascii_uppercase), min_size=2, max_size=8, unique=True))
+def test_no_order_of_rows_tells_what_a_word_stands_for(sites):
+    names = hidden(site=sites)
+    scopes = ["pooled", *(f"site:{site}" for site in sorted(sites)), "class:a"] * 2
+    table = pd.DataFrame({"scope": scopes, "n": range(len(scopes))})
+    shared = pseudonymised(table, names)
+    assert list(shared.index) == list(table.index)
+    for part, of in ((shared.iloc[: len(scopes) // 2], 0), (shared.iloc[len(scopes) // 2 :], 1)):
+        words = part["scope"].iloc[1:-1].to_list()
+        assert words == sorted(words) and part["scope"].iloc[[0, -1]].to_list() == ["pooled", "class:a"]
+        assert part["n"].iloc[0] == of * len(scopes) // 2
+    of_word = {f"site:{names.values.word(site, 'site')}": f"site:{site}" for site in sites}
+    assert [of_word.get(scope, scope) for scope in shared["scope"]] == [scopes[n] for n in shared["n"]]
+
+
+def test_rows_of_patients_come_in_order_of_their_pseudonyms_and_keep_their_index():
+    names = Pseudonyms(KEY.encode(), {"patient": [f"p{n}" for n in range(9)]})
+    table = pd.DataFrame({"patient": [f"p{n}" for n in range(9)], "site": "x", "n": range(9)})
+    for given_table in (table, table.set_axis([f"i{n}" for n in range(9)])):
+        shared = pseudonymised(given_table, names)
+        assert shared["patient"].is_monotonic_increasing and list(shared["n"]) != list(range(9))
+        assert [names.mapping[f"p{n}"] for n in shared["n"]] == shared["patient"].to_list()
+    assert list(shared.index) == [f"i{n}" for n in shared["n"]]
+
+
+def test_a_table_that_names_its_column_hides_the_value_beside_it():
+    names = hidden(site=["ZA"], age=["44"])
+    table = pd.DataFrame({"column": ["site", "age", "sex"], "group": ["ZA", "up to 50", "f"], "n": 1})
+    word = names.values.word
+    assert pseudonymised(table, names)["group"].to_list() == [word("ZA", "site"), word("up to 50", "age"), "f"]
+    assert pseudonymised(table, names.for_values())["group"].to_list()[0] == word("ZA", "site")
+    ids = pd.DataFrame({"patient": ["TCGA-ZA-0001"], "site": ["ZA"]})
+    assert pseudonymised(ids, names.for_values()).iloc[0].to_list() == ["TCGA-ZA-0001", word("ZA", "site")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        (["sites"], r"names 'sites' \(did you mean 'site'"),
+        (["label"], "which is no site"),
+        (["stage"], "rename the col"),
+    ],
+)
+def test_a_column_that_cannot_be_hidden_is_refused(columns, problem):
+    tables = {
+        "a": SimpleNamespace(patients=pd.DataFrame(columns=["patient", "label", "site", "label_source", "stage"]))
+    }
+    cells = SimpleNamespace(cohorts={"b": None}, attributes=lambda cohort: ["granules"])
+    with pytest.raises(InputError, match=f"privacy.columns.*{problem}") as caught:
+        check_columns(Privacy(pseudonyms=True, columns=columns), tables, cells)
+    assert "\n" not in str(caught.value)
+    check_columns(Privacy(pseudonyms=True, columns=["site", "granules"]), tables, cells)
+    check_columns(Privacy(columns=columns), tables, cells)
+
+
 # ---------------------------------------------------------------- the key
 
 
@@ -181,184 +268,6 @@ def test_a_name_that_is_no_variable_is_refused():
     raw = {"cohorts": {"a": {"cells": "cells.tsv"}}, "privacy": {"pseudonyms": True, "key_env": "$(id)"}}
     with pytest.raises(InputError, match=r"privacy\.key_env"):
         parse_config(raw)
-
-
-# ---------------------------------------------------------------- shared artefacts
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run whose ids stand in reasons, paths, the configuration, a table's name and a picture."""
-    folder = tmp_path_factory.mktemp("run")
-    inputs = write_run(folder)
-    slides = read_table(inputs.slides)
-    slides.loc[5, ["status", "reason"]] = [
-        "unreadable", f"{slides['path'][5]}, beside tcga.za.0006 of TCGA-ZA-0006-01A-11R, is cut short",
-    ]  # fmt: skip
-    slides.loc[6, "path"] = "archive/accession 4711-22.svs"
-    slides.loc[6, ["status", "reason"]] = ["missing_file", "archive/accession 4711-22.svs does not exist"]
-    write_table(inputs.slides, slides)
-    write_png(inputs.thumbnails[slides["slide"][0]], text_picture(f"{slides['slide'][0]}: unreadable"))
-    config = {"simulate": {"no_mpp": [slides["slide"][2]], "without_rna": ["TCGA-ZA-0004"]}, **inputs.config}
-    sources = {"data/TCGA-ZA-0001.tsv": "ab" * 32, **inputs.input_sha256}
-    return dataclasses.replace(inputs, config=config, input_sha256=sources)
-
-
-@dataclasses.dataclass
-class Shared:
-    """The inputs of a page, its names, where it was written, and its text, JSON and figures."""
-
-    inputs: ReportInputs
-    names: Pseudonyms
-    folder: Path
-    page: str
-    machine: str
-    figures: str
-
-
-@pytest.fixture(scope="module")
-def shared(run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shared")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HISTOWEAVE_PSEUDONYM_KEY", KEY)
-        names = tissue_pseudonyms(PARAMS, patients=run.patients, slides=run.slides)
-    inputs = shared_inputs(dataclasses.replace(run, figures=folder / "figures"), names)
-    draw_figures(tables=read_tables(inputs), out_dir=inputs.figures)
-    write_report_json(inputs, folder / "report.json")
-    write_report(inputs, folder / "report.html")
-    texts = [path.read_text(encoding="utf-8") for path in sorted(inputs.figures.iterdir())]
-    page, machine = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.json"))
-    return Shared(inputs, names, folder, page, machine, "".join(texts))
-
-
-def test_report_json_and_figures_hold_no_original_id(run, shared):
-    ids = [*read_table(run.patients)["patient"], *read_table(run.slides)["slide"]]
-    for identifier in ids:
-        for form in (identifier, identifier.lower(), identifier.replace("-", ".")):
-            assert form not in shared.page and form not in shared.machine and form not in shared.figures
-    assert "4711-22" not in shared.page and "TCGA-ZA-09" not in shared.page, "paths, and patients that no table lists"
-    mapping = shared.names.mapping
-    assert len(set(mapping.values())) == len(ids) == 120 and all(mapping[each] in shared.page for each in ids)
-    assert json.loads(shared.machine)["pseudonyms"] is True
-    for name in ("report.html", "report.json"):
-        check_shared(shared.folder / name, shared.names)
-    assert {path.name for path in shared.folder.iterdir()} == {"figures", "report.html", "report.json"}, "no mapping"
-
-
-def test_a_picture_that_is_an_id_is_left_out(run, shared):
-    first, *others = read_table(run.slides)["slide"]
-    assert set(shared.inputs.thumbnails) == {shared.names.mapping[slide] for slide in others}
-    assert first in run.thumbnails
-
-
-def test_the_report_says_the_same_with_pseudonyms(run, shared, tmp_path):
-    write_report_json(run, tmp_path / "report.json")
-    one, other = json.loads((tmp_path / "report.json").read_text()), json.loads(shared.machine)
-    assert "TCGA-ZA-0004" in json.dumps(one["config"])
-    assert {key for key in one if one[key] != other[key]} == {"pseudonyms", "config", "inputs_sha256"}
-
-
-def test_without_privacy_nothing_changes(run):
-    assert shared_inputs(run, tissue_pseudonyms({}, patients=run.patients)) is run
-
-
-def test_a_leak_ends_the_job(shared, tmp_path):
-    names = shared.names
-    page = tmp_path / "report.html"
-    page.write_text("<p>as in TCGA-ZA-0007</p>")
-    with pytest.raises(RuntimeError, match="1 original ids, such as 'TCGA-ZA-0007'"):
-        check_shared(page, names)
-    page.write_text(f"<img src='data:image/jpeg;base64,{'TCGAZA0007' * 30}'>")
-    check_shared(page, names)
-
-
-@pytest.mark.parametrize("source", ["cells", "tiles"])
-def test_the_page_of_concepts_holds_no_original_id(tmp_path, source):
-    inputs = write_concept_run(tmp_path, source=source)
-    files = [inputs.training, *inputs.externals]
-    table = read_table(inputs.training.concepts)
-    table["name"] = table["verdict"] = table["comment"] = ""
-    table.loc[3, ["name", "verdict", "comment"]] = ["band of lab_a-0003", "accepted", "see patient LAB_A-P1"]
-    write_table(inputs.training.concepts, table)
-    images = [read_table(each.images) for each in files]
-    names = concept_pseudonyms(PARAMS, images, kind="cell" if source == "cells" else "slide")
-    write_concept_report(shared_inputs(inputs, names), tmp_path / "hidden.html")
-    write_concept_report(inputs, tmp_path / "shown.html")
-    hidden, shown = ((tmp_path / name).read_text(encoding="utf-8") for name in ("hidden.html", "shown.html"))
-    ids = {identifier for each in images for column in ("image", "patient") for identifier in each[column]}
-    shown_ids = [identifier for identifier in ids if html_module.escape(identifier) in shown]
-    assert len(shown_ids) > 20
-    for identifier in ids:
-        assert identifier not in hidden and html_module.escape(identifier) not in hidden, identifier
-        assert identifier.lower() not in hidden.lower()
-    # Pictures and maps are found by the ids, so they must be as many.
-    assert [len(re.findall(r"/9j/[A-Za-z0-9+/=]{40}", text)) for text in (hidden, shown)] == [
-        len(re.findall(r"/9j/[A-Za-z0-9+/=]{40}", shown))
-    ] * 2
-    check_shared(tmp_path / "hidden.html", names)
-
-
-def test_thumbnails_of_the_gallery_leave_messages_out(tmp_path):
-    write_png(tmp_path / "message.png", text_picture("slide-1: 40 tiles of slide-1.h5"))
-    Image.fromarray(np.full((40, 40, 3), (200, 120, 180), np.uint8)).save(tmp_path / "tissue.png")
-    for texts, expected in ((True, [True, True]), (False, [False, True])):
-        picture = pictures_of_slides(tmp_path, texts=texts)
-        assert [picture(name) is not None for name in ("message", "tissue")] == expected
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_the_page_of_an_external_cohort_holds_no_original_id(tmp_path, labelled):
-    inputs = write_applied_run(tmp_path, labelled=labelled)
-    patients = read_table(inputs.predictions)["patient"].unique()
-    write_table(tmp_path / "patients.parquet", pd.DataFrame({"patient": patients}))
-    names = tissue_pseudonyms(PARAMS, patients=tmp_path / "patients.parquet")
-    write_applied(shared_inputs(inputs, names), tmp_path / "hidden.html")
-    text = (tmp_path / "hidden.html").read_text(encoding="utf-8")
-    assert not any(patient in text for patient in patients)
-    assert all(given_name in text for given_name in names.mapping.values())
-
-
-def test_the_mapping_is_printed_for_who_asks(run, tmp_path, capsys):
-    folder = tmp_path / "cohort"
-    write_table(folder / "patients.parquet", read_table(run.patients))
-    write_table(folder / "slides.parquet", read_table(run.slides))
-    command.main([str(tmp_path)])
-    lines = capsys.readouterr().out.splitlines()
-    expected = pseudonym("TCGA-ZA-0001", "patient", key=KEY.encode())
-    assert lines[0] == "id\tpseudonym" and f"TCGA-ZA-0001\t{expected}" in lines and len(lines) == 121
-
-
-# ---------------------------------------------------------------- label and macro images
-
-
-def test_no_code_reads_label_or_macro_images():
-    for path in sorted([*(ROOT / "workflow").rglob("*.py"), *(ROOT / "rules").glob("*.smk")]):
-        text = path.read_text(encoding="utf-8")
-        assert "associated_image" not in text and "get_thumbnail" not in text, path
-
-
-def test_tiling_works_where_label_and_macro_images_cannot_be_read(tmp_path, monkeypatch):
-    tifffile = pytest.importorskip("tifffile")
-
-    def forbidden(self):
-        raise AssertionError("label and macro images are none of our business")
-
-    for kind in (openslide.AbstractSlide, openslide.OpenSlide, openslide.ImageSlide):
-        for name in ("associated_images", "associated_image_profiles"):
-            if hasattr(kind, name):
-                monkeypatch.setattr(kind, name, property(forbidden))
-    pixels = np.full((1024, 1024, 3), 245, np.uint8)
-    pixels[200:900, 200:900] = (200, 110, 170)
-    pixels[::3, ::2] //= 2
-    tifffile.imwrite(
-        tmp_path / "slide.tiff", pixels, tile=(256, 256), photometric="rgb",
-        resolution=(20000, 20000), resolutionunit="CENTIMETER",
-    )  # fmt: skip
-    status = tile_slide(
-        slide="slide", path=str(tmp_path / "slide.tiff"), mpp=0.5, settings=Tiles(), on_error="continue",
-        out_h5=tmp_path / "s.h5", out_geojson=tmp_path / "s.geojson", out_png=tmp_path / "s.png",
-    )  # fmt: skip
-    assert status == "ok"
 
 
 def test_the_commented_config_leaves_pseudonyms_off():

@@ -20,7 +20,7 @@ from histoweave.fusion import catalog
 from histoweave.io import read_table, write_json, write_table
 from histoweave.report import views
 from histoweave.report.embed import inline_svg
-from histoweave.report.figures import FIGURES, draw_figures
+from histoweave.report.figures import FIGURES, FILES, draw_figures
 from histoweave.report.figures_run import fold_counts, stage_times
 from histoweave.report.inputs import ReportInputs, read_benchmarks, read_slide_speed, read_tables
 from histoweave.report.page import SECTIONS, write_report
@@ -76,7 +76,7 @@ def page(html) -> _Page:
 
 
 def test_figures_are_all_written_and_are_svg(run, html):
-    assert {path.stem for path in Path(run.figures).iterdir()} == set(FIGURES)
+    assert {path.stem for path in Path(run.figures).iterdir()} == set(FIGURES) | set(FILES)
     for path in Path(run.figures).iterdir():
         assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
@@ -140,7 +140,8 @@ def test_every_picture_has_a_text(page):
     svgs = [svg for svg in page.all("svg") if svg.get("aria-hidden") != "true"]
     assert len(svgs) == len(FIGURES)
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in svgs)
-    assert len(images) == 60
+    assert sum("data-slide" in image for image in images) == 60
+    assert sum(image["alt"].startswith("Tile of patient ") for image in images) == len(images) - 60 > 20
     assert all(image["alt"] and image["loading"] == "lazy" for image in images)
 
 
@@ -165,7 +166,7 @@ def test_pooled_estimates_stand_in_the_page(run, html):
 def test_more_thumbnails_than_shown_are_counted_and_refused_slides_come_first(tmp_path):
     inputs = write_run(tmp_path, n_patients=MAX_THUMBNAILS + 7)
     text = _write(inputs, tmp_path / "report.html")
-    images = _Page(text).all("img")
+    images = [image for image in _Page(text).all("img") if "data-slide" in image]
     assert len(images) == MAX_THUMBNAILS
     assert "7 more slides are not shown" in text
     assert [image["alt"].rsplit(" ", 1)[1] for image in images[:4]] == [
@@ -182,9 +183,9 @@ def test_runs_without_the_optional_parts(tmp_path, models):
     page = _Page(text)
     assert [section["id"] for section in page.all("section")] == list(SECTIONS)
     # Slides, thumbnails, RNA, modality use, truth, control, training, benchmarks, other pages; without RNA circularity;
-    # three sections of explanations and six of decisions.
+    # four sections of explanations and six of decisions.
     uses_rna = any("expression" in catalog.get(model).modalities for model in models)
-    assert text.count("Left out:") == 9 + (not uses_rna) + 3 + 6
+    assert text.count("Left out:") == 9 + (not uses_rna) + 4 + 6
     assert ("PAM50 labels are computed from RNA" in text) == uses_rna
 
 

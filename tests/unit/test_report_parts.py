@@ -140,6 +140,30 @@ def test_drivers_are_listed_by_class_and_rank(tables):
     assert order == sorted(order) and max(rank for _, rank in order) == explain_views.MAX_DRIVERS
 
 
+def test_morphology_is_a_sentence_a_strip_and_a_table(tables):
+    shown = explain_views.views(tables)
+    strips, found = shown["morphology_strips"], tables.explain["morphology"]
+    assert [strip.title for strip in strips] == list(tables.classes)
+    assert all(strip.says.startswith(f"In {strip.title} ") for strip in strips)
+    tile, row = strips[0].tiles[0], tables.explain["class_tiles"].iloc[0]
+    assert tile.alt == f"Tile of patient {row['patient']}, slide {row['slide']}, attribution +0.50"
+    assert base64.b64decode(tile.uri.partition(",")[2]) == row["picture"]
+    cells = {(line[0].text, line[2].text): line for line in shown["morphology_table"].rows}
+    assert len(cells) == len(found)
+    lost, kept = (cells[tables.classes[0], title] for title in ("Median area of nuclei", "Eosin"))
+    assert lost[4].text == lost[6].text == "–" and lost[-1].text.startswith("not measured")
+    eosin = found[(found["class"] == tables.classes[0]) & (found["measure"] == "eosin_od")].iloc[0]
+    assert kept[4].text == f"{eosin['difference']:+.3f}" and kept[5].text == f"{eosin['mean']:+.2f}"
+
+
+def test_strips_of_five_classes_take_less_than_half_a_megabyte(tmp_path):
+    """With pictures of noise, which need the most bytes."""
+    inputs = write_run(tmp_path, classes=("A", "B", "C", "D", "E"), n_patients=70)
+    strips = explain_views.views(read_tables(inputs))["morphology_strips"]
+    assert [len(strip.tiles) for strip in strips] == [12] * 5
+    assert 0 < sum(len(tile.uri) + len(tile.alt) for strip in strips for tile in strip.tiles) < 500_000
+
+
 def test_browser_places_tiles_on_their_slides(run, tables):
     picture = SlidePicture("TCGA-ZA-0004-01Z-00-DX1", "ok", "", 100, 50, size_lv0=(16000, 8000), edge_lv0=400)
     entries = {entry["patient"]: entry for entry in explain_views.browser(tables, [picture])}

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sae_fixtures import one_thread  # noqa: F401
 
 from histoweave.cell_config import Sae
 from histoweave.sae import sparse, train
@@ -15,14 +16,6 @@ from histoweave.sae.sparse import Pairs
 from histoweave.sae.variants import VARIANTS
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def dense(variant, dictionary, x, k):

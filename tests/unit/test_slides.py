@@ -24,6 +24,7 @@ from histoweave.slides.tiling import tile_slide
 ATTRIBUTES = {
     "patch_size", "patch_size_level0", "patch_level", "downsample", "level0_width", "level0_height",
     "level0_magnification", "target_magnification", "overlap", "name", "target_mpp", "level0_mpp", "mpp_source",
+    "scanner_vendor", "scanner_model", "objective_power",
 }  # fmt: skip
 
 

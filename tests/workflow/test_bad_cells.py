@@ -126,7 +126,7 @@ def test_embeddings_made_elsewhere_with_gaps_and_of_another_encoder(tmp_path):
 
     # All that does not need the other laboratory was done; without it, the page is all that is left to do.
     configure(tmp_path, {"ours": cohorts["ours"]}, sae=small)
-    assert planned(run(tmp_path, "-n")) == {"concept_report": 1, "concepts": 1}
+    assert planned(run(tmp_path, "-n")) == {"concept_report": 1, "concepts_json": 1, "concepts": 1}
     run(tmp_path)
     images = read_table(tmp_path / "results/ours/sae/cells/images.parquet").set_index("image")
     assert images["status"].value_counts().to_dict() == {"ok": 70, "not_finite": 2, "empty_patient": 1}

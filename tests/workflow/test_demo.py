@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from browsing import check_page
 from running import ROOT, planned, snakemake
 from sklearn.metrics import average_precision_score, roc_auc_score
-from test_report_browser import check_page
 
 from histoweave.io import read_json, read_table
 
@@ -20,11 +20,6 @@ CONFIG = ("--configfile", "config/demo/config.yaml")
 MODELS = [
     "majority", "best_gene", "logistic_expression", "image", "expression", "concat", "late_mean", "cross_attention",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def results(demo):
-    return demo / "results" / "demo"
 
 
 def pooled(table, metric):
@@ -244,8 +239,8 @@ def test_report_shows_the_numbers_of_the_tables(results):
     assert len(page) < 10e6
 
 
-def test_report_opens_in_a_browser_without_network(results):
-    check_page(results / "report.html")
+def test_report_opens_in_a_browser_without_network(results, new_browser):
+    check_page(results / "report.html", new_browser)
 
 
 def test_slides_are_exported_for_other_tools(demo, results):

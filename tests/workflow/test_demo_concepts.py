@@ -188,4 +188,5 @@ def test_a_change_of_the_other_laboratory_fits_nothing_again(demo):
         "describe_concepts": 1,
         "transfer_concepts": 1,
         "concept_report": 1,
+        "concepts_json": 2,
     }

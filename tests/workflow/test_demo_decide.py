@@ -21,11 +21,6 @@ P = [f"p_{label}" for label in CLASSES]
 
 
 @pytest.fixture(scope="module")
-def results(demo):
-    return demo / "results" / "demo"
-
-
-@pytest.fixture(scope="module")
 def tables(results):
     return {name: read_table(results / f"decide/{name}.parquet") for name in (*TABLES, *LEARNING_TABLES)}
 

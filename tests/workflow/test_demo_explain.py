@@ -20,16 +20,6 @@ N_FOLDS = 5
 
 
 @pytest.fixture(scope="module")
-def results(demo):
-    return demo / "results" / "demo"
-
-
-@pytest.fixture(scope="module")
-def explained(results):
-    return results / "explain" / "cross_attention"
-
-
-@pytest.fixture(scope="module")
 def tests(explained):
     return read_table(explained / "tests.parquet").set_index(["test", "modality", "order"]).sort_index()
 

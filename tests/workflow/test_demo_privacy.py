@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import warnings
+import zipfile
 
 import pytest
 import yaml
@@ -16,11 +17,6 @@ from histoweave.io import read_json, read_table, sha256_of
 
 CONFIG = ("--configfile", "config/demo/config.yaml")
 SHARED = ("report.html", "report.json", "metrics.tsv", "ro-crate-metadata.json")
-
-
-@pytest.fixture(scope="module")
-def results(demo):
-    return demo / "results" / "demo"
 
 
 def test_the_report_for_programs_says_what_the_page_says(results):
@@ -50,7 +46,7 @@ def shared(demo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared") / "demo"
     shutil.copytree(demo, folder)
     raw = yaml.safe_load((folder / "config/demo/config.yaml").read_text())
-    raw["privacy"] = {"pseudonyms": True}
+    raw["privacy"] = {"pseudonyms": True, "columns": ["site", "age"]}
     (folder / "private.yaml").write_text(yaml.safe_dump(raw))
     config = ("--configfile", "private.yaml")
     with pytest.MonkeyPatch.context() as patch:
@@ -72,7 +68,10 @@ def test_a_run_without_its_key_ends_before_any_job(shared):
 
 def test_pseudonyms_make_shared_artefacts_anew_and_nothing_else(shared):
     _, _, jobs, again = shared
-    assert set(jobs) <= {"report", "provenance", "concept_report", "applied_report"} and jobs["report"] >= 1
+    assert (
+        set(jobs) <= {"report", "provenance", "concept_report", "concepts_json", "applied_report"}
+        and jobs["report"] >= 1
+    )
     assert again == {}
 
 
@@ -99,6 +98,31 @@ def test_no_shared_artefact_of_the_demo_names_a_patient_a_slide_or_a_cell(shared
     concepts = re.sub(r"[A-Za-z0-9+/=]{40,}", " ", (folder / "results/lab_a/concepts.html").read_text())
     words = set(re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", concepts))
     assert not cells & words and len([word for word in words if re.fullmatch(r"C-[A-Z2-7]{10}", word)]) > 100
+
+
+def test_no_shared_artefact_of_the_demo_names_a_site_or_a_hidden_covariate(shared):
+    folder, *_ = shared
+    results = folder / "results"
+    files = [*(results / "demo" / name for name in SHARED), *sorted((results / "demo/figures").iterdir())]
+    files += [results / "hospital_b/applied/demo/report.html", *sorted(results.glob("lab_*/*.json"))]
+    sites = {
+        site
+        for cohort in ("demo", "hospital_b")
+        for site in read_table(results / cohort / "cohort/patients.parquet")["site"]
+    }
+    assert {"ZA", "ZB", "north"} < sites
+    ages = set(read_table(results / "demo/decide/subgroups.parquet").query("column == 'age'")["group"])
+    alone = re.compile(rf"(?<![A-Za-z0-9])({'|'.join(map(re.escape, sites | ages))})(?![A-Za-z0-9])")
+    for path in files:
+        text = re.sub(r"[A-Za-z0-9+/=]{40,}", " ", html.unescape(path.read_text(encoding="utf-8")))
+        assert not alone.findall(text), path
+    content = json.loads((results / "demo/report.json").read_text())
+    groups = {(row["column"], row["group"][:4]) for row in content["decide"]["subgroups"]}
+    assert groups == {("site", "site"), ("age", "age-")}
+    # A bundle is made without a switch, and names neither patients nor sites at all.
+    with zipfile.ZipFile(results / "demo/bundle.zip") as bundle:
+        texts = {name: bundle.read(name).decode() for name in bundle.namelist() if name.endswith((".json", ".md"))}
+    assert texts and not [name for name, text in texts.items() if re.search(r"\bZ[ABC]\b", text)]
 
 
 def test_no_file_of_the_run_holds_the_key(shared):

@@ -2,126 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from browsing import WIDTHS_PX, check_page, draw_everything, until
+from playwright.sync_api import Page
+from report_data import write_run
 
-from histoweave.report.figures import FIGURES, draw_figures
+from histoweave.report.figures import draw_figures
 from histoweave.report.inputs import read_tables
-from histoweave.report.page import SECTIONS, write_report
-
-WIDTHS_PX = (390, 1400)
-_ARGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
-)  # fmt: skip
-
-
-def _launch(playwright) -> Browser:
-    chromium = shutil.which("chromium")
-    if chromium is None and "CI" not in os.environ:
-        pytest.skip("chromium is not installed")
-    assert chromium, "chromium is not installed; CI needs it"
-    return playwright.chromium.launch(executable_path=chromium, args=list(_ARGS))
-
-
-def _open(browser: Browser, path: Path, *, width_px: int, scheme: str, faults: list[str]) -> Page:
-    context = browser.new_context(viewport={"width": width_px, "height": 900}, color_scheme=scheme)
-    context.set_offline(True)
-
-    def only_files(route) -> None:
-        if route.request.url.startswith(("file:", "data:")):
-            route.continue_()
-        else:
-            faults.append(f"asks for {route.request.url}")
-            route.abort()
-
-    context.route("**/*", only_files)
-    page = context.new_page()
-    page.on("console", lambda message: faults.append(f"console {message.type}: {message.text}"))
-    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url[:80]}"))
-    page.set_default_timeout(20_000)
-    page.goto(path.resolve().as_uri())
-    return page
-
-
-def _until(page: Page, condition: str) -> None:
-    """Wait for a condition in JavaScript. Playwright's own way evaluates strings, which the page's policy forbids."""
-    for _ in range(200):
-        if page.evaluate(f"Boolean({condition})"):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(f"never true: {condition}")
-
-
-def _draw_everything(page: Page) -> None:
-    """Unfold what is folded, and bring every figure near the window."""
-    page.evaluate(
-        "async () => { document.querySelectorAll('details').forEach(d => { d.open = true; });"
-        " for (const figure of document.querySelectorAll('figure.interactive, #patient-browser')) {"
-        " figure.scrollIntoView({ behavior: 'instant' });"
-        " await new Promise(done => setTimeout(done, 30)); } }"
-    )
-    _until(
-        page,
-        "Array.from(document.querySelectorAll('figure.interactive .live')).every(e => e.querySelector('.main-svg'))",
-    )
-
-
-def check_page(
-    path: Path, *, widths_px: tuple[int, ...] = WIDTHS_PX, schemes: tuple[str, ...] = ("light", "dark")
-) -> None:
-    """Assert that the report at `path` works at every width and in both colour schemes.
-
-    Every section is visible, nothing is fetched, the console stays silent, every figure and picture has a
-    size and a text, and the page is never wider than the window.
-    """
-    faults: list[str] = []
-    with sync_playwright() as playwright:
-        browser = _launch(playwright)
-        for width_px in widths_px:
-            for scheme in schemes:
-                page = _open(browser, path, width_px=width_px, scheme=scheme, faults=faults)
-                where = f"{width_px} px, {scheme}"
-                for name in SECTIONS:
-                    section = page.locator(f"section#{name}")
-                    assert section.count() == 1 and section.is_visible(), f"section {name} at {where}"
-                    assert section.locator("h2").inner_text().strip() == SECTIONS[name]
-                _draw_everything(page)
-                overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-                assert overflow <= 0, f"{overflow} px too wide at {where}"
-                # Still figures that an interactive one has replaced are out of sight.
-                figures = page.evaluate(
-                    "Array.from(document.querySelectorAll('main svg[role=img], main .live'), e => {"
-                    " const box = e.getBoundingClientRect();"
-                    " return [e.ariaLabel, box.width, box.height, e.checkVisibility()]; }).filter(f => f[3])"
-                )
-                assert len(figures) > len(FIGURES)
-                for text, width, height, _ in figures:
-                    assert text and width > 100 and height > 20, f"figure '{text}' at {where}"
-                # A lazy picture loads only when it is near; decode() rejects a broken one.
-                images = page.evaluate(
-                    "Promise.all(Array.from(document.querySelectorAll('main img[loading]'), "
-                    "i => { i.loading = 'eager'; return i.decode().then(() => [i.alt, i.naturalWidth]); }))"
-                )
-                assert all(alt and natural_px > 0 for alt, natural_px in images), f"picture at {where}"
-                page.context.close()
-        browser.close()
-    assert not faults, faults
+from histoweave.report.page import write_report
 
 
 @pytest.fixture(scope="module")
 def make_report():
     """A function that writes a synthetic run into a folder, and its report."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).parents[1] / "unit"))
-        from report_data import write_run
 
     def make(folder: Path, **settings) -> Path:
         inputs = write_run(folder, **settings)
@@ -137,32 +33,8 @@ def report(make_report, tmp_path_factory) -> Path:
     return make_report(tmp_path_factory.mktemp("report"))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = _launch(playwright)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser):
-    """A function that opens a page with the network off; nothing may be wrong with it at the end of the test."""
-    faults: list[str] = []
-    opened: list[Page] = []
-
-    def open_(path: Path, *, width_px: int = 1400, scheme: str = "light") -> Page:
-        opened.append(_open(browser, path, width_px=width_px, scheme=scheme, faults=faults))
-        return opened[-1]
-
-    yield open_
-    for page in opened:
-        page.context.close()
-    assert not faults, faults
-
-
-def test_report_works_offline_at_every_width(report):
-    check_page(report)
+def test_report_works_offline_at_every_width(report, new_browser):
+    check_page(report, new_browser)
 
 
 @pytest.mark.parametrize(
@@ -173,11 +45,11 @@ def test_report_works_offline_at_every_width(report):
         ('<main><div style="width:3000px;height:1px"></div></main>', "too wide"),
     ],
 )
-def test_check_page_finds_faults(report, tmp_path, fault, message):
+def test_check_page_finds_faults(report, new_browser, tmp_path, fault, message):
     broken = tmp_path / "broken.html"
     broken.write_text(report.read_text(encoding="utf-8").replace("</footer>", f"</footer>{fault}"))
     with pytest.raises(AssertionError, match=message):
-        check_page(broken, widths_px=WIDTHS_PX[:1], schemes=("light",))
+        check_page(broken, new_browser, widths_px=WIDTHS_PX[:1], schemes=("light",))
 
 
 def test_tables_sort_by_click_and_by_keyboard(open_page, report):
@@ -201,7 +73,7 @@ def test_tables_sort_by_click_and_by_keyboard(open_page, report):
 def _colours(page: Page) -> list[str]:
     """Of the page, of a still figure's text and of an interactive figure's."""
     page.locator("section#metrics").scroll_into_view_if_needed()
-    _until(page, "document.querySelector('section#metrics .live .main-svg text')")
+    until(page, "document.querySelector('section#metrics .live .main-svg text')")
     return page.evaluate(
         "[getComputedStyle(document.body).backgroundColor,"
         " getComputedStyle(document.querySelector('section#confusion svg text')).fill,"
@@ -222,7 +94,7 @@ def test_a_reader_may_choose_light_or_dark(open_page, report):
     assert button.inner_text() == "Colours: light" and _colours(page) == light
     button.click()
     assert button.inner_text() == "Colours: dark"
-    _until(page, f"getComputedStyle(document.querySelector('#metrics .live text')).fill !== '{light[2]}'")
+    until(page, f"getComputedStyle(document.querySelector('#metrics .live text')).fill !== '{light[2]}'")
     dark = _colours(page)
     assert all(a != b for a, b in zip(light, dark, strict=True))
     page.reload()
@@ -232,7 +104,7 @@ def test_a_reader_may_choose_light_or_dark(open_page, report):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_violation_of_accessibility(open_page, report, scheme):
     page = open_page(report, scheme=scheme, width_px=1400 if scheme == "light" else 390)
-    _draw_everything(page)
+    draw_everything(page)
     results = Axe().run(page)
     assert not results.violations_count, results.generate_report()
     page.evaluate("document.querySelectorAll('.open-slide')[5].click()")
@@ -246,10 +118,10 @@ def test_contents_mark_what_is_read_and_fold_on_a_narrow_window(open_page, repor
     assert not page.locator("#contents-list").is_visible()
     unfold.click()
     page.locator("#contents-list").get_by_role("link", name="Net benefit").click()
-    _until(page, "document.querySelector('nav [aria-current]')?.textContent === 'Net benefit'")
+    until(page, "document.querySelector('nav [aria-current]')?.textContent === 'Net benefit'")
     assert not page.locator("#contents-list").is_visible() and "Net benefit" in unfold.inner_text()
     # Figures that are drawn on the way do not push the section away.
-    _until(page, "document.querySelector('#decision-curve .live .main-svg')")
+    until(page, "document.querySelector('#decision-curve .live .main-svg')")
     page.wait_for_timeout(1500)
     top = page.evaluate("document.getElementById('decision-curve').getBoundingClientRect().top")
     assert 0 <= top < 120
@@ -293,7 +165,7 @@ def test_slides_zoom_and_move_and_show_what_is_asked_for(open_page, report):
     assert _layers(page) == pytest.approx(fitted)
     page.locator("#viewer-stage").hover(position={"x": 300, "y": 200})
     page.mouse.wheel(0, -400)
-    _until(page, f"new DOMMatrix(getComputedStyle(document.querySelector('.layers')).transform).a > {2 * fitted[0]}")
+    until(page, f"new DOMMatrix(getComputedStyle(document.querySelector('.layers')).transform).a > {2 * fitted[0]}")
     scale, left, top = _layers(page)
     page.mouse.down()
     page.mouse.move(page.viewport_size["width"] / 2, 400)
@@ -322,14 +194,14 @@ def test_patients_are_explained_one_by_one(open_page, report):
     page = open_page(report)
     page.locator("#patient-browser").scroll_into_view_if_needed()
     says = page.locator("#patient-says")
-    _until(page, "document.querySelector('#patient-genes .main-svg')")
+    until(page, "document.querySelector('#patient-genes .main-svg')")
     assert (
         says.inner_text().startswith("TCGA-ZA-0001 is")
         and "no usable slide" in page.locator("#patient-slides").inner_text()
     )
     page.locator("#patient").select_option("6")
     assert says.inner_text().startswith("TCGA-ZA-0007 is") and "a wrong call" in says.inner_text()
-    _until(page, "document.querySelector('#patient-cross .main-svg')")
+    until(page, "document.querySelector('#patient-cross .main-svg')")
     assert page.locator("#patient-slides rect.for").count() == page.locator("#patient-slides rect.against").count() == 6
     page.get_by_label("Wrong calls only").check()
     page.get_by_role("button", name="Next patient").click()
@@ -343,7 +215,7 @@ def test_patients_are_explained_one_by_one(open_page, report):
 
 def test_paper_has_every_figure_once(open_page, report):
     page = open_page(report, scheme="dark")
-    _until(page, "window.Plotly")
+    until(page, "window.Plotly")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     drawn = page.evaluate(
@@ -357,7 +229,7 @@ def test_paper_has_every_figure_once(open_page, report):
     assert page.evaluate(ink) == "rgb(31, 41, 51)"
     page.emulate_media(media="screen", color_scheme="dark")
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    _until(page, f"{ink} !== 'rgb(31, 41, 51)'")
+    until(page, f"{ink} !== 'rgb(31, 41, 51)'")
     page.emulate_media(media="print")
     assert page.locator("nav").is_hidden() and page.locator(".find").first.is_hidden()
 

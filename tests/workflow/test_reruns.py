@@ -6,6 +6,7 @@ from pathlib import Path
 import cell_changes
 import pytest
 from changes import EVENTS, KEYS, SIMULATE, changed_run
+from dry_runs import dry_run
 from edits import NOTHING
 from rerun_table import (
     CELL_KEYS,
@@ -20,7 +21,6 @@ from rerun_table import (
     planned_stages,
     rows,
 )
-from running import snakemake
 from shard_work import work_on
 from stubs import COHORT, CONFIG, N_SLIDES, make_cohort, pretend_done
 
@@ -65,7 +65,7 @@ def observe(done: dict[bool, Path], folder: Path, change: str) -> dict[str, str]
     simulated = change in SIMULATE
     run = changed_run(done[simulated], folder, change, simulated=simulated)
     try:
-        dry = snakemake("-n", *CONFIG, *run.arguments, directory=run.folder, root=run.root, variables=KEY)
+        dry = dry_run(*CONFIG, *run.arguments, directory=run.folder, root=run.root, variables=KEY)
         return stages(dry)
     finally:
         shutil.rmtree(folder)
@@ -88,7 +88,7 @@ def test_what_is_planned(observed, row, stage):
 
 
 def test_nothing_is_planned_without_a_change(done):
-    dry = snakemake("-n", *CONFIG, directory=done[False])
+    dry = dry_run(*CONFIG, directory=done[False])
     assert stages(dry) == {}
     assert "missing provenance" not in dry.stdout + dry.stderr
 
@@ -100,7 +100,7 @@ def test_keys_of_the_cell_arm_leave_the_tissue_arm_alone(done, tmp_path):
         if CELL_KEYS.match(key) and not key.startswith("cohorts."):
             run.set(key, value)
     run.write()
-    dry = snakemake("-n", *CONFIG, directory=run.folder)
+    dry = dry_run(*CONFIG, directory=run.folder)
     assert stages(dry) == {} and "Nothing to be done" in dry.stdout + dry.stderr
 
 
@@ -108,10 +108,10 @@ def test_dictionaries_of_tiles_are_fitted_without_a_model_being_fitted_anew(done
     run = changed_run(done[False], tmp_path / "run", NOTHING)
     run.set("sae.source", "tiles")
     run.write()
-    dry = snakemake("-n", *CONFIG, directory=run.folder)
+    dry = dry_run(*CONFIG, directory=run.folder)
     made = planned_stages(dry.stdout + dry.stderr, TISSUE_RULES | CELL_RULES, {COHORT})
     assert made == dict.fromkeys(CELL_RULES.keys() - {"cells"}, "●") | {
-        "explain": "●", "bundle": "●", "apply": "○", "report": "●",  # which are told in concepts too
+        "explain": "●", "bundle": "●", "apply": "○", "report": "●", "crate": "○",  # which are told in concepts too
     }  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_a_strict_run_plans_the_shards_of_slides_that_cannot_be_used(done, tmp_p
     text = index.read_text()
     index.write_text(text.replace('"status": "ok"', '"status": "no_tissue"', 1))
     assert index.read_text() != text
-    dry = snakemake("-n", *CONFIG, directory=run.folder)
+    dry = dry_run(*CONFIG, directory=run.folder)
     assert stages(dry)["tiles"] == "●"
 
 

@@ -7,6 +7,7 @@ import changes
 import pytest
 from cell_changes import EVENTS, KEYS, OF_REVIEWED, REVIEWED, changed_run, cohorts_of
 from cell_stubs import make_cohorts, pretend_done
+from dry_runs import dry_run
 from edits import NOTHING
 from rerun_table import (
     CELL_KEYS,
@@ -21,7 +22,6 @@ from rerun_table import (
     rows,
 )
 from rerun_table import CELL_RULES as RULES
-from running import snakemake
 from stubs import COHORT, CONFIG, record_as_made, write_bundle
 
 from histoweave.config import Config
@@ -56,7 +56,7 @@ def observe(done: dict[str, Path], folder: Path, change: str) -> dict[str, str]:
     name, config = ("reviewed", REVIEWED) if change in OF_REVIEWED else ("plain", None)
     run = changed_run(done[name], folder, change, config=config)
     try:
-        dry = snakemake("-n", *CONFIG, *run.arguments, directory=run.folder, root=run.root, variables=KEY)
+        dry = dry_run(*CONFIG, *run.arguments, directory=run.folder, root=run.root, variables=KEY)
         output = dry.stdout + dry.stderr
         cohorts = cohorts_of(change)
         n_shards = max(n_planned(output, "embed_cells", cohort) for cohort in cohorts)
@@ -82,7 +82,7 @@ def test_what_is_planned(observed, row, stage):
 
 
 def test_nothing_is_planned_without_a_change(done):
-    dry = snakemake("-n", *CONFIG, directory=done["plain"])
+    dry = dry_run(*CONFIG, directory=done["plain"])
     assert planned_stages(dry.stdout + dry.stderr, RULES, {COHORT}) == {}
     assert "Nothing to be done" in dry.stdout + dry.stderr
     assert "missing provenance" not in dry.stdout + dry.stderr
@@ -98,6 +98,6 @@ def test_keys_of_the_tissue_arm_and_of_the_machine_leave_the_cell_arm_alone(done
     run.set("cohorts.<name>.ids", "plain")
     run.set("cohorts.<name>.positive", "A")
     run.write()
-    dry = snakemake("-n", *CONFIG, directory=run.folder)
+    dry = dry_run(*CONFIG, directory=run.folder)
     assert planned_stages(dry.stdout + dry.stderr, RULES, {COHORT}) == {}
     assert "Nothing to be done" in dry.stdout + dry.stderr

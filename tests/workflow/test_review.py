@@ -6,12 +6,9 @@ import shutil
 
 import numpy as np
 import pandas as pd
-import pytest
 import yaml
-from playwright.sync_api import sync_playwright
+from gallery_pages import answer, save, shown
 from running import planned, snakemake
-from test_gallery_browser import _review, _save, _shown
-from test_report_browser import _launch
 
 from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.review import COLUMNS
@@ -39,33 +36,16 @@ def concepts(folder, *more, check=True):
     return snakemake("concepts", *more, "--cores", 2, "--configfile", "reviewed.yaml", directory=folder, check=check)
 
 
-@pytest.fixture
-def open_page():
-    with sync_playwright() as playwright:
-        browser = _launch(playwright)
-
-        def opened(path):
-            context = browser.new_context()
-            context.set_offline(True)
-            page = context.new_page()
-            page.set_default_timeout(20_000)
-            page.goto(path.resolve().as_uri())
-            return page
-
-        yield opened
-        browser.close()
-
-
 def test_answers_given_in_the_page_are_in_the_next_one(demo, tmp_path, open_page):
     folder = copy_of(demo, tmp_path / "run")
     page = open_page(folder / "results/lab_a/concepts.html")
-    first, second, *_ = _shown(page)
-    _review(page, first, name=NAME, verdict="accepted", comment="seen in eosinophils")
-    _review(page, second, verdict="rejected")
-    _save(page, folder / "review.csv")
+    first, second, *_ = shown(page)
+    answer(page, first, name=NAME, verdict="accepted", comment="seen in eosinophils")
+    answer(page, second, verdict="rejected")
+    save(page, folder / "review.csv")
 
     configure(folder, "config/demo/config.yaml", concepts={"review": "review.csv"})
-    expected = {"describe_concepts": 2, "concept_report": 1, "concepts": 1}
+    expected = {"describe_concepts": 2, "concept_report": 1, "concepts_json": 2, "concepts": 1}
     assert planned(concepts(folder, "-n")) == expected
     concepts(folder)
     for laboratory in ("lab_a", "lab_b"):

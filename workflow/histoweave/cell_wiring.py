@@ -43,7 +43,7 @@ class CellWiring:
     ----------
     config : the whole configuration.
     cohorts : name → the cohort's cells, as `check_cells` returns them.
-    tile_indexes : name → the indexes of the tile features of a cohort with slides, for `sae.source: tiles`.
+    tile_indexes : name → the indexes of the tile features of each cohort with slides, for `sae.source: tiles`.
     """
 
     def __init__(self, config: Config, cohorts: dict[str, CellCohort], tile_indexes: dict[str, list[str]]):
@@ -112,13 +112,14 @@ class CellWiring:
 
     def trained(self) -> list[str]:
         """Cohorts that dictionaries are fitted on."""
-        if self.source == "tiles":
-            return sorted(self._tile_indexes)
-        return [name for name, cohort in self.cohorts.items() if cohort.cohort.role == "train"]
+        return [name for name in self._with_tokens() if self.config.cohorts[name].role == "train"]
+
+    def _with_tokens(self) -> list[str]:
+        return sorted(self._tile_indexes) if self.source == "tiles" else list(self.cohorts)
 
     def externals(self) -> list[str]:
         """Cohorts that the dictionaries of the others are applied to."""
-        return [] if self.source == "tiles" else [name for name in self.cohorts if name not in self.trained()]
+        return [name for name in self._with_tokens() if name not in self.trained()]
 
     def targets(self, cohort: str) -> list[str]:
         """Cohorts that are encoded with the dictionary of `cohort`: itself, then the external ones."""
@@ -127,6 +128,10 @@ class CellWiring:
     def token_files(self, cohort: str) -> list[str]:
         """Where a cohort's tokens are: shards of cells, or indexes of tile features."""
         return self._tile_indexes[cohort] if self.source == "tiles" else self.shard_files(cohort)
+
+    def fitted_on(self, cohort: str, target: str) -> list[str]:
+        """The features that the dictionary of `cohort` was fitted on, to be held against those of another cohort."""
+        return self._tile_indexes[cohort] if self.source == "tiles" and target != cohort else []
 
     def image_sources(self, cohort: str) -> dict[str, str | list[str]]:
         """What the images table of a cohort is made of."""

@@ -11,6 +11,8 @@ import pandas as pd
 from histoweave.errors import InputError
 from histoweave.io import write_table
 
+# Attributes of a tile file that tell the scanner.
+SCANNER = ("scanner_vendor", "scanner_model", "objective_power")
 NO_SAMPLES = pd.DataFrame({"sample": [], "patient": [], "kept": pd.Series(dtype=bool), "reason": []})
 
 
@@ -51,6 +53,7 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
                     "n_failed_tiles": len(file["failed_coords"]),
                     "level0_mpp": float(spacing["level0_mpp"]),
                     "mpp_source": spacing["mpp_source"],
+                    **{name: spacing[name] for name in SCANNER},
                     "features": features[slide],
                     "features_sha256": file.attrs["features_sha256"],
                 }
@@ -63,10 +66,12 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
         )
     columns = [
         "slide", "patient", "path", "status", "reason", "stage", "n_tiles", "n_failed_tiles",
-        "level0_mpp", "mpp_source", "features", "features_sha256",
+        "level0_mpp", "mpp_source", *SCANNER, "features", "features_sha256",
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
-    return table.astype({"n_tiles": np.int64, "n_failed_tiles": np.int64, "level0_mpp": np.float64})
+    return table.astype(
+        {"n_tiles": np.int64, "n_failed_tiles": np.int64, "level0_mpp": np.float64, "objective_power": np.float64}
+    )
 
 
 def _named(encoder: tuple[str, str, int]) -> str:

@@ -49,6 +49,7 @@ class CrateInputs:
     sources : the user's files, which lie elsewhere; folders are hashed whole.
     results : files below `root` that equal runs make equal; they are named with their hash.
     pages : files below `root` that tell of times; they are named without.
+    description : of the results, in a sentence or two.
     config, versions, code : the configuration; version per package; code fingerprint per stage.
     pseudonyms : stand for ids in paths and in the configuration; None: ids are shown.
     """
@@ -60,6 +61,7 @@ class CrateInputs:
     pages: Iterable[str]
     config: Mapping[str, Any]
     versions: Mapping[str, str]
+    description: str
     code: Mapping[str, str] = field(default_factory=dict)
     pseudonyms: Pseudonyms | None = None
 
@@ -79,8 +81,8 @@ def write_crate(inputs: CrateInputs, out: str | os.PathLike) -> None:
         result=made,
         properties={
             "name": f"Run of histoweave on cohort {_shown(inputs.cohort, inputs)}",
-            "description": "The settings are those among the objects, defaults included. Slides are named by the slides "
-            "table; the hashes of their features stand in cohort/slides.parquet.",
+            "description": "The settings are those among the objects, defaults included. Slides and cells are named by "
+            "their tables; cohort/slides.parquet holds the hashes of the slides' features, images.parquet those of cells.",
         },
     )
     crate.root_dataset["mentions"] = [action]
@@ -111,7 +113,7 @@ def _describe_root(crate: ROCrate, inputs: CrateInputs) -> None:
     )
     root = crate.root_dataset
     root["name"] = f"histoweave results of cohort {_shown(inputs.cohort, inputs)}"
-    root["description"] = "Cross-validated classification of patients from whole-slide images and bulk RNA."
+    root["description"] = inputs.description
     root["datePublished"] = PUBLISHED
     root["license"] = unstated
     root["conformsTo"] = [

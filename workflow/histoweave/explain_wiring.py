@@ -12,6 +12,8 @@ from histoweave.wiring import Wiring
 
 FOLD_TABLES = ("tiles", "genes", "faithfulness", "stability")
 TABLES = ("genes", "gene_sets", "tests", "patients")
+SLIDE_KINDS = ("overlays", "geojson", "morphology")
+MORPHOLOGY = ("morphology", "class_tiles")
 _MODEL_FILES = ("model.safetensors", "config.json", "transforms.parquet")
 
 
@@ -112,26 +114,45 @@ class ExplainWiring:
         }
 
     def slide_inputs(self, cohort: str, model: str, shard: str) -> dict[str, str | list[str]]:
-        """What the overlays of a shard of slides read."""
+        """What everything that is drawn and measured on a shard of slides reads."""
         return {
             "index": f"results/{cohort}/tiles/shards/{shard}.json",
             "tiles": self.fold_tables(cohort, model, "tiles"),
             "patients": f"{self.root(cohort, model)}/patients.parquet",
         }
 
+    def slide_paths(self, cohort: str, shard: str) -> dict[str, str]:
+        """The file of each slide of a shard; empty for features without a slide."""
+        return {row["slide"]: row["path"] for row in self.wiring.shard(cohort, shard)}
+
     def overlay_indexes(self, cohort: str, model: str, kind: str = "overlays") -> list[str]:
-        """The indexes of a model's overlays (or `geojson`) on a cohort's slides; none for one that reads no image."""
+        """The indexes of a model's overlays (or another of `SLIDE_KINDS`); none for one that reads no image."""
         if not model or catalog.IMAGE not in catalog.get(model).modalities:
             return []
         folder = f"{self.root(cohort, model)}/{kind}/shards"
         return [f"{folder}/{Path(index).name}" for index in self.wiring.tile_indexes(cohort)]
+
+    def morphology_inputs(self, cohort: str, model: str) -> dict[str, str | list[str]]:
+        """What the morphology of the classes reads."""
+        return {
+            "indexes": self.overlay_indexes(cohort, model, "morphology"),
+            "slides": f"results/{cohort}/cohort/slides.parquet",
+            "patients": f"{self.root(cohort, model)}/patients.parquet",
+        }
+
+    def morphology_tables(self, cohort: str, model: str) -> list[str]:
+        """The morphology of the classes, where the model reads slides."""
+        if not self.overlay_indexes(cohort, model):
+            return []
+        return [f"{self.root(cohort, model)}/{name}.parquet" for name in MORPHOLOGY]
 
     def shown_tables(self, cohort: str, model: str) -> dict[str, list[str]]:
         """Name of a table that the report shows: its files."""
         root = self.root(cohort, model)
         tables = {name: [f"{root}/{name}.parquet"] for name in TABLES}
         tables |= {name: self.fold_tables(cohort, model, name) for name in ("faithfulness", "stability")}
-        return tables | {Path(path).stem: [path] for path in self.concept_tables(cohort, model)}
+        others = (*self.morphology_tables(cohort, model), *self.concept_tables(cohort, model))
+        return tables | {Path(path).stem: [path] for path in others}
 
     def _slide_indexes(self) -> list[str]:
         """The indexes of everything that is drawn on slides."""
@@ -139,7 +160,7 @@ class ExplainWiring:
             index
             for cohort in self.wiring.trained()
             for model in self.models(cohort)
-            for kind in ("overlays", "geojson")
+            for kind in SLIDE_KINDS
             for index in self.overlay_indexes(cohort, model, kind)
         ]
 
@@ -158,11 +179,12 @@ class ExplainWiring:
             for model in self.models(cohort)
             for path in (
                 *(f"{self.root(cohort, model)}/{name}.parquet" for name in TABLES),
+                *self.morphology_tables(cohort, model),
                 *self.concept_tables(cohort, model),
             )
         ]
         return tables + self._slide_indexes()
 
     def drop_untrue_indexes(self) -> list[str]:
-        """Remove the indexes of shards whose overlays or GeoJSON files have gone; returns those slides."""
+        """Remove the indexes of shards whose overlays, GeoJSON or morphology files have gone; returns those slides."""
         return drop_untrue_indexes(map(Path, self._slide_indexes()))

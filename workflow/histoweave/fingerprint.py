@@ -12,8 +12,10 @@ import hashlib
 from pathlib import Path
 
 _ROOT = Path(__file__).parent
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@functools.cache
 def _path_of(module: str) -> Path | None:
     base = _ROOT.parent.joinpath(*module.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):
@@ -23,18 +25,27 @@ def _path_of(module: str) -> Path | None:
 
 
 @functools.cache
-def _imports(path: Path) -> frozenset[str]:
+def imports_and_hash(path: Path) -> tuple[frozenset[str], bytes]:
+    """What a module imports from this package, and a hash of its syntax tree without docstrings.
+
+    Kept, and read in one pass: every start of Snakemake asks for all modules, and many times.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(name for name in found if name.split(".")[0] == "histoweave")
+        elif isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body[0] = ast.Pass()
+    imports = frozenset(name for name in found if name.split(".")[0] == "histoweave")
+    return imports, hashlib.sha256(ast.dump(tree).encode()).digest()
 
 
-def modules_used(module: str) -> list[str]:
+@functools.cache
+def modules_used(module: str) -> tuple[str, ...]:
     """All histoweave modules that `module` imports, directly or not, itself included, sorted."""
     found: set[str] = set()
     waiting = [module]
@@ -44,21 +55,8 @@ def modules_used(module: str) -> list[str]:
         if path is None or name in found:
             continue
         found.add(name)
-        waiting.extend(_imports(path))
-    return sorted(found)
-
-
-@functools.cache
-def _tree(path: Path) -> str:
-    """The syntax tree of a module as text, without docstrings. Kept: every start of Snakemake asks many times."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                body[0] = ast.Pass()
-    return ast.dump(tree)
+        waiting.extend(imports_and_hash(path)[0])
+    return tuple(sorted(found))
 
 
 @functools.cache
@@ -79,7 +77,7 @@ def code_hash(*modules: str) -> str:
             raise ModuleNotFoundError(module)
     digest = hashlib.sha256()
     for name in names:
-        digest.update(f"{name}\n{_tree(_path_of(name))}\n".encode())
+        digest.update(f"{name}\n".encode() + imports_and_hash(_path_of(name))[1])
     for folder in sorted({_path_of(name).parent for name in names} - {_ROOT}):
         for path in sorted(folder.iterdir()):
             if path.is_file() and path.suffix not in (".py", ".pyc"):

@@ -18,3 +18,6 @@ class Privacy(Section):
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Environment variable that holds the pseudonyms' key, at least 16 characters.",
     )
+    columns: list[str] = Field(
+        ["site"], description="Columns whose values are replaced too: site, covariates, attributes of cells."
+    )

@@ -10,11 +10,11 @@ TABLES = ("predictions", "compatibility", "drift", "metrics", "coverage")
 def main(smk):
     with redirect(smk.log[0]):
         from histoweave.io import sha256_of
-        from histoweave.privacy.share import check_shared, shared_inputs, tissue_pseudonyms
+        from histoweave.privacy.share import check_shared, cohort_pseudonyms, shared_inputs
         from histoweave.report.applied import write_applied
         from histoweave.report.applied_inputs import AppliedInputs
 
-        names = tissue_pseudonyms(smk.params.privacy, patients=smk.input.patients, slides=smk.input.slides)
+        names = cohort_pseudonyms(smk.params.privacy, patients=smk.input.patients, slides=smk.input.slides)
         inputs = AppliedInputs(
             cohort=smk.wildcards.target,
             trained_on=smk.wildcards.trained,

@@ -20,6 +20,7 @@ def main(smk):
             encode_stage(
                 sae=Path(smk.input.sae[0]).parent,
                 tokens=smk.input.tokens,
+                fitted_on=smk.input.get("fitted_on", []),
                 token_threshold=smk.params.token_threshold,
                 device=resolve_device(smk.resources.device),
                 out=smk.output[0],

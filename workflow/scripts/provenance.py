@@ -8,18 +8,26 @@ from histoweave.log import redirect
 def main(smk):
     with redirect(smk.log[0]):
         from histoweave.crate import CrateInputs, write_crate
-        from histoweave.privacy.share import check_shared, tissue_pseudonyms
+        from histoweave.io import read_table
+        from histoweave.privacy.share import check_shared, cohort_pseudonyms
         from histoweave.report.versions import package_versions
 
-        files = {name: smk.input[name] for name in ("sources", "results", "pages")}
-        files = {name: [one] if isinstance(one, str) else list(one) for name, one in files.items()}
+        given = {name: [one] if isinstance(one, str) else list(one) for name, one in smk.input.items()}
+        files = {name: given.get(name, []) for name in ("sources", "results", "pages")}
         slides = next((path for path in files["results"] if path.endswith("/cohort/slides.parquet")), None)
-        names = tissue_pseudonyms(smk.params.privacy, patients=smk.input.patients, slides=slides)
+        names = cohort_pseudonyms(
+            smk.params.privacy,
+            patients=next(iter(given.get("patients", [])), None),
+            slides=slides,
+            images=map(read_table, given.get("images", [])),
+            kind="cell" if smk.params.config.get("sae", {}).get("source", "cells") == "cells" else "slide",
+        )
         inputs = CrateInputs(
             cohort=smk.wildcards.cohort,
             root=Path(smk.output.crate).parent,
             **files,
             config=smk.params.config,
+            description=smk.params.description,
             versions=package_versions(),
             code=dict(smk.params.stages),
             pseudonyms=names,

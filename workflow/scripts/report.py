@@ -8,7 +8,7 @@ from histoweave.log import redirect
 def main(smk):
     with redirect(smk.log[0]):
         from histoweave.io import sha256_of, write_text
-        from histoweave.privacy.share import check_shared, shared_inputs, tissue_pseudonyms
+        from histoweave.privacy.share import check_shared, cohort_pseudonyms, shared_inputs
         from histoweave.report.figures import draw_figures
         from histoweave.report.inputs import ReportInputs, of_part, read_tables
         from histoweave.report.machine import write_report_json
@@ -40,7 +40,7 @@ def main(smk):
             **parts,
             **single,
         )
-        names = tissue_pseudonyms(smk.params.privacy, patients=inputs.patients, slides=inputs.slides)
+        names = cohort_pseudonyms(smk.params.privacy, patients=inputs.patients, slides=inputs.slides)
         inputs = shared_inputs(inputs, names)
         tables = read_tables(inputs)
         draw_figures(tables=tables, out_dir=inputs.figures)

@@ -17,6 +17,7 @@ from histoweave.apply.card import write_card
 from histoweave.apply.conformal import SCORES
 from histoweave.apply.ensemble import TEMPERATURES
 from histoweave.apply.measures import patient_totals
+from histoweave.apply.scanners import named_shares, scanner_shares
 from histoweave.apply.slide_facts import slide_facts
 from histoweave.apply.training import Training
 from histoweave.apply.training_reference import measure_reference
@@ -57,7 +58,7 @@ def write_bundle(path: Path, training: Training) -> None:
             dictionary=dictionary,
         )
         manifest = _manifest(training, slides, genes)
-        write_card(folder / "MODEL_CARD.md", manifest, training)
+        write_card(folder / "MODEL_CARD.md", manifest, training, scanners=named_shares(scanner_shares(slides)))
         files = {str(file.relative_to(folder)): sha256_of(file) for file in _files(folder)}
         write_text(folder / identity.NAME, manifest.model_copy(update={"files": files}).text())
         _write_zip(path, folder)

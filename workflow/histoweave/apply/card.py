@@ -14,8 +14,8 @@ from histoweave.io import write_text
 SHOWN = ("auroc", "average_precision", "balanced_accuracy", "accuracy", "ece", "brier")
 
 
-def write_card(path: Path, manifest: Manifest, training: Training) -> None:
-    """Write `MODEL_CARD.md`; it names counts and metrics, no patient and no site."""
+def write_card(path: Path, manifest: Manifest, training: Training, *, scanners: str) -> None:
+    """Write `MODEL_CARD.md`; it names counts, metrics and scanners (in words), no patient and no site."""
     included = training.patients[training.patients["included"]]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -33,6 +33,7 @@ def write_card(path: Path, manifest: Manifest, training: Training) -> None:
         n_image=int(included["has_image"].sum()),
         n_rna=int(included["has_expression"].sum()),
         n_sites=int(included["site"].nunique()),
+        scanners=scanners,
         folded=training.how_folded,
         metrics=shown_metrics(training.metrics),
         columns=SHOWN,

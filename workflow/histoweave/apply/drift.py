@@ -18,10 +18,11 @@ from histoweave.apply.measures import (
     slide_measures,
 )
 from histoweave.apply.read import Bundle
+from histoweave.apply.scanners import EVERYWHERE, TOLERATED, UNSEEN, compare_scanners
+from histoweave.io import read_table
 from histoweave.sae import format
 
 COLUMNS = ("modality", "feature", "site", "value", "reference_low", "reference_high", "flagged", "says")
-EVERYWHERE = "all"
 OUTSIDE_GENES, OUTSIDE_CONCEPTS = "share of genes outside the training range", "share of concepts outside the range"
 OUTSIDE_HALF = "share of genes outside the middle half of training"
 # The range holds 98 % of the training patients, so that one more of their kind would show 2 %, and a median less.
@@ -45,7 +46,8 @@ def drift(
     """Compare a cohort with the training cohort of a bundle: `COLUMNS` of docs/artefacts.md.
 
     A value is the median over a site's patients; it is flagged if it lies outside the range that holds 90 % of the
-    training patients. Sites of fewer than five patients are shown, never flagged.
+    training patients. Of scanners it is a share of the slides, NaN if it cannot be told. Sites of fewer than five
+    patients are shown, never flagged.
 
     Parameters
     ----------
@@ -65,6 +67,8 @@ def drift(
                 values = table.loc[members, feature].dropna()
                 if len(values):
                     rows.append(_row(modality, feature, name, values, known.loc[feature, ["low", "high"]]))
+    if usable:
+        rows += _scanners(bundle, slides, site)
     if expression is not None and "expression" in comparable and bundle.has(reference.GENES):
         genes = reference.read_reference(bundle.path(reference.GENES), "gene")
         rows += _outside("expression", OUTSIDE_GENES, expression, genes[["low", "high"]], site)
@@ -109,6 +113,17 @@ def _row(modality: str, feature: str, site: str, values: pd.Series, limits: pd.S
     if share:
         words = f"{value:.0%} of the patients' spacings; judged odd outside {low:.0%} to {high:.0%}"
     return _judged(modality, feature, site, value, low, high, outside, words, n=len(values))
+
+
+def _scanners(bundle: Bundle, slides: pd.DataFrame, site: pd.Series) -> list[dict]:
+    """How many slides come from scanners that training did not have; NaN, and never flagged, where nobody can tell."""
+    training = read_table(bundle.path(reference.SCANNERS)) if bundle.has(reference.SCANNERS) else None
+    usable = slides[slides["status"] == "ok"]
+    rows = []
+    for place, members in _sites(pd.Index(usable["patient"].unique()), site):
+        share, n, outside, words = compare_scanners(usable[usable["patient"].isin(members)], training)
+        rows.append(_judged("slides", UNSEEN, place, share, 0.0, TOLERATED, outside, words, n=n))
+    return rows
 
 
 def _outside(modality: str, feature: str, table: pd.DataFrame, limits: pd.DataFrame, site: pd.Series) -> list[dict]:

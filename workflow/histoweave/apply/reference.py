@@ -10,9 +10,9 @@ from safetensors.numpy import load_file
 from histoweave.apply.measures import Embedding
 from histoweave.io import read_table
 
-SUMMARY, GENES, EMBEDDING, CONCEPTS = (
+SUMMARY, GENES, EMBEDDING, CONCEPTS, SCANNERS = (
     "reference/summary.parquet", "reference/genes.parquet", "reference/embedding.safetensors",
-    "reference/concepts.parquet",
+    "reference/concepts.parquet", "reference/scanners.parquet",
 )  # fmt: skip
 # Shares of the training patients between `low` and `high`: of a measure, and of each of many genes or concepts. The median
 # of five patients of the same kind leaves the first once in 400 times, of more patients hardly ever.

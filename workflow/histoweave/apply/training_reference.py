@@ -20,7 +20,8 @@ from histoweave.apply.measures import (
     quantiles,
     slide_measures,
 )
-from histoweave.apply.reference import CONCEPTS, EMBEDDING, GENES, RANGE, SUMMARY, WIDE_RANGE
+from histoweave.apply.reference import CONCEPTS, EMBEDDING, GENES, RANGE, SCANNERS, SUMMARY, WIDE_RANGE
+from histoweave.apply.scanners import scanner_shares
 from histoweave.io import atomic_path, write_table
 from histoweave.sae.model import SparseAutoencoder
 
@@ -51,6 +52,7 @@ def measure_reference(
     parts = []
     if slides["status"].eq("ok").any():
         parts.append(_slide_reference(slide_measures(slides)).assign(modality="slides"))
+        write_table(folder / SCANNERS, scanner_shares(slides))
         means = patient_means(slides)
         if len(means) >= _LEAST_PATIENTS:
             embedding = principal_components(means.to_numpy())

@@ -89,6 +89,8 @@ def embedding_files(
 ) -> dict[str, str]:
     """Patient → file, of the folder `cells.embeddings` with one `<patient>.h5` each; sorted by patient.
 
+    Hidden files, as systems and copying programs leave them, are no patients.
+
     Raises
     ------
     InputError
@@ -97,7 +99,7 @@ def embedding_files(
     folder = Path(cells.embeddings)
     if not folder.is_dir():
         raise InputError(f"cells.embeddings '{folder}' is not a folder; give the folder with one <patient>.h5 each")
-    found = {path.stem: str(path) for path in sorted(folder.glob("*.h5"))}
+    found = {path.stem: str(path) for path in sorted(folder.glob("[!.]*.h5"))}
     if not found:
         raise InputError(f"cells.embeddings '{folder}' holds no .h5 files; it needs one <patient>.h5 each")
     for patient, path in found.items():

@@ -84,20 +84,26 @@ def _rates(cohort: Cohort, dead_below: float) -> tuple[np.ndarray, np.ndarray, n
 
 def _concept_table(train: Cohort, external: Cohort, settings: Concepts) -> pd.DataFrame:
     """Per latent, for both cohorts (`_train`, `_external`): `firing_rate`, `mean_activation`, `alive`, `label_entropy`
-    and `top_label` (on the shared labels only); and `cohort_auroc`, `cohort_auroc_within_label`."""
+    and `top_label` (on the shared labels of `shared_column`); and `cohort_auroc`, `cohort_auroc_within_label`."""
     table = pd.DataFrame({"concept": np.arange(train.activations.n_latents)})
-    shared = sorted(set(train.images["label"].dropna()) & set(external.images["label"].dropna()))
+    column = shared_column(train.images, external.images)
+    shared = sorted(set(train.images[column].dropna()) & set(external.images[column].dropna()))
     for name, cohort in (("train", train), ("external", external)):
         rate, mean, alive = _rates(cohort, settings.dead_below)
         table[f"firing_rate_{name}"], table[f"mean_activation_{name}"], table[f"alive_{name}"] = rate, mean, alive
-        labels = cohort.images["label"].astype(object)
+        labels = cohort.images[column].astype(object)
         found = label_statistics(
             cohort.activations, cohort.images, labels.where(labels.isin(shared), None), k=settings.top_images
         )
         table[f"label_entropy_{name}"], table[f"top_label_{name}"] = found["label_entropy"], found["top_label"]
     table["cohort_auroc"] = _cohort_auroc(train.activations.mean, external.activations.mean)
-    table["cohort_auroc_within_label"] = _within_label(train, external, shared)
+    table["cohort_auroc_within_label"] = _within_label(train, external, shared, column)
     return table
+
+
+def shared_column(train: pd.DataFrame, external: pd.DataFrame) -> str:
+    """What both cohorts' images are labelled by: `label` where either has any, `patient_label` of slides, which have none."""
+    return "label" if train["label"].notna().any() or external["label"].notna().any() else "patient_label"
 
 
 def _cohort_auroc(one: csr_matrix, other: csr_matrix) -> np.ndarray:
@@ -107,11 +113,11 @@ def _cohort_auroc(one: csr_matrix, other: csr_matrix) -> np.ndarray:
     return column_auroc(both, is_other[:, None])[:, 0]
 
 
-def _within_label(train: Cohort, external: Cohort, shared: list[str]) -> np.ndarray:
+def _within_label(train: Cohort, external: Cohort, shared: list[str], column: str) -> np.ndarray:
     """The same among images of one label, mean over the shared labels: another mix of cells is no other stain."""
     found = [np.full(train.activations.n_latents, np.nan)] if not shared else []
     for label in shared:
-        rows = [(cohort.images["label"] == label).to_numpy() for cohort in (train, external)]
+        rows = [(cohort.images[column] == label).to_numpy() for cohort in (train, external)]
         found.append(_cohort_auroc(train.activations.mean[rows[0]], external.activations.mean[rows[1]]))
     return np.mean(found, axis=0)
 

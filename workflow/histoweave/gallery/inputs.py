@@ -13,6 +13,7 @@ from PIL import Image
 from histoweave.cell_config import Concepts, Sae
 from histoweave.concepts.activations import ImageActivations
 from histoweave.io import read_table
+from histoweave.privacy.content import pseudonymised
 from histoweave.privacy.pseudonyms import Pseudonyms
 
 # The picture of an image as the encoder saw it, any size; None where there is none.
@@ -163,10 +164,13 @@ def _read_cohort(files: CohortFiles) -> CohortTables:
 
 
 def read_tables(inputs: ConceptReportInputs) -> ConceptTables:
-    """Read every table that `inputs` names."""
+    """Read every table that `inputs` names, with hidden values in words where `inputs` has them.
+
+    Ids stay as they are: pictures and maps are still to be looked up by them.
+    """
     training = _read_cohort(inputs.training)
     stability_of = _optional(inputs.stability_concepts)
-    return ConceptTables(
+    tables = ConceptTables(
         training=training,
         externals=tuple(map(_read_cohort, inputs.externals)),
         metrics=_optional(inputs.metrics),
@@ -177,3 +181,4 @@ def read_tables(inputs: ConceptReportInputs) -> ConceptTables:
         stability=_optional(inputs.stability),
         stability_of=pd.Series(dtype=float) if stability_of is None else _by_concept(stability_of)["stability"],
     )
+    return tables if inputs.pseudonyms is None else pseudonymised(tables, inputs.pseudonyms.for_values())

@@ -13,6 +13,8 @@ from histoweave.interop.formats import carry_refusal, dataset, open_h5, stated
 from histoweave.interop.places import check_scale, coords_lv0, edge_lv0
 from histoweave.slides.reader import coarsest_level
 from histoweave.slides.refusal import Refusal
+from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
+from histoweave.slides.scanner import Scanner
 from histoweave.slides.spacing import Spacing, objection
 from histoweave.slides.store import TileTable, tile_attributes
 
@@ -25,6 +27,7 @@ def given_tiles(
     *,
     size_lv0: tuple[int, int],
     spacing: Spacing,
+    scanner: Scanner = NO_SCANNER,
     downsamples: Sequence[float],
     settings: Tiles,
 ) -> TileTable:
@@ -33,7 +36,7 @@ def given_tiles(
     Parameters
     ----------
     size_lv0: width and height of the slide in level-0 px.
-    spacing: of level 0; anything that `spacing.objection` objects to is refused here too.
+    spacing: of level 0; anything that `spacing.objection` objects to is refused here too. scanner: of the slide.
     downsamples: of the slide's levels. Pixels are read by this workflow's own rule, from the coarsest level that
         is not coarser than the tile.
 
@@ -75,6 +78,7 @@ def given_tiles(
         target_mpp=spacing.mpp * edge / tile_px,
         overlap_px=told.overlap_px,
         spacing=spacing,
+        scanner=scanner,
         size_lv0=size_lv0,
         edge_lv0=edge,
         level=level,

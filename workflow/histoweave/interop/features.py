@@ -218,6 +218,7 @@ def _attributes(
         target_mpp=spacing.mpp * edge / told.tile_px if known else math.nan,
         overlap_px=told.overlap_px,
         spacing=spacing,
+        scanner=told.scanner,
         size_lv0=size_lv0 or told.size_lv0 or (0, 0),
         edge_lv0=edge or 0,
         level=told.level or 0,

@@ -13,6 +13,8 @@ import h5py
 import numpy as np
 
 from histoweave.slides.refusal import OK, Refusal
+from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
+from histoweave.slides.scanner import Scanner
 
 BLOCK_BYTES = 2**24  # of features in memory at a time
 
@@ -31,7 +33,7 @@ class Stated:
     size_lv0: width and height of the slide in level-0 px.
     level, downsample: pyramid level that the tool read, and its downsample (CLAM, this workflow).
     magnification, target_magnification: nominal, of level 0 and of the tiles (TRIDENT, AtlasPatch).
-    mpp, mpp_source: of level 0, in this workflow's own files only.
+    mpp, mpp_source: of level 0, and scanner: of the slide; in this workflow's own files only.
     """
 
     format: str
@@ -46,6 +48,7 @@ class Stated:
     target_magnification: float | None = None
     mpp: float | None = None
     mpp_source: str = "none"
+    scanner: Scanner = NO_SCANNER
 
 
 @contextlib.contextmanager
@@ -160,6 +163,11 @@ def _histoweave(attributes: Mapping[str, Any]) -> Stated:
         target_magnification=number(attributes, "target_magnification"),
         mpp=number(attributes, "level0_mpp"),
         mpp_source=text(attributes["mpp_source"]),
+        scanner=Scanner(
+            text(attributes.get("scanner_vendor")),
+            text(attributes.get("scanner_model")),
+            number(attributes, "objective_power") or math.nan,
+        ),
     )
 
 

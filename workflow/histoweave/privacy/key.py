@@ -30,8 +30,9 @@ def read_key(key_env: str) -> bytes:
     return key.encode()
 
 
-def privacy_params(settings: Privacy, *, required: bool = True) -> dict[str, str]:
-    """What a rule of a shared artefact is told: nothing without pseudonyms, or `key_env` and `key`, a fingerprint.
+def privacy_params(settings: Privacy, *, required: bool = True) -> dict[str, str | list[str]]:
+    """What a rule of a shared artefact is told: nothing without pseudonyms, or `key_env`, `key` (a fingerprint) and
+    `columns`.
 
     Another key makes shared artefacts anew, and the fingerprint does not tell the key.
 
@@ -51,6 +52,6 @@ def privacy_params(settings: Privacy, *, required: bool = True) -> dict[str, str
     except InputError:
         if required:
             raise
-        return {"key_env": settings.key_env, "key": ""}
+        return {"key_env": settings.key_env, "key": "", "columns": list(settings.columns)}
     fingerprint = hmac.digest(key, b"histoweave: fingerprint of the key", "sha256").hex()
-    return {"key_env": settings.key_env, "key": fingerprint[:16]}
+    return {"key_env": settings.key_env, "key": fingerprint[:16], "columns": list(settings.columns)}

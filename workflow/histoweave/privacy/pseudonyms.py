@@ -9,6 +9,7 @@ import string
 from collections.abc import Iterable, Mapping
 
 from histoweave.errors import InputError
+from histoweave.privacy.values import HiddenValues
 
 PREFIXES = {"patient": "P-", "slide": "S-", "cell": "C-", "sample": "R-"}
 N_CHARACTERS = 10
@@ -38,6 +39,7 @@ class Pseudonyms:
     key : secret bytes.
     ids : kind (of `PREFIXES`) → ids. An id of two kinds has the first one's prefix in free text.
     also : other names (paths, names of files) → the id that they stand for.
+    values : the columns whose values are hidden as well; None: none.
 
     Raises
     ------
@@ -45,8 +47,17 @@ class Pseudonyms:
         if two ids of a kind would get the same pseudonym.
     """
 
-    def __init__(self, key: bytes, ids: Mapping[str, Iterable[str]], *, also: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        key: bytes,
+        ids: Mapping[str, Iterable[str]],
+        *,
+        also: Mapping[str, str] | None = None,
+        values: HiddenValues | None = None,
+    ):
         self._key = key
+        self.values = HiddenValues(key, {}) if values is None else values
+        self.keeps_ids = False
         self._of_kind = {kind: frozenset(identifiers) for kind, identifiers in ids.items()}
         self._exact: dict[str, str] = {}
         owner: dict[str, str] = {}
@@ -72,9 +83,15 @@ class Pseudonyms:
         """Id → pseudonym, sorted. Whoever has it can undo everything: it is written only where somebody asks."""
         return {identifier: self._exact[identifier] for identifier in sorted(self._ids)}
 
+    def for_values(self) -> Pseudonyms:
+        """The same hidden values and ids as they are: for tables in which things are still looked up by their ids."""
+        shown = Pseudonyms(self._key, {}, values=self.values)
+        shown.keeps_ids = True
+        return shown
+
     def name(self, identifier: str, kind: str) -> str:
         """The pseudonym of what is an id for sure, known or not; pseudonyms and empty texts stay."""
-        if not identifier or identifier in self._issued:
+        if not identifier or self.keeps_ids or identifier in self._issued:
             return identifier
         return pseudonym(identifier, kind, key=self._key)
 
@@ -83,7 +100,7 @@ class Pseudonyms:
         return next((kind for kind in kinds or self._of_kind if identifier in self._of_kind.get(kind, ())), None)
 
     def text(self, text: str) -> str:
-        """A free text with every known id in it replaced, the longest first.
+        """A free text with every known id in it replaced, the longest first, and then the hidden values.
 
         Short ids, and those that are one word of letters, count only where they stand alone; short numbers only after a
         word such as patient or slide: patient 7 is no reason to rewrite 7 tiles.
@@ -91,6 +108,11 @@ class Pseudonyms:
         if text in self._exact and not _is_short_number(text):
             return self._exact[text]
         if _NO_PROSE.fullmatch(text):
+            return text
+        return self.values.text(self._without_ids(text))
+
+    def _without_ids(self, text: str) -> str:
+        if not self._lengths:
             return text
         normal, parts, place = text.translate(_NORMAL), [], 0
         while place < len(text):
@@ -112,20 +134,22 @@ class Pseudonyms:
         return 1, text[place]
 
     def leaks(self, text: str) -> list[str]:
-        """Known ids that still stand in a finished artefact, sorted.
+        """Known ids and hidden values that still stand in a finished artefact, sorted.
 
-        Only ids that no text has by chance are looked for: of at least 6 characters with a digit, standing alone.
+        Only ids that no text has by chance are looked for: of at least 6 characters with a digit, standing alone. Of
+        values see `HiddenValues.leaks`.
         """
+        text = _ENCODED.sub(" ", text)
         sought = {name.translate(_NORMAL): name for name in self._ids if len(name) >= _LONG and re.search(r"\d", name)}
         lengths = sorted({len(name) for name in sought})
         found = set()
-        for word in set(_WORDS.findall(_ENCODED.sub(" ", text).translate(_NORMAL))):
+        for word in set(_WORDS.findall(text.translate(_NORMAL))):
             for length in lengths:
                 for place in range(len(word) - length + 1):
                     name = sought.get(word[place : place + length])
                     if name and _alone(word, place, place + length):
                         found.add(name)
-        return sorted(found)
+        return sorted(found | set(self.values.leaks(text)))
 
 
 def _alone(text: str, place: int, end: int) -> bool:

@@ -15,44 +15,76 @@ from histoweave.io import read_table
 from histoweave.privacy.content import pseudonymised
 from histoweave.privacy.key import read_key
 from histoweave.privacy.pseudonyms import Pseudonyms
+from histoweave.privacy.values import HiddenValues
 
 
-def tissue_pseudonyms(
-    params: Mapping[str, str], *, patients: Path, slides: Path | None = None, samples: Path | None = None
+def cohort_pseudonyms(
+    params: Mapping[str, Any],
+    *,
+    patients: Path | None = None,
+    slides: Path | None = None,
+    samples: Path | None = None,
+    images: Iterable[pd.DataFrame] = (),
+    kind: str = "cell",
 ) -> Pseudonyms | None:
-    """The pseudonyms of a cohort of slides and RNA, None if the run wants none.
+    """The pseudonyms of a cohort, None if the run wants none.
 
     Parameters
     ----------
     params : of `privacy_params`.
-    patients, slides, samples : the cohort's tables; a slide's file is known by its path, name and stem too.
+    patients, slides, samples : its tables, as far as it has slides or RNA; a slide's file is known by its path, name
+        and stem too.
+    images, kind : its table of images and their kind, `cell` or `slide`, as far as it has concepts.
     """
     if not params:
         return None
-    ids: dict[str, Iterable[str]] = {"patient": read_table(patients, ["patient"])["patient"]}
+    ids, values = _of_images([*([] if patients is None else [read_table(patients)]), *images], kind)
     also: dict[str, str] = {}
     if slides is not None:
-        table = read_table(slides, ["slide", "path"])
-        ids["slide"] = table["slide"]
-        for slide, path in table.itertuples(index=False):
+        named = read_table(slides, ["slide", "path"])
+        ids["slide"] = [*named["slide"], *ids.get("slide", [])]
+        for slide, path in named.itertuples(index=False):
             also |= {name: slide for name in (path, Path(path).name, Path(path).stem) if path and name not in also}
     if samples is not None:
-        ids["sample"] = read_table(samples, ["sample"])["sample"]
-    return Pseudonyms(read_key(params["key_env"]), ids, also=also)
+        ids["sample"] = read_table(samples, ["sample"])["sample"].to_list()
+    return _pseudonyms(params, ids, values, also=also)
 
 
-def concept_pseudonyms(params: Mapping[str, str], images: Iterable[pd.DataFrame], *, kind: str) -> Pseudonyms | None:
+def concept_pseudonyms(params: Mapping[str, Any], images: Iterable[pd.DataFrame], *, kind: str) -> Pseudonyms | None:
     """The pseudonyms of a page of concepts, None if the run wants none.
 
     Parameters
     ----------
     images : `images.parquet` of every cohort on the page. kind : of its images, `cell` or `slide`.
     """
-    if not params:
-        return None
-    table = pd.concat([each[["image", "patient"]] for each in images])
-    ids = {kind: table["image"].unique(), "patient": table["patient"].dropna().unique()}
-    return Pseudonyms(read_key(params["key_env"]), ids)
+    return _pseudonyms(params, *_of_images(images, kind)) if params else None
+
+
+def _of_images(tables: Iterable[pd.DataFrame], kind: str) -> tuple[dict[str, list[str]], list[pd.DataFrame]]:
+    """The ids in tables of patients and of images by their kind, and the tables."""
+    tables = list(tables)
+    ids: dict[str, list[str]] = {}
+    for column, of in (("image", kind), ("patient", "patient")):
+        found = [table[column].dropna() for table in tables if column in table]
+        if found:
+            ids[of] = list(pd.concat(found).unique())
+    return ids, tables
+
+
+def _pseudonyms(
+    params: Mapping[str, Any],
+    ids: Mapping[str, Iterable[str]],
+    tables: Iterable[pd.DataFrame],
+    *,
+    also: Mapping[str, str] | None = None,
+) -> Pseudonyms:
+    """Pseudonyms of these ids, and words for the values that the tables have in the columns that `params` hides."""
+    key = read_key(params["key_env"])
+    values: dict[str, set[str]] = {column: set() for column in params["columns"]}
+    for table in tables:
+        for column in values.keys() & set(table.columns):
+            values[column] |= set(table[column].dropna().astype(str))
+    return Pseudonyms(key, ids, also=also, values=HiddenValues(key, values))
 
 
 def shared_inputs(inputs: Any, names: Pseudonyms | None) -> Any:
@@ -101,10 +133,12 @@ def check_shared(path: str | Path, names: Pseudonyms | None) -> None:
     Raises
     ------
     RuntimeError
-        if an id still stands in it: a fault of the workflow, which must not leave the house.
+        if an id or a hidden value still stands in it: a fault of the workflow, which must not leave the house.
     """
     if names is None:
         return
     leaks = names.leaks(Path(path).read_text(encoding="utf-8"))
     if leaks:
-        raise RuntimeError(f"{path} still holds {len(leaks)} original ids, such as '{leaks[0]}'; please report this")
+        raise RuntimeError(
+            f"{path} still holds {len(leaks)} original ids or hidden values, such as '{leaks[0]}'; please report this"
+        )

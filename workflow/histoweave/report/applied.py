@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
+from histoweave.apply.scanners import EVERYWHERE, UNSEEN
 from histoweave.io import write_text
 from histoweave.report import applied_wording, views
 from histoweave.report.applied_inputs import AppliedInputs, AppliedTables, read_applied
@@ -52,9 +55,10 @@ def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
         missing_genes_share=tables.compatibility["missing_genes_share"],
         missing_genes=tables.compatibility["missing_genes"],
         drift_by_site=drift_by_site(tables.drift),
+        scanners=scanner_table(tables.drift),
         drift=flagged,
         n_more_drift=n_more,
-        drifted=named_drifts(tables.drift),
+        drifted=named_drifts(tables.drift[tables.drift["feature"] != UNSEEN]),  # which have a table of their own
         by_patient=patients_table(tables),
         by_model=models_table(tables),
         n_more_patients=max(0, len(leading(tables)) - views.MAX_PATIENT_ROWS),
@@ -86,10 +90,10 @@ def leading(tables: AppliedTables) -> pd.DataFrame:
 def key_numbers(tables: AppliedTables, level: float) -> list[KeyNumber]:
     """Who got a prediction; how many values drifted; AUROC with labels, else how many calls are unambiguous."""
     rows, n_patients = leading(tables), tables.predictions["patient"].nunique()
-    drifted = int(tables.drift["flagged"].sum())
+    drifted, compared = int(tables.drift["flagged"].sum()), int(tables.drift["value"].notna().sum())
     cards = [
         KeyNumber("Patients with a prediction", str(len(rows)), f"of {n_patients}", "by a model of what they have"),
-        KeyNumber("Values outside the training range", str(drifted), f"of {len(tables.drift)}", "see the drift below"),
+        KeyNumber("Values outside the training range", str(drifted), f"of {compared}", "see the drift below"),
     ]
     metrics = tables.metrics
     scores = metrics[(metrics["metric"] == "auroc") & (metrics["scope"] == "pooled")].set_index("model")
@@ -116,8 +120,9 @@ def compatibility_table(compatibility: dict) -> Table:
 
 
 def drift_by_site(drift: pd.DataFrame) -> Table:
-    """Flagged of all values, modalities in rows and sites in columns."""
+    """Flagged of all values that are known, modalities in rows and sites in columns."""
     sites = list(drift["site"].unique())
+    drift = drift[drift["value"].notna()]
     rows = []
     for modality, part in drift.groupby("modality", sort=False):
         cells = [Cell(applied_wording.MODALITY_WORDS.get(modality, modality).removeprefix("the "))]
@@ -129,7 +134,7 @@ def drift_by_site(drift: pd.DataFrame) -> Table:
                 else number(None)
             )
         rows.append(tuple(cells))
-    return Table(("What", *("all sites" if site == "all" else str(site) for site in sites)), tuple(rows))
+    return Table(("What", *("all sites" if site == EVERYWHERE else str(site) for site in sites)), tuple(rows))
 
 
 def drift_table(drift: pd.DataFrame) -> tuple[Table, int]:
@@ -139,7 +144,7 @@ def drift_table(drift: pd.DataFrame) -> tuple[Table, int]:
         (
             Cell(row["modality"]), Cell(row["feature"]), Cell(row["site"]), number(row["value"], digits=3),
             Cell(f"{row['reference_low']:.3g} to {row['reference_high']:.3g}"),
-            Cell("outside" if row["flagged"] else "within"), Cell(row["says"] or ""),
+            Cell(_range_word(row)), Cell(row["says"] or ""),
         )
         for row in ordered.head(MAX_DRIFT_ROWS).to_dict("records")
     ]  # fmt: skip
@@ -147,11 +152,29 @@ def drift_table(drift: pd.DataFrame) -> tuple[Table, int]:
     return Table(columns, tuple(rows)), max(0, len(drift) - MAX_DRIFT_ROWS)
 
 
+def scanner_table(drift: pd.DataFrame) -> Table:
+    """Per site the share of slides from scanners that training did not have, and what is known of the scanners."""
+    rows = [
+        (
+            Cell("all sites" if row["site"] == EVERYWHERE else row["site"]), number(100 * row["value"], digits=0),
+            Cell(_range_word(row)), Cell(row["says"]),
+        )
+        for row in drift[drift["feature"] == UNSEEN].to_dict("records")
+    ]  # fmt: skip
+    return Table(("Site", "Slides from other scanners, %", "Range", "In words"), tuple(rows))
+
+
+def _range_word(row: Mapping[str, Any]) -> str:
+    if np.isnan(row["value"]):
+        return "unknown"
+    return "outside" if row["flagged"] else "within"
+
+
 def named_drifts(drift: pd.DataFrame) -> list[str]:
     """The first `NAMED_DRIFTS` values outside the range in words, of all sites together before those of one."""
-    flagged = drift[drift["flagged"]].sort_values("site", key=lambda site: site != "all", kind="stable")
+    flagged = drift[drift["flagged"]].sort_values("site", key=lambda site: site != EVERYWHERE, kind="stable")
     return [
-        f"{row['feature']} ({'all sites' if row['site'] == 'all' else row['site']}): {row['says']}"
+        f"{row['feature']} ({'all sites' if row['site'] == EVERYWHERE else row['site']}): {row['says']}"
         for row in flagged.head(NAMED_DRIFTS).to_dict("records")
         if row["says"]
     ]

@@ -48,6 +48,7 @@ def _predicted(tables: AppliedTables) -> str:
 
 
 def _drift(drift: pd.DataFrame) -> str:
+    drift = drift[drift["value"].notna()]
     if drift.empty:
         return "How far the cohort lies from the training cohort could not be measured."
     flagged = drift[drift["flagged"]]

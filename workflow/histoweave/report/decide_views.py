@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from histoweave.report.inputs import ReportTables
+from histoweave.report.prepared import POLICY_TITLES
 from histoweave.report.views import METRIC_TITLES, Cell, Table, estimate, number
 
 TABLES = (
@@ -18,12 +19,11 @@ TABLES = (
 _THRESHOLD_STEP = 0.1
 _SOURCES = {"subgroup_grid": "subgroups"}
 _SELECTIVE_TITLES = {"aurc": "Area under the risk-coverage curve"}
-_WITHOUT_MODEL = {"treat_all": "treat everybody", "treat_none": "treat nobody"}
 
 
 def title_of(tables: ReportTables, model: str) -> str:
     """A model in plain words; the two policies that need none as well."""
-    return _WITHOUT_MODEL.get(model) or tables.titles.get(model, model)
+    return POLICY_TITLES.get(model) or tables.titles.get(model, model)
 
 
 def metric_title(metric: str) -> str:

@@ -7,17 +7,19 @@ from typing import Any
 
 import pandas as pd
 
+from histoweave.report import morphology_views
 from histoweave.report.inputs import ReportTables
 from histoweave.report.pictures import SlidePicture
 from histoweave.report.plots import rounded
 from histoweave.report.views import Cell, Table, estimate, number
 
 TABLES = (
-    "genes", "gene_sets", "tests", "patients", "concepts", "concept_gene_sets", "faithfulness", "stability",
+    "genes", "gene_sets", "tests", "patients", "concepts", "concept_gene_sets", "faithfulness", "stability", "morphology",
+    "class_tiles",
 )  # fmt: skip
 MAX_EXPLAINED = 500
 MAX_DRIVERS = 200
-_TEST_TITLES = {
+TEST_TITLES = {
     "deletion_gain": "Deletion, against random order", "insertion_gain": "Insertion, against random order",
     "stability": "Agreement of two folds' models", "planted_tiles_auroc": "Planted tiles, AUROC",
     "planted_genes_recall": "Planted genes, recall in the top 20",
@@ -42,6 +44,7 @@ def views(tables: ReportTables) -> dict[str, Any]:
         "gene_sets_table": _drivers(found.get("gene_sets"), {"gene_set": "Gene set", "genes": "Genes"}),
         "concepts_table": _drivers(found.get("concepts"), {"concept": "Concept"}),
         "concept_gene_sets": _interactions(found.get("concept_gene_sets")),
+        **morphology_views.views(tables),
         "explained_table": _patients(found.get("patients")),
         "n_more_explained": max(0, len(found.get("patients", ())) - MAX_EXPLAINED),
     }
@@ -64,7 +67,7 @@ def summary(tables: ReportTables) -> list[str]:
 def _tests(tests: pd.DataFrame) -> Table:
     rows = tuple(
         (
-            Cell(_TEST_TITLES.get(row["test"], row["test"])), Cell(modality_title(row["modality"])), Cell(row["order"]),
+            Cell(TEST_TITLES.get(row["test"], row["test"])), Cell(modality_title(row["modality"])), Cell(row["order"]),
             estimate(row), number(row["n"]), Cell("passed" if row["passed"] else "failed ✗"),
         )
         for row in tests.to_dict("records")

@@ -8,11 +8,20 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from histoweave.report import figures_results, figures_run, plots_decide, plots_explain, plots_results
+from histoweave.report import (
+    figures_decide,
+    figures_explain,
+    figures_results,
+    figures_run,
+    plots_decide,
+    plots_explain,
+    plots_results,
+)
 from histoweave.report.inputs import ReportTables
 from histoweave.report.plots import Plot
 from histoweave.report.style import save_svg, style
 
+# Those that stand on the page too.
 FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
     "cohort_flow": figures_run.cohort_flow,
     "folds": figures_run.folds,
@@ -25,6 +34,21 @@ FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
     "training": figures_run.training,
     "throughput": figures_run.throughput,
 }
+# Of explanations and decisions: on the page they are interactive, with a table for paper.
+FILES: dict[str, Callable[[ReportTables], Figure]] = {
+    "explanation_tests": figures_explain.tests,
+    "faithfulness": figures_explain.faithfulness,
+    "genes": figures_explain.genes,
+    "gene_sets": figures_explain.gene_sets,
+    "morphology": figures_explain.morphology,
+    "explained_concepts": figures_explain.concepts,
+    "calibration": figures_decide.calibration,
+    "conformal": figures_decide.conformal,
+    "selective": figures_decide.selective,
+    "decision_curve": figures_decide.decision_curve,
+    "subgroups": figures_decide.subgroups,
+    "learning": figures_decide.learning,
+}
 # Those of `FIGURES` in which a reader may want to point at something, and those that have a table for paper.
 PLOTS: dict[str, Callable[[ReportTables], list[Plot]]] = {
     "metrics": plots_results.metrics,
@@ -36,6 +60,7 @@ PLOTS: dict[str, Callable[[ReportTables], list[Plot]]] = {
     "genes": plots_explain.genes,
     "gene_sets": plots_explain.gene_sets,
     "concepts": plots_explain.concepts,
+    "morphology": plots_explain.morphology,
     "patient": plots_explain.patient,
     "calibration": plots_decide.calibration,
     "conformal": plots_decide.conformal,
@@ -51,14 +76,14 @@ def draw_plots(tables: ReportTables) -> dict[str, list[Plot]]:
 
 
 def draw_figures(*, tables: ReportTables, out_dir: str | os.PathLike) -> dict[str, Path]:
-    """Write `<out_dir>/<name>.svg` for every name of `FIGURES` and return the paths by name.
+    """Write `<out_dir>/<name>.svg` for every name of `FIGURES` and `FILES` and return the paths by name.
 
     A figure that the run has no data for says so in words, so that the list of files never depends on the
     data. Equal tables give equal bytes.
     """
     paths = {}
     with style():
-        for name, draw in FIGURES.items():
+        for name, draw in (FIGURES | FILES).items():
             paths[name] = Path(out_dir) / f"{name}.svg"
             save_svg(draw(tables), paths[name])
     return paths

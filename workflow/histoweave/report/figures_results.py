@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -15,6 +14,8 @@ from histoweave.report.style import (
     MUTED,
     PAPER,
     canvas,
+    draw_interval,
+    label_rows,
     marks,
     message,
     panels,
@@ -40,20 +41,6 @@ def chance_level(tables: ReportTables, metric: str) -> float:
     return prevalence(tables, tables.classes[-1]) if len(tables.classes) == 2 else 1 / len(tables.classes)
 
 
-def _interval(axes: Axes, row: pd.Series, y: float, *, colour: str, marker: str, **marker_options) -> None:
-    """A point with its interval; an undefined estimate leaves the line empty."""
-    axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
-    axes.plot(row["estimate"], y, marker=marker, color=colour, markersize=6.5, linestyle="none", **marker_options)
-
-
-def _model_axis(axes: Axes, titles: list[str]) -> None:
-    axes.set_yticks(range(len(titles)), [wrap(title, 26) for title in titles])
-    axes.set_ylim(len(titles) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")
-
-
 def metrics(tables: ReportTables) -> Figure:
     """Forest plot: AUROC and average precision of every model with their bootstrap intervals."""
     mark = marks(tables.models)
@@ -61,8 +48,8 @@ def metrics(tables: ReportTables) -> Figure:
     for axes, (metric, title) in zip(grid[0], _METRIC_TITLES.items(), strict=True):
         rows = tables.estimates(metric).reindex(tables.titles)
         for y, (model, row) in enumerate(rows.iterrows()):
-            _interval(axes, row, y, colour=mark[model].colour, marker=mark[model].marker)
-        _model_axis(axes, list(tables.titles.values()))
+            draw_interval(axes, row, y, colour=mark[model].colour, marker=mark[model].marker)
+        label_rows(axes, list(tables.titles.values()))
         axes.set_title(title)
         chance = chance_level(tables, metric)
         axes.axvline(chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
@@ -168,7 +155,7 @@ def modality_use(tables: ReportTables) -> Figure:
             textcoords="offset points", ha="right", va="center", fontsize=9,
         )  # fmt: skip
     first_of_model = [i == 0 or used[i - 1][0] != used[i][0] for i in range(len(used))]
-    _model_axis(axes, [model.title if first else "" for (model, _), first in zip(used, first_of_model, strict=True)])
+    label_rows(axes, [model.title if first else "" for (model, _), first in zip(used, first_of_model, strict=True)])
     axes.margins(x=0.16)
     axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel("AUROC")
@@ -199,11 +186,11 @@ def control(tables: ReportTables) -> Figure:
     figure, grid = canvas(0.42 * len(names) + 1.2)
     axes = grid[0, 0]
     for y, model in enumerate(names):
-        _interval(axes, shuffled.loc[model], y, colour=GREY, marker="s")
+        draw_interval(axes, shuffled.loc[model], y, colour=GREY, marker="s")
         if model in true.index:
             look = mark[model]
             axes.plot(true.loc[model, "estimate"], y, marker="o", color=look.colour, markersize=7)
-    _model_axis(axes, [tables.titles[model] for model in names])
+    label_rows(axes, [tables.titles[model] for model in names])
     axes.axvline(0.5, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel("AUROC")
     handles = [

@@ -39,6 +39,7 @@ SECTIONS = {
     "control": "Negative control",
     "explanation": "Is the explanation true?",
     "drivers": "What drives each class",
+    "morphology": "The morphology of each class",
     "explained-patients": "Why this call",
     "calibration": "Calibration",
     "conformal": "Sets that keep a promise",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from histoweave.report import prepared
 from histoweave.report.decide_views import metric_title, scope_title, title_of
 from histoweave.report.inputs import ReportTables
 from histoweave.report.plots import (
@@ -24,36 +22,15 @@ from histoweave.report.plots import (
     text,
 )
 from histoweave.report.plots_results import calibration_axes
-from histoweave.report.style import GREY, INK, Mark, marks
-from histoweave.report.views import main_fusion
-
-_POLICIES = {"treat_all": Mark(GREY, "--", "o"), "treat_none": Mark(INK, ":", "o")}
-_LEARNING_METRICS = ("auroc", "average_precision")
-
-
-def _by_model(tables: ReportTables, table: pd.DataFrame) -> Iterator[tuple[str, Mark, pd.DataFrame]]:
-    """Title, look and rows of every model of `table`, in order of display."""
-    mark = marks(tables.models) | _POLICIES
-    for model in (*tables.titles, *_POLICIES):
-        rows = table[table["model"] == model]
-        if len(rows):
-            yield title_of(tables, model), mark[model], rows
-
-
-def _main(tables: ReportTables, table: pd.DataFrame) -> str:
-    """The model that is shown where there is room for one: the main fusion model, else the last of the table."""
-    main = main_fusion(tables)
-    return main if main in set(table["model"]) else table["model"].iloc[-1]
+from histoweave.report.style import Mark, marks
 
 
 def calibration(tables: ReportTables) -> list[Plot]:
     """Accuracy against confidence before and after the temperature, one figure per model."""
-    found = tables.decide.get("reliability", pd.DataFrame({"model": [], "n": []}))
     plots = []
-    for title, mark, rows in _by_model(tables, found[found["n"] > 0]):
+    for title, mark, states in prepared.calibration(tables):
         traces = []
-        for state, symbol in (("before", "circle-open"), ("after", "circle")):
-            part = rows[rows["state"] == state].sort_values("confidence")
+        for (state, part), symbol in zip(states.items(), ("circle-open", "circle"), strict=True):
             traces.append(
                 go.Scatter(
                     x=rounded(part["confidence"]), y=rounded(part["accuracy"]), name=state, mode="markers+lines",
@@ -69,13 +46,10 @@ def calibration(tables: ReportTables) -> list[Plot]:
 
 def conformal(tables: ReportTables) -> list[Plot]:
     """Coverage that the main model's sets reach, one figure per promised level."""
-    found = tables.decide.get("conformal")
-    if found is None or found.empty:
-        return []
-    model, plots = _main(tables, found), []
-    for promised, rows in found[found["model"] == model].groupby("level"):
+    (model, levels), plots = prepared.conformal(tables), []
+    for promised, rows in levels.items():
         drawn = forest(
-            rows.rename(columns={"coverage": "estimate"}), titles=[scope_title(scope) for scope in rows["scope"]],
+            rows, titles=[scope_title(scope) for scope in rows["scope"]],
             marks=[marks(tables.models)[model]] * len(rows), metric="Coverage", reference=promised,
         )  # fmt: skip
         title = f"{promised:.0%} promised"
@@ -95,7 +69,7 @@ def selective(tables: ReportTables) -> list[Plot]:
             hovertemplate="%{x:.0%} called, %{y:.1%} of them wrongly<br>from a probability of %{customdata:.2f}<extra>"
             + text(title) + "</extra>",
         )
-        for title, mark, rows in _by_model(tables, found.sort_values("coverage"))
+        for title, mark, rows in prepared.by_model(tables, found.sort_values("coverage"))
     ]  # fmt: skip
     drawn = figure(
         traces, height_px=430, x={"title": {"text": "Share of patients called"}, "tickformat": ".0%", "range": [0, 1.01]},
@@ -106,39 +80,30 @@ def selective(tables: ReportTables) -> list[Plot]:
 
 def decision_curve(tables: ReportTables) -> list[Plot]:
     """Net benefit against the threshold, one figure per class."""
-    found = tables.decide.get("decision_curve", pd.DataFrame({"class": []}))
     plots = []
-    for label, of_class in found.groupby("class", sort=False):
+    for label, of_class, shown in prepared.net_benefit(tables):
         traces = [
             go.Scatter(
                 x=rounded(rows["threshold"]), y=rounded(rows["net_benefit"]), mode="lines", name=text(title),
                 line=line_of(mark), customdata=intervals(rows),
                 hovertemplate="threshold %{x:.2f}, net benefit %{y:.3f} %{customdata}<extra>" + text(title) + "</extra>",
             )
-            for title, mark, rows in _by_model(tables, of_class.sort_values("threshold"))
+            for title, mark, rows in prepared.by_model(tables, of_class)
         ]  # fmt: skip
-        highest = float(np.nanmax(of_class["net_benefit"]))
         drawn = figure(
             traces, height_px=460, x={"title": {"text": "Threshold probability"}, "range": [0, 1]},
-            # Treating everybody falls without end; what is far below nobody's is of no use to anybody.
-            y={"title": {"text": "Net benefit"}, "range": [-0.35 * highest, 1.1 * highest]},
+            y={"title": {"text": "Net benefit"}, "range": list(shown)},
         )  # fmt: skip
-        plots.append(
-            Plot(str(label), f"Net benefit of every model for {label} against the threshold probability", drawn)
-        )
+        plots.append(Plot(label, f"Net benefit of every model for {label} against the threshold probability", drawn))
     return plots
 
 
 def learning(tables: ReportTables) -> list[Plot]:
     """Score against the number of training patients with the fitted power law, one figure per metric."""
-    found = tables.decide.get("learning")
-    if found is None or found.empty:
-        return []
-    fits = tables.decide.get("learning_fit", pd.DataFrame({"model": [], "metric": []}))
     plots = []
-    for metric in (name for name in _LEARNING_METRICS if name in set(found["metric"])):
+    for metric, scores, fits in prepared.learning(tables):
         traces = []
-        for title, mark, rows in _by_model(tables, found[found["metric"] == metric].sort_values("n_train")):
+        for title, mark, rows in prepared.by_model(tables, scores):
             traces.append(
                 go.Scatter(
                     x=rounded(rows["n_train"]), y=rounded(rows["estimate"]), mode="markers", name=text(title),
@@ -147,8 +112,8 @@ def learning(tables: ReportTables) -> list[Plot]:
                     hovertemplate="%{x:.0f} patients: %{y:.3f} %{customdata}<extra>" + text(title) + "</extra>",
                 )
             )  # fmt: skip
-            fit = fits[(fits["model"] == rows["model"].iloc[0]) & (fits["metric"] == metric)]
-            traces += [_power_law(row, start=rows["n_train"].min(), mark=mark) for row in fit.itertuples()]
+            of_model = fits[fits["model"] == rows["model"].iloc[0]]
+            traces += [_power_law(fit, start=rows["n_train"].min(), mark=mark) for _, fit in of_model.iterrows()]
         drawn = figure(
             [trace for trace in traces if trace is not None], height_px=400,
             x={"title": {"text": "Training patients"}, "rangemode": "tozero"}, y={"title": {"text": metric_title(metric)}},
@@ -159,12 +124,12 @@ def learning(tables: ReportTables) -> list[Plot]:
     return plots
 
 
-def _power_law(row, *, start: float, mark: Mark) -> go.Scatter | None:
-    """The fitted curve to `n_more` patients beyond today's; None where nothing could be fitted."""
-    if not np.isfinite([row.a, row.b, row.c]).all():
+def _power_law(fit: pd.Series, *, start: float, mark: Mark) -> go.Scatter | None:
+    """The fitted curve; None where nothing could be fitted."""
+    drawn = prepared.power_law(fit, start=start)
+    if drawn is None:
         return None
-    n = np.linspace(start, row.n_now + row.n_more, 60)
     return go.Scatter(
-        x=rounded(n), y=rounded(row.a - row.b * n**-row.c), mode="lines", line=line_of(mark, width=1.5, dash="dot"),
+        x=rounded(drawn[0]), y=rounded(drawn[1]), mode="lines", line=line_of(mark, width=1.5, dash="dot"),
         showlegend=False, hoverinfo="skip",
     )  # fmt: skip

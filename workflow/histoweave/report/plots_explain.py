@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import plotly.graph_objects as go
 
-from histoweave.report.explain_views import modality_title
 from histoweave.report.inputs import ReportTables
 from histoweave.report.plots import Plot, colour, figure, forest, rounded
+from histoweave.report.prepared import curves, drivers
 from histoweave.report.style import BLUE, GREEN, GREY, VERMILLION, Mark
 
-SHOWN_DRIVERS = 15
 _ORDERS = {
     "attribution": {"color": colour(GREEN), "width": 2.5},
     "attention": {"color": colour(BLUE), "width": 2, "dash": "dash"},
@@ -20,13 +18,8 @@ _ORDERS = {
 
 def faithfulness(tables: ReportTables) -> list[Plot]:
     """Mean probability of the called class while tiles or genes are removed, or put back."""
-    found = tables.explain.get("faithfulness")
-    if found is None or found.empty:
-        return []
-    means = found.groupby(["modality", "direction", "order", "share"], as_index=False)["score"].mean()
     plots = []
-    for (modality, direction), rows in means.groupby(["modality", "direction"]):
-        done = "removed" if direction == "deletion" else "put back"
+    for what, done, rows in curves(tables):
         traces = [
             go.Scatter(
                 x=rounded(of_order["share"]), y=rounded(of_order["score"]), name=order, mode="lines+markers",
@@ -36,7 +29,6 @@ def faithfulness(tables: ReportTables) -> list[Plot]:
             for order, look in _ORDERS.items()
             if len(of_order := rows[rows["order"] == order])
         ]  # fmt: skip
-        what = modality_title(modality)
         drawn = figure(
             traces, height_px=360, x={"title": {"text": f"Share of {what} {done}"}, "tickformat": ".0%"},
             y={"title": {"text": "Probability of the called class"}},
@@ -50,17 +42,22 @@ def faithfulness(tables: ReportTables) -> list[Plot]:
 
 def genes(tables: ReportTables) -> list[Plot]:
     """The genes with the largest mean attribution, one figure per class."""
-    return _drivers(tables.explain.get("genes"), "gene", "genes")
+    return _drivers(tables, "genes", "gene", "genes")
 
 
 def gene_sets(tables: ReportTables) -> list[Plot]:
     """The gene sets with the largest mean attribution, one figure per class."""
-    return _drivers(tables.explain.get("gene_sets"), "gene_set", "gene sets")
+    return _drivers(tables, "gene_sets", "gene_set", "gene sets")
 
 
 def concepts(tables: ReportTables) -> list[Plot]:
     """The concepts with the largest mean attribution, one figure per class."""
-    return _drivers(tables.explain.get("concepts"), "concept", "concepts")
+    return _drivers(tables, "concepts", "concept", "concepts")
+
+
+def morphology(tables: ReportTables) -> list[Plot]:
+    """How the leading tiles differ from others of the same patients, one figure per class."""
+    return _drivers(tables, "morphology", "measure", "measures of the tiles", metric="Difference (SD)")
 
 
 def patient(tables: ReportTables) -> list[Plot]:
@@ -81,20 +78,12 @@ def patient(tables: ReportTables) -> list[Plot]:
     return [Plot("Genes", "Attribution of genes", bars), Plot("Tokens and tiles", "Cross-attention", cross)]
 
 
-def _drivers(found: pd.DataFrame | None, column: str, words: str) -> list[Plot]:
-    if found is None or found.empty:
-        return []
+def _drivers(
+    tables: ReportTables, name: str, column: str, words: str, *, metric: str = "Mean attribution, log-odds"
+) -> list[Plot]:
     plots = []
-    for label, of_class in found[found["rank"] <= SHOWN_DRIVERS].groupby("class", sort=False):
-        rows = of_class.sort_values("rank").rename(columns={"mean": "estimate"})
+    for label, titles, rows in drivers(tables, name, column):
         looks = [Mark(VERMILLION if value > 0 else BLUE, "-", "o") for value in rows["estimate"]]
-        drawn = forest(
-            rows,
-            titles=[str(name).replace("_", " ") for name in rows[column]],
-            marks=looks,
-            metric="Mean attribution, log-odds",
-            reference=0.0,
-            signed=True,
-        )
-        plots.append(Plot(str(label), f"The {words} that drive {label}, mean attribution with intervals", drawn))
+        drawn = forest(rows, titles=titles, marks=looks, metric=metric, reference=0.0, signed=True)
+        plots.append(Plot(label, f"The {words} that drive {label}: {metric.lower()}, with intervals", drawn))
     return plots

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -105,6 +107,21 @@ def message(text: str) -> Figure:
 def wrap(text: object, width: int) -> str:
     """`text` broken into lines of at most `width` characters."""
     return textwrap.fill(str(text), width)
+
+
+def draw_interval(axes: Axes, row: pd.Series, y: float, *, colour: str, marker: str, **marker_options) -> None:
+    """A point (`estimate`) with its interval (`ci_low`, `ci_high`); what is undefined leaves the line empty."""
+    axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+    axes.plot(row["estimate"], y, marker=marker, color=colour, markersize=6.5, linestyle="none", **marker_options)
+
+
+def label_rows(axes: Axes, titles: Sequence[str], *, width: int = 26) -> None:
+    """Rows of a forest plot, the first on top."""
+    axes.set_yticks(range(len(titles)), [wrap(title, width) for title in titles])
+    axes.set_ylim(len(titles) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
 
 
 def shaded_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray, *, colour: str, size: float) -> None:

@@ -27,16 +27,17 @@ class Site:
     glass_rgb: tuple[int, int, int]
     haematoxylin: float  # stain strength relative to the other sites
     eosin: float
+    scanner: str  # model, as the slide's file names it
 
 
 SITES = {
-    "ZA": Site(mpp=0.50, glass_rgb=(244, 243, 245), haematoxylin=1.00, eosin=1.00),
-    "ZB": Site(mpp=0.46, glass_rgb=(246, 242, 241), haematoxylin=0.88, eosin=1.15),
-    "ZC": Site(mpp=0.42, glass_rgb=(240, 243, 246), haematoxylin=1.12, eosin=0.90),
-    "ZD": Site(mpp=0.48, glass_rgb=(245, 245, 240), haematoxylin=0.95, eosin=1.05),
+    "ZA": Site(mpp=0.50, glass_rgb=(244, 243, 245), haematoxylin=1.00, eosin=1.00, scanner="simulated A"),
+    "ZB": Site(mpp=0.46, glass_rgb=(246, 242, 241), haematoxylin=0.88, eosin=1.15, scanner="simulated A"),
+    "ZC": Site(mpp=0.42, glass_rgb=(240, 243, 246), haematoxylin=1.12, eosin=0.90, scanner="simulated B"),
+    "ZD": Site(mpp=0.48, glass_rgb=(245, 245, 240), haematoxylin=0.95, eosin=1.05, scanner="simulated B"),
     # Another hospital.
-    "north": Site(mpp=0.45, glass_rgb=(241, 240, 243), haematoxylin=1.06, eosin=1.10),
-    "south": Site(mpp=0.45, glass_rgb=(243, 241, 240), haematoxylin=0.98, eosin=0.95),
+    "north": Site(mpp=0.45, glass_rgb=(241, 240, 243), haematoxylin=1.06, eosin=1.10, scanner="simulated C"),
+    "south": Site(mpp=0.45, glass_rgb=(243, 241, 240), haematoxylin=0.98, eosin=0.95, scanner="simulated C"),
 }
 
 

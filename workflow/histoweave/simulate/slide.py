@@ -24,6 +24,7 @@ _GRAIN_UM = 1.0  # chromatin texture
 _BLUR_UM = 0.45  # optics
 _SHIFT = 4  # cv2 draws polygons in 1/16 px
 _CONCENTRATION_MAX = 2.5
+_MAKE, _MODEL = 271, 272  # TIFF tags of the scanner's manufacturer and model
 # Optical density per unit of haematoxylin and of eosin in R, G, B: the reference vectors of Macenko et al., ISBI 2009,
 # and of Ruifrok and Johnston, Anal Quant Cytol Histol 2001;23:291.
 _MACENKO_OD = np.array([(0.5626, 0.7201, 0.4062), (0.2159, 0.8012, 0.5581)])
@@ -100,8 +101,9 @@ def render(scene: Scene, *, site: Site, grain: np.random.Generator, stain: float
     return cv2.merge(channels)
 
 
-def _write_tiff(path: Path, image: np.ndarray, *, mpp: float | None) -> None:
-    """Write the pyramid; without `mpp` there are no usable resolution tags."""
+def _write_tiff(path: Path, image: np.ndarray, *, mpp: float | None, scanner: str) -> None:
+    """Write the pyramid with the scanner's model; without `mpp` there are no usable resolution tags."""
+    made_by = [(tag, "s", 0, text, True) for tag, text in ((_MAKE, "histoweave"), (_MODEL, scanner))]
     with tifffile.TiffWriter(path) as tiff:
         for downsample in _DOWNSAMPLES:
             size = (image.shape[1] // downsample, image.shape[0] // downsample)
@@ -119,6 +121,7 @@ def _write_tiff(path: Path, image: np.ndarray, *, mpp: float | None) -> None:
                 subfiletype=0 if downsample == 1 else 1,
                 metadata=None,
                 software=False,
+                extratags=made_by if downsample == 1 else (),
                 **resolution,
             )
 
@@ -153,7 +156,7 @@ def write_slide(
     )  # fmt: skip
     image = render(scene, site=lab, grain=rng_for(settings.seed, "grain", slide), stain=settings.stain)
     with atomic_path(path) as temporary:
-        _write_tiff(temporary, image, mpp=None if slide in settings.no_mpp else lab.mpp)
+        _write_tiff(temporary, image, mpp=None if slide in settings.no_mpp else lab.mpp, scanner=lab.scanner)
         if slide in settings.truncated:
             os.truncate(temporary, int(temporary.stat().st_size * _TRUNCATED_SHARE))
 

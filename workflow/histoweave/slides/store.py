@@ -14,6 +14,8 @@ import numpy as np
 from histoweave.hdf5 import new_hdf5
 from histoweave.io import atomic_path
 from histoweave.slides.refusal import OK
+from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
+from histoweave.slides.scanner import Scanner
 from histoweave.slides.spacing import UNKNOWN, Spacing
 
 NOMINAL_MAGNIFICATION_UM = 10.0
@@ -53,6 +55,7 @@ def tile_attributes(
     target_mpp: float,
     overlap_px: int,
     spacing: Spacing = UNKNOWN,
+    scanner: Scanner = NO_SCANNER,
     size_lv0: tuple[int, int] = (0, 0),
     edge_lv0: int = 0,
     level: int = 0,
@@ -62,7 +65,7 @@ def tile_attributes(
 
     `patch_size` and `overlap` are px at `target_mpp` (TRIDENT's meaning); `patch_level` and `downsample`
     say which level the pixels are read from. A magnification is nominal: 10 µm per px divided by the
-    spacing. What is not known of a refused slide is 0 or NaN.
+    spacing. What is not known of a refused slide is 0 or NaN. The scanner's are our own (`Scanner.attributes`).
     """
     return {
         "name": slide,
@@ -78,6 +81,7 @@ def tile_attributes(
         "target_mpp": target_mpp,
         "level0_mpp": spacing.mpp,
         "mpp_source": spacing.source,
+        **scanner.attributes(),
     }
 
 

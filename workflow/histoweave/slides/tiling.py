@@ -20,6 +20,7 @@ from histoweave.slides.grid import grid_lv0, tile_geometry, tissue_fraction
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture, thumbnail, write_geojson, write_png
 from histoweave.slides.reader import dicom_files, open_slide, read_overview
 from histoweave.slides.refusal import OK, Refusal
+from histoweave.slides.scanner import scanner_of
 from histoweave.slides.spacing import UNKNOWN, Spacing, level0_spacing, objection
 from histoweave.slides.store import TileTable, tile_attributes, write_tiles
 from histoweave.slides.tile_folder import tile_folder
@@ -152,6 +153,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
     with handle:
         size_lv0 = width_lv0, height_lv0 = handle.dimensions
         spacing = level0_spacing(handle.properties, mpp)
+        known = {"spacing": spacing, "scanner": scanner_of(handle.properties), "size_lv0": size_lv0}
         against = objection(spacing, settings)
         for_thumbnail = max(1.0, max(size_lv0) / THUMBNAIL_PX)
         for_tissue = max(1.0, settings.segmentation_mpp / spacing.mpp) if against is None else for_thumbnail
@@ -165,8 +167,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
                 table = given_tiles(
                     slide,
                     Path(coords),
-                    size_lv0=size_lv0,
-                    spacing=spacing,
+                    **known,
                     downsamples=handle.level_downsamples,
                     settings=settings,
                 )
@@ -189,7 +190,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
             if not kept.any():
                 raise Refusal("no_tissue", f"no tile has a tissue share of {settings.min_tissue:g} or more")
         except Refusal as refusal:
-            table = _refused(slide, "slide", settings=settings, refusal=refusal, spacing=spacing, size_lv0=size_lv0)
+            table = _refused(slide, "slide", settings=settings, refusal=refusal, **known)
             shown = picture if picture is not None else text_picture(f"{slide}: {refusal.reason}")
             return Tiling(table, [], shown)
     polygons = tissue.polygons_lv0(width_lv0=width_lv0, height_lv0=height_lv0)
@@ -198,8 +199,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         tile_px=settings.tile_px,
         target_mpp=settings.target_mpp,
         overlap_px=settings.overlap_px,
-        spacing=spacing,
-        size_lv0=size_lv0,
+        **known,
         edge_lv0=geometry.edge_lv0,
         level=geometry.level,
         downsample=geometry.downsample,

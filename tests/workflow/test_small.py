@@ -1,20 +1,12 @@
-"""Two runs of one configuration give the same bytes, whatever the mechanics; other paths of the config work too."""
+"""The small cohort's run: what is compared byte for byte with runs that are killed (tests/faults); repeats of folds."""
 
-from cohorts import LABORATORIES, SmallRun, hashes, small_demo
-from running import snakemake
+from cohorts import LABORATORIES
 
 from histoweave.io import read_json
 
 
-def test_two_runs_are_byte_identical(small, tmp_path):
-    other = tmp_path / "other"
-    small_demo(other, mechanics={"read_workers": 1})
-    snakemake("--cores", 2, *SmallRun.CONFIG, directory=other)
-    assert len(small.hashes) > 100 and any(name.endswith("model.safetensors") for name in small.hashes)
-    assert hashes(other / "results") == small.hashes
-
-
 def test_dictionaries_and_activations_are_among_what_is_compared(small):
+    assert len(small.hashes) > 100 and any(name.endswith("model.safetensors") for name in small.hashes)
     sae = "lab_a/sae/cells"
     weights = [f"{sae}/{of}/sae_weights.safetensors" for of in ("seed0", "seed1", "fold0", "fold1")]
     activations = [f"{sae}/{of}/activations.h5" for of in ("fold0", "fold1", "on/lab_a", "on/lab_b")]

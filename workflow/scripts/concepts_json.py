@@ -1,0 +1,52 @@
+"""Rule concepts_json: the concepts of a cohort for programs."""
+
+from pathlib import Path
+
+from histoweave.log import redirect
+
+TABLES = ("metrics", "comparisons", "levels", "classes", "probes", "stability", "stability_concepts")
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.cell_config import Concepts, Sae
+        from histoweave.gallery.files import cohort_files
+        from histoweave.gallery.inputs import ConceptReportInputs
+        from histoweave.gallery.machine import write_concepts_json
+        from histoweave.io import read_table, sha256_of
+        from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs
+
+        config = smk.params.config
+        kind = "cell" if config["sae"]["source"] == "cells" else "slide"
+        names = concept_pseudonyms(smk.params.privacy, map(read_table, smk.input.images), kind=kind)
+        images = {Path(path).parents[2].name: path for path in smk.input.images}
+        inputs = []
+        for trained, cohorts in smk.params.dictionaries.items():
+            root = Path(images[trained]).parent
+            files = [
+                cohort_files(
+                    name, root=str(root / "on" / name), images=images[name], tokens=(), external=name != trained,
+                    picture=None,
+                )
+                for name in cohorts
+            ]  # fmt: skip
+            made = ConceptReportInputs(
+                cohort=trained,
+                config=config,
+                settings=Concepts.model_validate(config["concepts"]),
+                sae_settings=Sae.model_validate(config["sae"]),
+                sae=root / "seed0",
+                figures=Path(),
+                training=files[0],
+                externals=files[1:],
+                input_sha256={path: sha256_of(path) for path in smk.input.get("sources", [])},
+                code=dict(smk.params.stages),
+                **{name: Path(smk.input[name]) for name in TABLES if name in smk.input.keys()},
+            )
+            inputs.append(shared_inputs(made, names))
+        write_concepts_json(smk.wildcards.cohort, inputs, smk.output.json)
+        check_shared(smk.output.json, names)
+
+
+if __name__ == "__main__":
+    main(snakemake)
