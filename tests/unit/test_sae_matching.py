@@ -47,6 +47,42 @@ def test_no_other_assignment_is_better(n, dim, seed):
     np.testing.assert_allclose(found.cosine, cosine[found.one, found.other], atol=1e-5)
 
 
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(1, 6), dim=st.integers(1, 5), seed=st.integers(0, 99))
+def test_no_other_assignment_has_a_higher_weighted_mean(n, dim, seed):
+    rows = [random_rows(n, dim, seed), random_rows(n, dim, seed + 1000)]
+    firing = np.random.default_rng(seed).uniform(0.01, 1, size=(2, n)).astype(np.float32)
+    cosine, weight = unit(rows[0]) @ unit(rows[1]).T, firing[0][:, None] + firing[1]
+    orders = [(np.arange(n), list(order)) for order in permutations(range(n))]
+    best = max(np.average(cosine[order], weights=weight[order]) for order in orders)
+    found = match(*map(dictionary, rows, firing), seed=0)
+    assert best - 2e-3 <= found.weighted_mean <= best + 1e-5
+    assert found.weighted_mean == pytest.approx(
+        np.average(found.cosine, weights=weight[found.one, found.other]), abs=1e-5
+    )
+
+
+def test_a_spare_latent_does_not_take_the_partner_of_one_that_fires():
+    """By cosines alone 0.8 + 0.8 beats 1 + 0.5: a concept that both dictionaries found would look lost."""
+    angles = np.deg2rad([0, 36.87, -36.87])
+    concept, spare, other_spare = np.column_stack([np.cos(angles), np.sin(angles)])
+    firing = np.array([0.2, 0])
+    found = match(
+        dictionary(np.array([concept, spare]), firing), dictionary(np.array([concept, other_spare]), firing), seed=0
+    )
+    assert found.other[found.one.argmin()] == 0 and found.weighted_mean == pytest.approx(1, abs=1e-5)
+    blind = match(dictionary(np.array([concept, spare])), dictionary(np.array([concept, other_spare])), seed=0)
+    assert blind.other[blind.one.argmin()] == 1 and blind.mean == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize("firing", [[0, 0], [1, 0]])
+def test_without_a_firing_pair_there_is_no_weighted_mean(firing):
+    """Of a smaller dictionary, which never fires, the partner may be a latent that never fires either."""
+    one, other = np.array([[-1.0, 0], [1, 0]]), np.array([[1.0, 0]])
+    found = match(dictionary(one, np.array(firing)), dictionary(other, np.zeros(1)), seed=0)
+    assert found.mean == pytest.approx(1) and np.isnan(found.weighted_mean)
+
+
 def test_a_shuffled_and_stretched_dictionary_is_the_same_one():
     rows, order = random_rows(30, 8), np.random.default_rng(1).permutation(30)
     found = match(dictionary(rows), dictionary(5 * rows[order]), seed=0)
@@ -75,6 +111,10 @@ def test_the_null_is_what_random_dictionaries_reach_and_is_set_by_the_seed():
     first, again, another = (match(one, other, seed=seed) for seed in (0, 0, 1))
     assert first.null == again.null != another.null
     assert first.null == pytest.approx(first.mean, abs=0.02)  # these two are random themselves
+    firing = np.geomspace(1, 1e-3, 128)
+    weighted = match(dictionary(one.w_dec.numpy(), firing), dictionary(other.w_dec.numpy(), firing), seed=0)
+    assert weighted.null == pytest.approx(weighted.weighted_mean, abs=0.05)
+    assert weighted.null > weighted.mean + 0.02
 
 
 def test_of_large_dictionaries_the_latents_that_fire_most_are_matched():

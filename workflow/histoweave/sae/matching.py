@@ -1,7 +1,8 @@
 """Whether two dictionaries hold the same latents: the best one-to-one matching of their directions, and by chance.
 
 A dictionary with spare latents leaves them where they are, so that even two that found every concept match in part
-only. Hence the mean weighted by how often latents fire, and the null beside it.
+only, and a spare latent may lie closer to a concept's partner than that partner's second best. Hence pairs weigh as
+much as their latents fire, in the matching and in its mean, and a null stands beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from histoweave.sae.model import SparseAutoencoder
 
 MAX_LATENTS = 4096  # the matching takes time in the third power of them
 SHARED_COSINE = 0.7  # as in Paulo & Belrose 2025, arXiv 2501.16615
+_SILENT = 1e-3  # weight of a pair that never fires, as a share of the mean weight: what is left is matched by cosine
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Matching:
     one, other: (n,) int64, latents that belong together. cosine: (n,) float64, of their decoder rows.
     n_latents: of the smaller dictionary; more than n if only those that fire most were matched.
     mean: of the cosines. share: of pairs whose cosine is above 0.7. weighted_mean: of the cosines, a pair weighing as
-    much as its two latents fire; NaN where a dictionary does not tell. null: `mean` of two dictionaries of random
-    directions of the same sizes.
+    much as its two latents fire; NaN where a dictionary does not tell. null: `weighted_mean` (without it, `mean`) of
+    random directions in place of both dictionaries'.
     """
 
     one: np.ndarray
@@ -43,8 +45,9 @@ class Matching:
 def match(one: SparseAutoencoder, other: SparseAutoencoder, *, seed: int, max_latents: int = MAX_LATENTS) -> Matching:
     """Match the latents so that the sum of the cosines of their decoder rows is largest (Hungarian method).
 
-    The sign counts: activations are not negative, so that opposite directions are different concepts. Of a dictionary
-    with more than `max_latents` latents, only those take part that fire most often.
+    A pair counts as much as its two latents fire; where a dictionary does not tell, all count alike. The sign counts:
+    activations are not negative, so that opposite directions are different concepts. Of a dictionary with more than
+    `max_latents` latents, only those take part that fire most often.
 
     Raises
     ------
@@ -54,23 +57,22 @@ def match(one: SparseAutoencoder, other: SparseAutoencoder, *, seed: int, max_la
     """
     other.check_dim(one.dim, what="the dictionary to compare with")
     chosen = [_most_firing(sae, max_latents) for sae in (one, other)]
-    rows = [sae.w_dec.numpy()[latents] for sae, latents in zip((one, other), chosen, strict=True)]
-    first, second, cosine = _assign(*map(_unit, rows))
+    pairs = list(zip((one, other), chosen, strict=True))
+    rows = [_unit(sae.w_dec.numpy()[latents]) for sae, latents in pairs]
+    weight = _weight(*(None if sae.firing is None else sae.firing.numpy()[latents] for sae, latents in pairs))
+    first, second, cosine, heard = _assign(rows, weight)
     rng = np.random.default_rng(seed)
     random = [_unit(rng.standard_normal(part.shape, dtype=np.float32)) for part in rows]
-    pairs = chosen[0][first], chosen[1][second]
-    weight = np.zeros(len(cosine))
-    for sae, latents in zip((one, other), pairs, strict=True):
-        weight += np.nan if sae.firing is None else sae.firing.numpy()[latents].astype(np.float64)
+    *_, chance, heard_by_chance = _assign(random, weight)
     return Matching(
-        one=pairs[0],
-        other=pairs[1],
+        one=chosen[0][first],
+        other=chosen[1][second],
         cosine=cosine,
         n_latents=min(one.n_latents, other.n_latents),
         mean=float(cosine.mean()),
         share=float((cosine > SHARED_COSINE).mean()),
-        weighted_mean=float(cosine @ weight / weight.sum()) if weight.sum() else np.nan,
-        null=float(_assign(*random)[2].mean()),
+        weighted_mean=_weighted_mean(cosine, heard),
+        null=float(chance.mean()) if weight is None else _weighted_mean(chance, heard_by_chance),
     )
 
 
@@ -92,7 +94,20 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.where(length > 0, length, 1)
 
 
-def _assign(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    cosine = one @ other.T
-    first, second = linear_sum_assignment(cosine, maximize=True)
-    return first, second, cosine[first, second].astype(np.float64)
+def _weight(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    """Of every pair (L,L'), how often its latents fire; None where that is not known."""
+    return None if one is None or other is None else one[:, None].astype(np.float64) + other
+
+
+def _assign(
+    rows: list[np.ndarray], weight: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Latents of one and of the other that belong together, their cosines, and their weights."""
+    cosine = (rows[0] @ rows[1].T).astype(np.float64)
+    known = weight is not None and weight.any()
+    pairs = linear_sum_assignment(cosine * (weight + _SILENT * weight.mean()) if known else cosine, maximize=True)
+    return *pairs, cosine[pairs], None if weight is None else weight[pairs]
+
+
+def _weighted_mean(cosine: np.ndarray, weight: np.ndarray | None) -> float:
+    return float(cosine @ weight / weight.sum()) if weight is not None and weight.any() else np.nan
