@@ -34,7 +34,7 @@ class NoFrames(Exception):
     """The browser stopped drawing, which says nothing of the page: another browser has to look at it."""
 
 
-# Chromium beside other work was seen to stop drawing once in some hundred pages; a fault of the page comes back.
+# Chromium was seen to stop drawing once, beside other work, in all runs of the tests. A fault of the page comes back.
 with_another_browser = retry(retry=retry_if_exception_type(NoFrames), stop=stop_after_attempt(3), reraise=True)
 
 
