@@ -210,6 +210,6 @@ def stability_table(stability: pd.DataFrame | None) -> Table:
         return Table((), ())
     titles = {
         "one": "Dictionary", "other": "Other", "n_matched": "Latents matched", "weighted_mean": "Mean cosine, by firing",
-        "mean": "Mean cosine", "share": "Share above 0.7", "null": "The same by chance",
+        "null": "The same of random directions", "mean": "Mean cosine", "share": "Share above 0.7",
     }  # fmt: skip
     return plain_table(stability, titles)
