@@ -1,7 +1,7 @@
 """Whether two dictionaries hold the same latents: the best one-to-one matching of their directions, and by chance.
 
 A dictionary with spare latents leaves them where they are, so that even two that found every concept match in part
-only, and a spare latent may lie closer to a concept's partner than that partner's second best. Hence pairs weigh as
+only; and with equal weights a spare latent can take the partner of a concept that both found. Hence pairs weigh as
 much as their latents fire, in the matching and in its mean, and a null stands beside it.
 """
 
