@@ -21,7 +21,7 @@ from typing import Any
 from common import alone, machine, show
 from sae_trainers import HELD_OUT, TRAINERS, evaluate, histoweave, make_tokens, repeat_tokens
 
-SEPARATE = {"OMP_WAIT_POLICY": "passive", "TQDM_DISABLE": "1", "SPARSIFY_DISABLE_TRITON": "1", "HF_HUB_OFFLINE": "1"}
+SEPARATE = {"TQDM_DISABLE": "1", "SPARSIFY_DISABLE_TRITON": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def installed(package: str | None) -> bool:
@@ -69,7 +69,7 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
         ),
         (
             "alike",
-            f"learning rate {options.learning_rate:g}, constant; {options.threads} threads, which wait passively; decoder bias of all others set "
+            f"learning rate {options.learning_rate:g}, constant; {options.threads} threads; decoder bias of all others set "
             "to the mean of the tokens, as ours is; all else as each package has it",
         ),
         *((name, _line(figures[name])) for name in order),

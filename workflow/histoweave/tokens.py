@@ -157,17 +157,24 @@ def read(group: list[Block]) -> np.ndarray:
     InputError
         naming the image whose tokens hold NaN or infinity.
     """
-    parts = []
-    start = 0
+    values: np.ndarray | None = None
+    start = row = 0
     while start < len(group):  # neighbours in one file are read at once
         stop = start + 1
         while stop < len(group) and _follows(group[stop - 1], group[stop]):
             stop += 1
         first, last = group[start], group[stop - 1]
         with h5py.File(first.path) as file:
-            parts.append(file[first.dataset][first.start : last.stop].astype(np.float32))
+            dataset = file[first.dataset]
+            if values is None:
+                values = np.empty((sum(map(len, group)), dataset.shape[1]), np.float32)
+            rows = values[row : row + last.stop - first.start]
+            if dataset.dtype == rows.dtype:
+                dataset.read_direct(rows, np.s_[first.start : last.stop])
+            else:
+                rows[:] = dataset[first.start : last.stop]
+        row += len(rows)
         start = stop
-    values = np.concatenate(parts)
     check_finite(values, group)
     return values
 

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from histoweave.config import Fusion
+from histoweave.eager import eager
 from histoweave.fusion.patients import Batcher
 
 HISTORY = {"member": "int64", "epoch": "int64", "train_loss": "float64", "val_loss": "float64", "best": "bool"}
@@ -72,7 +73,9 @@ def train(
     half = torch.bfloat16 if device != "cuda" or torch.cuda.is_bf16_supported() else torch.float16
     scaler = torch.amp.GradScaler(device, enabled=device == "cuda" and half == torch.float16)
     steps = math.ceil(len(train.ids) / settings.batch_patients)
-    optimiser = torch.optim.AdamW(module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = eager(torch.optim.AdamW)(
+        module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(steps * settings.epochs))
     weight = class_weights(train.codes, n_classes).to(device)
     rows: list[dict] = []

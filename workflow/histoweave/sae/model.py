@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from histoweave.errors import InputError
+from histoweave.sae.largest import largest
 
 Architecture = Literal["standard", "topk", "jumprelu"]
 
@@ -76,7 +77,7 @@ class SparseAutoencoder:
             return torch.where(z > self.threshold, z, 0.0).relu_()
         z = z.relu_()
         if self.architecture == "topk":
-            values, latents = z.topk(min(self.k, self.n_latents), dim=1, sorted=False)
+            values, latents = largest(z, min(self.k, self.n_latents))
             return torch.zeros_like(z).scatter_(1, latents, values)
         return z
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from histoweave.cell_config import Sae
+from histoweave.eager import eager
 from histoweave.sae.dictionary import Dictionary
 
 _MAX_WARMUP_SHARE = 0.1
@@ -30,7 +31,7 @@ class Optimiser:
 
     def __init__(self, dictionary: Dictionary, settings: Sae, *, n_steps: int):
         self._dictionary = dictionary
-        self._adam = torch.optim.Adam(dictionary.weights(), lr=settings.learning_rate, betas=_BETAS, fused=True)
+        self._adam = eager(torch.optim.Adam)(dictionary.weights(), lr=settings.learning_rate, betas=_BETAS, fused=True)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._adam, lambda step: learning_rate_factor(step, n_steps=n_steps, settings=settings)
         )

@@ -53,11 +53,11 @@ def measure(tokens: Tokens, *, device: torch.device) -> Scaling:
     squares = lengths = 0.0
     for chunk in chunks(tokens, _TOKENS_AT_ONCE):
         values = read(chunk)
-        lengths += float(np.linalg.norm(values, axis=1).sum(dtype=np.float64))
+        lengths += float(_lengths(values).sum())
         shift = values.mean(axis=0) if shift is None else shift  # near the mean: differences of large sums are avoided
         values -= shift
         total += values.sum(axis=0, dtype=np.float64)
-        squares += float(np.square(values).sum(dtype=np.float64))
+        squares += float(np.square(_lengths(values)).sum())
     offset = total / tokens.n_tokens
     mean = shift + offset
     variance = squares / tokens.n_tokens - float(offset @ offset)
@@ -70,3 +70,8 @@ def measure(tokens: Tokens, *, device: torch.device) -> Scaling:
         mean_length=lengths / tokens.n_tokens,
         n_tokens=tokens.n_tokens,
     )
+
+
+def _lengths(values: np.ndarray) -> np.ndarray:
+    """Of the rows, float64. torch works with several threads and without a copy of the squares."""
+    return torch.linalg.vector_norm(torch.from_numpy(values), dim=1).double().numpy()

@@ -22,20 +22,21 @@ class Pairs:
     Attributes
     ----------
     row, latent: (m,) int64. row_start: (n,) int64, first pair of each row; latent_start: (L,) int64, first pair of
-    each latent in `by_latent`: (m,) int64, the pairs in order of latent.
+    each latent in `by_latent`: (m,) int64, the pairs in order of latent, whose rows are `row_by_latent`: (m,) int64.
     """
 
     row: Tensor
     latent: Tensor
     row_start: Tensor
     by_latent: Tensor
+    row_by_latent: Tensor
     latent_start: Tensor
 
     @classmethod
     def of(cls, row: Tensor, latent: Tensor, *, n_rows: int, n_latents: int) -> Pairs:
         """Index the pairs both ways; `row` is sorted."""
-        grouped, by_latent = torch.sort(latent, stable=True)
-        return cls(row, latent, _starts(row, n_rows), by_latent, _starts(grouped, n_latents))
+        grouped, by_latent = torch.sort(latent.to(torch.int32), stable=True)  # half the time of int64
+        return cls(row, latent, _starts(row, n_rows), by_latent, row[by_latent], _starts(grouped, n_latents))
 
     def sum_by_row(self, table: Tensor, weight: Tensor) -> Tensor:
         """(n,D): for each row, the sum of weight · table[latent] over its pairs; table (L,D), weight (m,)."""
@@ -43,7 +44,7 @@ class Pairs:
 
     def sum_by_latent(self, table: Tensor, weight: Tensor) -> Tensor:
         """(L,D): for each latent, the sum of weight · table[row] over its pairs; table (n,D), weight (m,)."""
-        return _weighted_sums(table, self.row[self.by_latent], weight[self.by_latent], self.latent_start)
+        return _weighted_sums(table, self.row_by_latent, weight[self.by_latent], self.latent_start)
 
     def n_rows_of_latent(self) -> Tensor:
         """(L,) int64: the number of pairs of each latent."""
@@ -71,7 +72,8 @@ def encode(z: Tensor, pairs: Pairs, centred: Tensor, w_enc: Tensor, b_enc: Tenso
 
 def decode(activations: Tensor, pairs: Pairs, w_dec: Tensor) -> Tensor:
     """(n,D): for each row, the sum of activation · w_dec[latent] over its pairs; activations (m,), w_dec (L,D)."""
-    return _Decode.apply(activations, pairs, w_dec)
+    rows = pairs.sum_by_row(w_dec.detach(), activations)  # the gradients of activations are torch's own
+    return _DecoderGradient.apply(rows, activations.detach(), pairs, w_dec)
 
 
 class _Encode(torch.autograd.Function):
@@ -90,19 +92,17 @@ class _Encode(torch.autograd.Function):
         return None, None, None, d_w_enc, d_b_enc, -(d_b_enc @ w_enc)
 
 
-class _Decode(torch.autograd.Function):
+class _DecoderGradient(torch.autograd.Function):
+    """Gives decoded rows on as they are, and their gradient to w_dec as well."""
+
     @staticmethod
-    def forward(ctx, activations, pairs, w_dec):
+    def forward(ctx, rows, activations, pairs, w_dec):
         ctx.pairs = pairs
-        ctx.save_for_backward(activations, w_dec)
-        return pairs.sum_by_row(w_dec, activations)
+        ctx.save_for_backward(activations)
+        return rows.view_as(rows)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        activations, w_dec = ctx.saved_tensors
-        with torch.enable_grad():  # torch's own gradient for the weights of a weighted sum: gradient · w_dec[latent]
-            leaf = activations.detach().requires_grad_()
-            rows = ctx.pairs.sum_by_row(w_dec.detach(), leaf)
-        (d_activations,) = torch.autograd.grad(rows, leaf, gradient)
-        return d_activations, None, ctx.pairs.sum_by_latent(gradient, activations.detach())
+        (activations,) = ctx.saved_tensors
+        return gradient, None, None, ctx.pairs.sum_by_latent(gradient, activations)

@@ -18,7 +18,7 @@ class Stream:
     """Shuffled batches of tokens; the same seed gives the same batches.
 
     Stretches of consecutive rows are read in random order into a buffer. When it is full, half of its rows, drawn at
-    random, are given out and make room. Tokens that all fit the buffer are read once and kept.
+    random, are given out, and the next take their places. Tokens that all fit the buffer are read once and kept.
 
     Attributes
     ----------
@@ -71,19 +71,18 @@ class Stream:
     def _rounds(self) -> Iterator[np.ndarray]:
         """One pass over the tokens: rows of the buffer that are given out next, while the caller takes them."""
         if not self._resident:
-            n_held = 0
+            held, free = np.split(np.arange(self._capacity), [0])
             for i in self._rng.permutation(len(self._chunks)):
                 values = read(self._chunks[i])
-                if n_held + len(values) > self._capacity:
-                    order = self._rng.permutation(n_held)
-                    given, kept = np.split(order, [max(len(values), n_held // 2)])
+                if len(values) > len(free):
+                    given, held = np.split(self._rng.permutation(held), [max(len(values), len(held) // 2)])
                     yield given
-                    n_held = len(kept)
-                    self._buffer[:n_held] = self._buffer[kept]
-                self._buffer[n_held : n_held + len(values)] = values
-                n_held += len(values)
-            self._resident = n_held == self.tokens.n_tokens
-            yield self._rng.permutation(n_held)
+                    free = np.concatenate([free, given])
+                taken, free = np.split(free, [len(values)])
+                self._buffer[taken] = values
+                held = np.concatenate([held, taken])
+            self._resident = len(held) == self.tokens.n_tokens
+            yield self._rng.permutation(held)
         else:
             yield self._rng.permutation(self.tokens.n_tokens)
 

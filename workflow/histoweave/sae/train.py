@@ -11,6 +11,7 @@ import torch
 
 from histoweave.cell_config import Sae
 from histoweave.errors import InputError
+from histoweave.memory import keep_freed_memory
 from histoweave.sae import scaling
 from histoweave.sae.dead import Silence, revival_loss
 from histoweave.sae.dictionary import Dictionary
@@ -51,6 +52,7 @@ def fit(tokens: Tokens, *, settings: Sae, seed: int, device: torch.device) -> tu
         if there are fewer than two tokens, if they are all the same, if an image's tokens hold NaN or infinity, or if
         `sae.k` is more than the dictionary has.
     """
+    keep_freed_memory()
     n_latents = settings.expansion * tokens.dim
     if tokens.n_tokens and settings.variant != "standard" and settings.k > n_latents:
         raise InputError(f"sae.k: {settings.k} is more than the {n_latents} latents of the dictionary; choose fewer")
@@ -119,5 +121,10 @@ def _gather_gradients(
             loss = loss + aux_weight * extra
             revival = n * extra.item()
         (loss * (n / len(batch))).backward()
-        seen.add(Seen(fired, n, part.square().sum().item(), error.square().sum().item(), revival))
+        seen.add(Seen(fired, n, _squares(part), _squares(error), revival))
     return seen
+
+
+def _squares(values: torch.Tensor) -> float:
+    """Their sum, without a copy of them."""
+    return torch.linalg.vector_norm(values).item() ** 2

@@ -11,16 +11,19 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from histoweave.cell_config import Sae
 from histoweave.sae import sparse
 from histoweave.sae.dictionary import Dictionary
+from histoweave.sae.largest import largest
 from histoweave.sae.model import Architecture
 from histoweave.sae.scaling import Scaling
 from histoweave.sae.sparse import Pairs
 
 _NESTED_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
+_PREACTIVATIONS_AT_ONCE = 1 << 23  # float32 numbers, 32 MiB
 _THRESHOLD_MEMORY = 0.99  # of the running mean: the last hundred steps or so
 
 
@@ -62,9 +65,9 @@ class Standard:
     def __call__(self, dictionary: Dictionary, tokens: Tensor) -> Pass:
         z = torch.addmm(dictionary.b_enc, tokens - dictionary.b_dec, dictionary.w_enc.T)
         activations = z.relu()
-        error = tokens - torch.addmm(dictionary.b_dec, activations, dictionary.w_dec)
-        loss = _squared(error) + self._penalty * activations.sum() / len(tokens)
-        return Pass(loss, error.detach(), (activations.detach() > 0).sum(dim=0))
+        loss, error = _squared_error(tokens, torch.addmm(dictionary.b_dec, activations, dictionary.w_dec))
+        loss = loss + self._penalty * activations.sum() / len(tokens)
+        return Pass(loss, error, (activations.detach() > 0).sum(dim=0))
 
     def applied(self, n_latents: int) -> dict:
         return {}
@@ -79,14 +82,14 @@ class TopK:
         self._k = settings.k
 
     def __call__(self, dictionary: Dictionary, tokens: Tensor) -> Pass:
-        centred, z = _preactivations(dictionary, tokens)
-        values, latents = z.topk(self._k, dim=1, sorted=False)
-        positive = values > 0
-        token = positive.nonzero()[:, 0]
-        pairs = Pairs.of(token, latents[positive], n_rows=len(tokens), n_latents=dictionary.n_latents)
+        centred = tokens - dictionary.b_dec.detach()
+        values, latents = _largest_preactivations(dictionary, centred, self._k)
+        values, latents = values.flatten(), latents.flatten()
+        positive = (values > 0).nonzero().squeeze(1)
+        pairs = Pairs.of(positive // self._k, latents[positive], n_rows=len(tokens), n_latents=dictionary.n_latents)
         activations = _encode(dictionary, values[positive], pairs, centred)
-        error = tokens - (sparse.decode(activations, pairs, dictionary.w_dec) + dictionary.b_dec)
-        return Pass(_squared(error), error.detach(), pairs.n_rows_of_latent())
+        loss, error = _squared_error(tokens, sparse.decode(activations, pairs, dictionary.w_dec) + dictionary.b_dec)
+        return Pass(loss, error, pairs.n_rows_of_latent())
 
     def applied(self, n_latents: int) -> dict:
         return {"k": self._k}
@@ -107,12 +110,12 @@ class BatchTopK:
         self._threshold = _RunningMean()
 
     def __call__(self, dictionary: Dictionary, tokens: Tensor) -> Pass:
-        centred, z = _preactivations(dictionary, tokens)
-        token, latent, values = self._largest(z)
+        centred = tokens - dictionary.b_dec.detach()
+        token, latent, values = self._largest(_preactivations(dictionary, centred))
         pairs = Pairs.of(token, latent, n_rows=len(tokens), n_latents=dictionary.n_latents)
         activations = _encode(dictionary, values, pairs, centred)
         loss, error = self._loss(dictionary, tokens, activations, pairs)
-        return Pass(loss, error.detach(), pairs.n_rows_of_latent())
+        return Pass(loss, error, pairs.n_rows_of_latent())
 
     def applied(self, n_latents: int) -> dict:
         return {"threshold": torch.full((n_latents,), self._threshold.value / self._scale)}
@@ -133,8 +136,7 @@ class BatchTopK:
         return token, latent, values
 
     def _loss(self, dictionary: Dictionary, tokens: Tensor, activations: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        error = tokens - (sparse.decode(activations, pairs, dictionary.w_dec) + dictionary.b_dec)
-        return _squared(error), error
+        return _squared_error(tokens, sparse.decode(activations, pairs, dictionary.w_dec) + dictionary.b_dec)
 
 
 class Matryoshka(BatchTopK):
@@ -153,8 +155,8 @@ class Matryoshka(BatchTopK):
             pairs.row * len(ends) + part, pairs.latent, n_rows=n * len(ends), n_latents=dictionary.n_latents
         )
         rebuilt = sparse.decode(activations, nested, dictionary.w_dec).view(n, len(ends), dim).cumsum(dim=1)
-        errors = tokens.unsqueeze(1) - (rebuilt + dictionary.b_dec)
-        return _squared(errors) / len(ends), errors[:, -1]
+        loss, errors = _squared_error(tokens.unsqueeze(1), rebuilt + dictionary.b_dec)
+        return loss / len(ends), errors[:, -1]
 
 
 VARIANTS: dict[str, type[Variant]] = {
@@ -181,19 +183,48 @@ class _RunningMean:
 
 
 @torch.no_grad()
-def _preactivations(dictionary: Dictionary, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """x' − b_dec (n,D), and all pre-activations (n,L)."""
-    centred = tokens - dictionary.b_dec
-    if tokens.device.type == "cpu" and torch.backends.mkldnn.is_available():
+def _largest_preactivations(dictionary: Dictionary, centred: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest pre-activations (n,k) of each token, and their latents (n,k) int64.
+
+    On the CPU as many tokens at a time, a power of two, as need little memory: to get it costs more than to fill it.
+    """
+    at_once = len(centred)
+    if centred.device.type == "cpu":
+        at_once = 1 << max(1, _PREACTIVATIONS_AT_ONCE // dictionary.n_latents).bit_length() - 1
+    found = [largest(_preactivations(dictionary, part), k) for part in centred.split(at_once)]
+    values, latents = zip(*found, strict=True)
+    return torch.cat(values), torch.cat(latents)
+
+
+@torch.no_grad()
+def _preactivations(dictionary: Dictionary, centred: Tensor) -> Tensor:
+    """All pre-activations (n,L) of tokens x' − b_dec (n,D)."""
+    if centred.device.type == "cpu" and torch.backends.mkldnn.is_available():
         # The most of a step. oneDNN takes half the time of MKL on AMD; torch uses it where it is asked to only.
-        operands = (operand.to_mkldnn() for operand in (centred, dictionary.w_enc, dictionary.b_enc))
-        return centred, functional.linear(*operands).to_dense()
-    return centred, functional.linear(centred, dictionary.w_enc, dictionary.b_enc)
+        return torch.ops.mkldnn._linear_pointwise(centred, dictionary.w_enc, dictionary.b_enc, "none", [], "")
+    return functional.linear(centred, dictionary.w_enc, dictionary.b_enc)
 
 
 def _encode(dictionary: Dictionary, z: Tensor, pairs: Pairs, centred: Tensor) -> Tensor:
     return sparse.encode(z, pairs, centred, dictionary.w_enc, dictionary.b_enc, dictionary.b_dec)
 
 
-def _squared(error: Tensor) -> Tensor:
-    return error.square().sum() / len(error)
+def _squared_error(tokens: Tensor, rebuilt: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of squared errors over the number of tokens (n,…,D), and the errors, which take no gradient."""
+    error = tokens - rebuilt.detach()
+    return _SquaredError.apply(rebuilt, error), error
+
+
+class _SquaredError(torch.autograd.Function):
+    """As autograd would have it, in fewer passes over the errors."""
+
+    @staticmethod
+    def forward(ctx, rebuilt, error):
+        ctx.save_for_backward(error)
+        return torch.linalg.vector_norm(error).square() / len(error)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (error,) = ctx.saved_tensors
+        return error * (-2 * gradient / len(error)), None

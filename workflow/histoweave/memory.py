@@ -1,0 +1,21 @@
+"""How the process takes memory from the operating system."""
+
+from __future__ import annotations
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
+_KEPT_BYTES = 1 << 30
+
+
+def keep_freed_memory() -> None:
+    """From here on, the process keeps memory that it frees, for what it needs next.
+
+    glibc gives blocks of more than 32 MB back at once, and the kernel clears every page of the next one anew. A step
+    of training takes and frees the same few blocks again and again; the peak stays what it was. Other C libraries are
+    left as they are.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
