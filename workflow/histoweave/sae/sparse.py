@@ -52,7 +52,7 @@ class Pairs:
 
 
 def _starts(sorted_keys: Tensor, n: int) -> Tensor:
-    return torch.searchsorted(sorted_keys, torch.arange(n, device=sorted_keys.device))
+    return torch.searchsorted(sorted_keys, torch.arange(n, dtype=sorted_keys.dtype, device=sorted_keys.device))
 
 
 def _weighted_sums(table: Tensor, chosen: Tensor, weight: Tensor, starts: Tensor) -> Tensor:
