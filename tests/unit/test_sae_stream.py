@@ -56,6 +56,16 @@ def test_the_order_is_mixed_new_in_each_pass_and_set_by_the_seed(tmp_path, buffe
     assert neighbours.mean() < 0.1
 
 
+@pytest.mark.parametrize("buffer_rows", [128, 5000])
+def test_a_sample_holds_tokens_from_all_over_once_and_is_set_by_the_seed(tmp_path, buffer_rows):
+    rows = [small_stream(tmp_path / "a.h5", buffer_rows=buffer_rows, seed=seed).sample(200)[:, 0] for seed in (0, 0, 1)]
+    assert (rows[0] == rows[1]).all()
+    assert set(rows[0]) != set(rows[2])
+    assert len(set(rows[0])) == len(rows[0]) and 100 <= len(rows[0]) <= 200
+    counts, _ = np.histogram(rows[0], bins=5, range=(0, 2000))
+    assert (counts > 10).all()
+
+
 _PEAK = """
 import re, sys, torch
 from pathlib import Path

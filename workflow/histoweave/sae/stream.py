@@ -64,6 +64,16 @@ class Stream:
                 if not left:
                     break
 
+    def sample(self, size: int) -> np.ndarray:
+        """At most `size` tokens (n,D) float32, drawn at random.
+
+        Of more tokens than the buffer holds, the beginnings of as many stretches as are mixed in it: little is read.
+        """
+        if self._capacity == self.tokens.n_tokens:
+            return next(self.batches(size, epochs=1))
+        chosen = self._rng.permutation(len(self._chunks))[:_CHUNKS_PER_BUFFER]
+        return np.concatenate([read(_beginning(self._chunks[i], size // _CHUNKS_PER_BUFFER)) for i in chosen])
+
     def n_tokens(self, *, epochs: float) -> int:
         """How many tokens `batches` gives: one at least, unless there are none."""
         return max(1, round(epochs * self.tokens.n_tokens)) if self.tokens.n_tokens else 0
@@ -85,6 +95,16 @@ class Stream:
             yield self._rng.permutation(held)
         else:
             yield self._rng.permutation(self.tokens.n_tokens)
+
+
+def _beginning(group: list[Block], n: int) -> list[Block]:
+    """The first n rows of the blocks, or all."""
+    taken: list[Block] = []
+    for block in group:
+        if n > 0:
+            taken.append(replace(block, stop=min(block.stop, block.start + n)))
+            n -= len(block)
+    return taken
 
 
 def chunks(tokens: Tokens, max_rows: int) -> list[list[Block]]:

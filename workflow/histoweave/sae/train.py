@@ -60,7 +60,7 @@ def fit(tokens: Tokens, *, settings: Sae, seed: int, device: torch.device) -> tu
     scaled = scaling.measure(tokens, device=device)
     _log.info("%d tokens of %d values, gamma %.2f", tokens.n_tokens, tokens.dim, scaled.gamma)
     stream = Stream(tokens, seed=order_seed)
-    centre = geometric_median(scaled.apply(_sample(stream, device)))
+    centre = geometric_median(scaled.apply(torch.from_numpy(stream.sample(_MEDIAN_TOKENS)).to(device)))
     dictionary = Dictionary.random(centre, n_latents, seed=weights_seed)
     variant = VARIANTS[settings.variant](settings, scaled)
     history = _train(dictionary, variant, stream, scaled, settings=settings)
@@ -81,10 +81,6 @@ def fit(tokens: Tokens, *, settings: Sae, seed: int, device: torch.device) -> tu
         },
     )
     return fitted, history.table()
-
-
-def _sample(stream: Stream, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(next(stream.batches(_MEDIAN_TOKENS, epochs=1))).to(device)
 
 
 def _train(dictionary: Dictionary, variant: Variant, stream: Stream, scaled: Scaling, *, settings: Sae) -> History:
