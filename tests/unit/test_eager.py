@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
+from fresh_process import printed
 
 from histoweave.eager import eager
 
@@ -41,7 +39,7 @@ tokens = shard({str(tmp_path / "a.h5")!r}, np.random.default_rng(0).standard_nor
 fit(tokens, settings=Sae(expansion=2, k=3), seed=0, device=torch.device("cpu"))
 print("torch._dynamo" in sys.modules)
 """
-    assert _printed(code) == "False"
+    assert printed(code) == "False"
 
 
 def test_fitting_a_fold_leaves_the_compiler_out(tmp_path):
@@ -54,13 +52,4 @@ make_cohort(Path({str(tmp_path)!r}), seed=0, n=24, n_features=6, n_genes=10, n_f
 )
 print("torch._dynamo" in sys.modules)
 """
-    assert _printed(code) == "False"
-
-
-def _printed(code: str) -> str:
-    path = [part for part in sys.path if part]
-    run = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{code}"],
-        capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
-    return run.stdout.strip()
+    assert printed(code) == "False"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import platform
-import subprocess
-import sys
 
 import pytest
+from fresh_process import printed
 
 _FAULTS = """
 import resource
@@ -23,9 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(*, keep: bool) -> int:
-    code = f"import sys\nsys.path[:0] = {[part for part in sys.path if part]!r}\n{_FAULTS.format(keep=keep)}"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
-    return int(run.stdout)
+    return int(printed(_FAULTS.format(keep=keep)))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")

@@ -64,6 +64,7 @@ def test_a_sample_holds_tokens_from_all_over_once_and_is_set_by_the_seed(tmp_pat
     assert len(set(rows[0])) == len(rows[0]) and 100 <= len(rows[0]) <= 200
     counts, _ = np.histogram(rows[0], bins=5, range=(0, 2000))
     assert (counts > 10).all()
+    assert len(small_stream(tmp_path / "a.h5", buffer_rows=buffer_rows).sample(5)) == 5
 
 
 _PEAK = """

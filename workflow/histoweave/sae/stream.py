@@ -71,8 +71,8 @@ class Stream:
         """
         if self._capacity == self.tokens.n_tokens:
             return next(self.batches(size, epochs=1))
-        chosen = self._rng.permutation(len(self._chunks))[:_CHUNKS_PER_BUFFER]
-        return np.concatenate([read(_beginning(self._chunks[i], size // _CHUNKS_PER_BUFFER)) for i in chosen])
+        chosen = self._rng.permutation(len(self._chunks))[: min(size, _CHUNKS_PER_BUFFER)]
+        return np.concatenate([read(_beginning(self._chunks[i], size // len(chosen))) for i in chosen])
 
     def n_tokens(self, *, epochs: float) -> int:
         """How many tokens `batches` gives: one at least, unless there are none."""
