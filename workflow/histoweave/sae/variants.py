@@ -12,18 +12,16 @@ from typing import ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from histoweave.cell_config import Sae
 from histoweave.sae import sparse
 from histoweave.sae.dictionary import Dictionary
-from histoweave.sae.largest import largest
 from histoweave.sae.model import Architecture
+from histoweave.sae.preactivations import LargestPreactivations, preactivations
 from histoweave.sae.scaling import Scaling
 from histoweave.sae.sparse import Pairs
 
 _NESTED_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
-_PREACTIVATIONS_AT_ONCE = 1 << 23  # float32 numbers, 32 MiB
 _THRESHOLD_MEMORY = 0.99  # of the running mean: the last hundred steps or so
 
 
@@ -80,14 +78,16 @@ class TopK:
 
     def __init__(self, settings: Sae, scaling: Scaling):
         self._k = settings.k
+        self._largest = LargestPreactivations(settings.k)
 
     def __call__(self, dictionary: Dictionary, tokens: Tensor) -> Pass:
         centred = tokens - dictionary.b_dec.detach()
-        values, latents = _largest_preactivations(dictionary, centred, self._k)
-        values, latents = values.flatten(), latents.flatten()
-        positive = (values > 0).nonzero().squeeze(1)
-        pairs = Pairs.of(positive // self._k, latents[positive], n_rows=len(tokens), n_latents=dictionary.n_latents)
-        activations = _encode(dictionary, values[positive], pairs, centred)
+        values, latent = (found.flatten() for found in self._largest(dictionary, centred))
+        row = torch.arange(len(tokens), device=tokens.device).repeat_interleave(self._k)
+        if not (positive := values > 0).all():
+            row, latent, values = row[positive], latent[positive], values[positive]
+        pairs = Pairs.of(row, latent, n_rows=len(tokens), n_latents=dictionary.n_latents)
+        activations = _encode(dictionary, values, pairs, centred)
         loss, error = _squared_error(tokens, sparse.decode(activations, pairs, dictionary.w_dec) + dictionary.b_dec)
         return Pass(loss, error, pairs.n_rows_of_latent())
 
@@ -111,7 +111,7 @@ class BatchTopK:
 
     def __call__(self, dictionary: Dictionary, tokens: Tensor) -> Pass:
         centred = tokens - dictionary.b_dec.detach()
-        token, latent, values = self._largest(_preactivations(dictionary, centred))
+        token, latent, values = self._largest(preactivations(dictionary, centred))
         pairs = Pairs.of(token, latent, n_rows=len(tokens), n_latents=dictionary.n_latents)
         activations = _encode(dictionary, values, pairs, centred)
         loss, error = self._loss(dictionary, tokens, activations, pairs)
@@ -180,30 +180,6 @@ class _RunningMean:
     @property
     def value(self) -> float:
         return self._sum / self._weight if self._weight else 0.0
-
-
-@torch.no_grad()
-def _largest_preactivations(dictionary: Dictionary, centred: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest pre-activations (n,k) of each token, and their latents (n,k) int64.
-
-    On the CPU in parts, which need little memory: to get it can cost more than to fill it. Parts are a power of two,
-    since the product of an odd number of tokens takes a fifth longer.
-    """
-    at_once = len(centred)
-    if centred.device.type == "cpu":
-        at_once = 1 << max(1, _PREACTIVATIONS_AT_ONCE // dictionary.n_latents).bit_length() - 1
-    found = [largest(_preactivations(dictionary, part), k) for part in centred.split(at_once)]
-    values, latents = zip(*found, strict=True)
-    return torch.cat(values), torch.cat(latents)
-
-
-@torch.no_grad()
-def _preactivations(dictionary: Dictionary, centred: Tensor) -> Tensor:
-    """All pre-activations (n,L) of tokens x' − b_dec (n,D)."""
-    if centred.device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        # The most of a step. oneDNN takes half the time of MKL on AMD; torch uses it where it is asked to only.
-        return torch.ops.mkldnn._linear_pointwise(centred, dictionary.w_enc, dictionary.b_enc, "none", [], "")
-    return functional.linear(centred, dictionary.w_enc, dictionary.b_enc)
 
 
 def _encode(dictionary: Dictionary, z: Tensor, pairs: Pairs, centred: Tensor) -> Tensor:
