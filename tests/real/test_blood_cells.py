@@ -1,10 +1,13 @@
 """Three laboratories' blood cells through the whole cell arm, with real weights: concepts of one, held against two."""
 
+import h5py
 import pytest
+import torch
 from blood_cells import write_cohort
 from running import needs_shared_data, planned, snakemake
 
 from histoweave.io import read_table
+from histoweave.sae.screening import Quantised, screen
 
 pytestmark = [needs_shared_data, pytest.mark.timeout(1800)]
 CONFIG = ("--configfile", "config.yaml")
@@ -55,6 +58,23 @@ def test_transfer_is_reported_with_intervals(root, laboratory, classes):
     shift = read_table(root / f"on/{laboratory}/shift.parquet").set_index("measure")
     assert shift.loc["explained_variance", "external"] < shift.loc["explained_variance", "train"]
     assert 0 < shift.loc["alive_share", "external"] <= 1
+
+
+def test_8_bit_numbers_miss_no_pre_activation_of_real_cells(folder):
+    """Latents that read along real tokens, which are more alike than random directions."""
+    k = 16
+    (path,) = folder.glob("results/acevedo/cells/*/0-of-1.h5")
+    with h5py.File(path) as file:
+        tokens = torch.from_numpy(file["tokens"][::40].astype("float32"))
+    x = tokens - tokens.mean(dim=0)
+    w_enc = torch.nn.functional.normalize(x[:4096], dim=1)
+    b_enc = -0.1 * x.norm(dim=1).mean() * torch.ones(len(w_enc))
+    values, _, unsure = screen(x, Quantised.of(w_enc), b_enc, k)
+    sure = torch.ones(len(x), dtype=torch.bool).index_fill_(0, unsure, value=False)
+    if torch.cpu.get_capabilities().get("avx512_vnni", False):  # other processors may round more, and screen nothing
+        assert sure.double().mean() > 0.9
+    exact = (x @ w_enc.T + b_enc).topk(k, dim=1).values
+    torch.testing.assert_close(values.sort(dim=1, descending=True).values[sure], exact[sure], rtol=1e-4, atol=1e-4)
 
 
 def test_pictures_that_are_there_twice_stay_together(root):
