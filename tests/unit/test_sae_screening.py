@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fresh_process import printed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sae_fixtures import one_thread, oracle, shard  # noqa: F401
@@ -18,9 +19,7 @@ from histoweave.sae.train import fit
 CPU = torch.device("cpu")
 ANY = {"_MIN_DIM": 1, "_MIN_LATENTS": 1, "_MIN_TOKENS": 1}
 
-fast_at_it = pytest.mark.skipif(
-    not torch.cpu.get_capabilities().get("avx512_vnni", False), reason="no AVX-512 VNNI: nothing is screened here"
-)
+needs_8_bit = pytest.mark.skipif(not screening.has_8_bit_products(), reason="CPU without 8-bit products (VNNI)")
 
 
 @pytest.fixture
@@ -28,7 +27,6 @@ def screens(monkeypatch):
     """Small batches are screened too."""
     for name, least in ANY.items():
         monkeypatch.setattr(screening, name, least)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True})
 
 
 def drawn(kind: str, *shape: int, seed: int) -> torch.Tensor:
@@ -61,6 +59,7 @@ def agrees(found: tuple[torch.Tensor, torch.Tensor], z: torch.Tensor, k: int) ->
 KINDS = st.sampled_from(["normal", "outlier", "rows of other lengths", "mostly 0", "all 0"])
 
 
+@needs_8_bit
 @settings(max_examples=80, deadline=None)
 @given(
     tokens=KINDS, weights=KINDS, bias=st.sampled_from([0, 1, -30, 1e6]), dim=st.sampled_from([8, 100, 768]),
@@ -77,7 +76,7 @@ def test_tokens_that_are_sure_have_their_largest(tokens, weights, bias, dim, k, 
         agrees((values[sure], latents[sure]), z[sure], k)
 
 
-@fast_at_it
+@needs_8_bit
 def test_plain_tokens_are_sure(screens):
     x, w_enc = drawn("normal", 512, 768, seed=0), drawn("normal", 6144, 768, seed=1)
     b_enc = drawn("normal", 1, 6144, seed=2).squeeze(0)
@@ -111,6 +110,7 @@ def hidden(where: str) -> tuple[torch.Tensor, torch.Tensor]:
     return x.repeat(300, 1), w_enc
 
 
+@needs_8_bit
 @pytest.mark.parametrize("where", ["tokens", "weights"])
 def test_what_rounding_takes_away_as_a_whole_is_not_missed(screens, monkeypatch, where):
     x, w_enc = hidden(where)
@@ -146,17 +146,28 @@ def test_numbers_that_are_not_finite_are_not_trusted():
 
 def test_it_is_done_only_where_it_pays(monkeypatch):
     x = torch.zeros(1024, 768)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True})
+    monkeypatch.setattr(screening, "has_8_bit_products", lambda: True)
     assert screening.pays(x, 6144, 32)
     assert not screening.pays(x[:512], 6144, 32)
     assert not screening.pays(x[:, :384], 6144, 32)
     assert not screening.pays(x, 6144, 64)
     assert not screening.pays(x.to("meta"), 6144, 32)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
+    monkeypatch.setattr(screening, "has_8_bit_products", lambda: False)
     assert not screening.pays(x, 6144, 32)
 
 
-@fast_at_it
+@pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE"])
+def test_products_that_overflow_are_seen(isa):
+    code = "from histoweave.sae.screening import has_8_bit_products\nprint(has_8_bit_products())"
+    assert printed(f"import os\nos.environ['ONEDNN_MAX_CPU_ISA'] = '{isa}'\n{code}") == "False"
+
+
+def test_a_processor_without_them_is_not_asked(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
+    assert not screening.has_8_bit_products.__wrapped__()
+
+
+@needs_8_bit
 def test_a_fit_comes_to_the_same_and_twice_to_the_same_bytes(screens, tmp_path, monkeypatch):
     tokens = shard(tmp_path / "a.h5", oracle(6000, 64, 256, active=4).tokens)
     chosen = Sae(variant="topk", expansion=32, k=4, batch_tokens=500, epochs=2, learning_rate=1e-3, warmup_steps=0)

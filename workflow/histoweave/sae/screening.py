@@ -9,6 +9,7 @@ is noise, so rows that lose many of their values are not trusted.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -58,11 +59,23 @@ class Quantised:
         return cls(integers, unit, matrix, coarse)
 
 
+@functools.cache
+def has_8_bit_products() -> bool:
+    """Whether this processor has them, and they are right: oneDNN can be told to leave them out (or not know them).
+
+    Without them it adds two products in 16 bits, which overflows, and says nothing.
+    """
+    if not torch.cpu.get_capabilities().get("avx512_vnni", False):
+        return False
+    largest_number = torch.full((64, 512), 127, dtype=torch.int8)
+    return bool((torch._int_mm(largest_number, largest_number.T) == 127 * 127 * 512).all())
+
+
 def pays(tokens: Tensor, n_latents: int, k: int) -> bool:
     """Whether screening these tokens (n,D) is worth it: a processor that is fast at it, and enough to do."""
     return (
         tokens.device.type == "cpu"
-        and torch.cpu.get_capabilities().get("avx512_vnni", False)
+        and has_8_bit_products()
         and len(tokens) >= _MIN_TOKENS
         and tokens.shape[1] >= _MIN_DIM
         and n_latents >= _MIN_LATENTS * _CANDIDATES * k
