@@ -5,6 +5,7 @@ Source: GDC documentation, "TCGA Barcode".
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -14,16 +15,18 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TCGA = re.compile(r"TCGA[-.][A-Z0-9]{2}[-.][A-Z0-9]{4}(?:$|[-.])")
 
 
-def check_ids(values: Iterable[str], *, file: str, column: str) -> None:
+def check_ids(values: Iterable[str], *, file: str, column: str, rows: Iterable[int] | None = None) -> None:
     """Refuse ids that are empty, repeated, or could be read as a path or a shell word.
+
+    rows: the line of the file that each value stands on; default: one after the other below a header in row 1.
 
     Raises
     ------
     InputError
-        naming the file, the row (the header is row 1) and the id.
+        naming the file, the row (line of the file) and the id.
     """
     seen: dict[str, int] = {}
-    for row, value in enumerate(values, start=2):
+    for row, value in zip(itertools.count(2) if rows is None else rows, values, strict=False):
         if not isinstance(value, str) or not value.strip():
             raise InputError(f"{file}, row {row}: column '{column}' is empty; give every row an id")
         if not ID.fullmatch(value):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+import os
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,8 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from histoweave.config import Cohort
 from histoweave.errors import InputError, nearest
 from histoweave.ids import check_ids, is_tcga, tcga_site
+from histoweave.tabular.matrix import NUMBER
+from histoweave.tabular.missing import check_name
+from histoweave.tabular.reading import Reading
+from histoweave.tabular.table import read_table
 
-_SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 MIN_MPP, MAX_MPP = 0.05, 20.0
 
 
@@ -43,42 +46,6 @@ class SlideRow(BaseModel):
     features: str | None = Field(None, description="Tile features made by CLAM, TRIDENT or STAMP, in place of ours.")
 
 
-def read_rows(path: str, *, required: list[str]) -> pd.DataFrame:
-    """Read a TSV or CSV as text, empty cells as empty strings.
-
-    Raises
-    ------
-    InputError
-        if the file is missing, empty, of another form, or lacks a required column.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(
-            f"{path}: file does not exist; check the path in the config (relative to the working directory)"
-        )
-    if file.suffix.lower() not in _SEPARATORS:
-        raise InputError(f"{path}: unknown table form '{file.suffix}'; use .tsv or .csv")
-    try:
-        table = pd.read_csv(
-            file, sep=_SEPARATORS[file.suffix.lower()], dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path}: the file is empty; it needs the columns {', '.join(required)}") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error}); check separators and encoding") from None
-    table.columns = [str(column).strip() for column in table.columns]
-    for column in required:
-        if column not in table:
-            hint = " (is the file tab-separated? then name it .tsv)" if "\t" in "".join(table.columns) else ""
-            raise InputError(
-                f"{path}: column '{column}' is missing{nearest(column, table.columns)}; "
-                f"the columns are {', '.join(table.columns)}{hint}"
-            )
-    if table.empty:
-        raise InputError(f"{path}: has a header but no rows; add at least one row")
-    return table.apply(lambda column: column.str.strip())
-
-
 def uses_tcga(cohort: Cohort, patients: list[str]) -> bool:
     """Whether TCGA barcode rules apply to this cohort."""
     return cohort.ids == "tcga" or (cohort.ids == "auto" and all(is_tcga(patient) for patient in patients))
@@ -90,18 +57,25 @@ def read_patients(cohort: Cohort) -> pd.DataFrame:
 
     An external cohort may do without labels: where no key asks for them, the column may be absent.
     """
+    return read_patients_table(cohort)[0]
+
+
+def read_patients_table(cohort: Cohort) -> tuple[pd.DataFrame, Reading]:
+    """As `read_patients`, and what was read of the file."""
     file = cohort.patients
+    _check_names(cohort)
     asked = cohort.role == "train" or cohort.label_map or "label" in cohort.model_fields_set
-    table = read_rows(file, required=["patient", cohort.label] if asked else ["patient"])
+    given = read_table(file, required=["patient", cohort.label] if asked else ["patient"])
+    table = given.rows
     if cohort.label not in table:
         table[cohort.label] = ""
-    check_ids(table["patient"], file=file, column="patient")
+    check_ids(table["patient"], file=file, column="patient", rows=given.numbers)
     tcga = uses_tcga(cohort, table["patient"].to_list())
     if tcga:
-        for row, patient in enumerate(table["patient"], start=2):
+        for at, patient in enumerate(table["patient"]):
             if not is_tcga(patient) or len(patient) != 12:
                 raise InputError(
-                    f"{file}, row {row}: patient '{patient}' is not a 12-character TCGA patient barcode; "
+                    f"{given.where(at)}: patient '{patient}' is not a 12-character TCGA patient barcode; "
                     "shorten it (such as TCGA-A2-A04R) or set ids: plain"
                 )
     source = table[cohort.label]
@@ -124,7 +98,18 @@ def read_patients(cohort: Cohort) -> pd.DataFrame:
     head = pd.DataFrame(
         {"patient": table["patient"], "label": label, "site": site, "label_source": source}, dtype=object
     )
-    return pd.concat([head, covariates], axis=1)
+    return pd.concat([head, covariates], axis=1), given.said(table["patient"].to_list())
+
+
+def _check_names(cohort: Cohort) -> None:
+    """No class of the configuration may be called like a missing value."""
+    where = f"config: the labels of {cohort.patients}"
+    for source, target in cohort.label_map.items():
+        check_name(source, where=f"{where}, label_map", what="class")
+        if target is not None:
+            check_name(target, where=f"{where}, label_map", what="class")
+    if cohort.positive is not None:
+        check_name(cohort.positive, where=f"{where}, positive", what="class")
 
 
 NO_SLIDES = pd.DataFrame(columns=["slide", "patient", "path", "mpp", "coords", "features"])
@@ -137,43 +122,56 @@ def read_slides(cohort: Cohort, *, patients: set[str], check_paths: bool = True)
 
     `check_paths` refuses paths that do not exist; a simulated cohort's are made later.
     """
+    return read_slides_table(cohort, patients=patients, check_paths=check_paths)[0]
+
+
+def read_slides_table(cohort: Cohort, *, patients: set[str], check_paths: bool = True) -> tuple[pd.DataFrame, Reading]:
+    """As `read_slides`, and what was read of the file."""
     file = cohort.slides
-    table = read_rows(file, required=["slide", "patient", "path"])
-    check_ids(table["slide"], file=file, column="slide")
+    given = read_table(file, required=["slide", "patient", "path"])
+    table = given.rows
+    check_ids(table["slide"], file=file, column="slide", rows=given.numbers)
     table = table.assign(**{column: "" for column in ("mpp", "coords", "features") if column not in table})
     mpp = []
     columns = [table[column] for column in ("slide", "patient", "path", "mpp", "coords", "features")]
-    for row, (slide, patient, path, text, coords, features) in enumerate(zip(*columns, strict=True), start=2):
+    for at, (slide, patient, path, text, coords, features) in enumerate(zip(*columns, strict=True)):
+        where = given.where(at)
         if patient not in patients:
             raise InputError(
-                f"{file}, row {row}: slide '{slide}' belongs to unknown patient '{patient}'{nearest(patient, patients)}; "
+                f"{where}: slide '{slide}' belongs to unknown patient '{patient}'{nearest(patient, patients)}; "
                 f"add the patient to {cohort.patients} or drop the row"
             )
         if not path and not features:
-            raise InputError(f"{file}, row {row}: column 'path' of slide '{slide}' is empty; give the slide's file")
+            raise InputError(f"{where}: column 'path' of slide '{slide}' is empty; give the slide's file")
         if coords and features:
-            raise InputError(
-                f"{file}, row {row}: slide '{slide}' has both 'coords' and 'features'; keep 'features' alone"
-            )
+            raise InputError(f"{where}: slide '{slide}' has both 'coords' and 'features'; keep 'features' alone")
         for column, place in (("path", path), ("coords", coords), ("features", features)):
-            if place and check_paths and cohort.simulate is None and not Path(place).exists():
-                raise InputError(
-                    f"{file}, row {row}: {column} '{place}' of slide '{slide}' does not exist; mend the path"
-                )
-        mpp.append(_mpp(text, file=file, row=row, slide=slide))
-    return table[["slide", "patient", "path", "coords", "features"]].assign(mpp=mpp)
+            if place and check_paths and cohort.simulate is None:
+                _check_exists(place, f"{where}: {column} '{place}' of slide '{slide}'")
+        mpp.append(_mpp(text, where=where, slide=slide))
+    rows = table[["slide", "patient", "path", "coords", "features"]].assign(mpp=mpp)
+    return rows, given.said(table["slide"].to_list())
 
 
-def _mpp(text: str, *, file: str, row: int, slide: str) -> float:
+def _check_exists(place: str, what: str) -> None:
+    """A slide that is there and may not be read yet is told by its own job; a wrong path is told before any job."""
+    try:
+        os.stat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{what} does not exist; correct the path (relative to the working directory)") from None
+    except PermissionError:
+        return
+    except OSError as error:
+        raise InputError(f"{what} cannot be reached ({error.strerror}); correct the path") from None
+
+
+def _mpp(text: str, *, where: str, slide: str) -> float:
     if not text:
         return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = float(text) if NUMBER.fullmatch(text) else math.nan
     if not MIN_MPP <= value <= MAX_MPP:
         raise InputError(
-            f"{file}, row {row}: mpp '{text}' of slide '{slide}' is not plausible; give µm per px between {MIN_MPP} and "
+            f"{where}: mpp '{text}' of slide '{slide}' is not plausible; give µm per px between {MIN_MPP} and "
             f"{MAX_MPP:g} (such as 0.25), or leave it empty to use the file's own"
         )
     return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from histoweave.cell_config import CellInput
 from histoweave.errors import InputError, nearest
 from histoweave.ids import ID, check_ids
-from histoweave.tables import read_rows
+from histoweave.tabular.matrix import NUMBER
+from histoweave.tabular.missing import check_name
+from histoweave.tabular.reading import Reading
+from histoweave.tabular.table import UserTable, read_table
 
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 CENTRE = ["x", "y", "size_px"]
@@ -68,20 +73,43 @@ def read_cells(
     InputError
         naming the file, and the row (the header is row 1) and column that is wrong.
     """
+    return read_cells_table(
+        file,
+        attributes=attributes,
+        label_map=label_map,
+        patients=patients,
+        patients_file=patients_file,
+        check_paths=check_paths,
+    )[0]
+
+
+def read_cells_table(
+    file: str,
+    *,
+    attributes: Collection[str] = (),
+    label_map: Mapping[str, str | None] = MappingProxyType({}),
+    patients: Collection[str] | None = None,
+    patients_file: str = "the patients table",
+    check_paths: bool = True,
+) -> tuple[pd.DataFrame, Reading]:
+    """As `read_cells`, and what was read of the file."""
     _check_attributes(file, attributes)
-    table = read_rows(file, required=["cell", "path", *attributes])
-    check_ids(table["cell"], file=file, column="cell")
+    _check_label_map(file, label_map)
+    given = read_table(file, required=["cell", "path", *attributes])
+    table = given.rows
+    check_ids(table["cell"], file=file, column="cell", rows=given.numbers)
     member = table["member"] if "member" in table else pd.Series("", index=table.index)
-    _check_places(table["path"], member, file=file, check_paths=check_paths)
+    _check_places(table["path"], member, given, check_paths=check_paths)
     blank_to_none = {column: _text(table, column) for column in dict.fromkeys(["label", *attributes])}
     blank_to_none["label"] = _mapped(blank_to_none["label"], label_map, file=file)
     head = {
         "cell": table["cell"],
-        "patient": _patients(table, file=file, patients=patients, patients_file=patients_file),
+        "patient": _patients(given, patients=patients, patients_file=patients_file),
         "path": table["path"],
         "member": member,
     }
-    return pd.DataFrame({**head, **_boxes(table, file=file), **blank_to_none})
+    cells = pd.DataFrame({**head, **_boxes(given), **blank_to_none})
+    return cells, given.said(table["cell"].to_list())
 
 
 def embedding_files(
@@ -133,6 +161,11 @@ def _mapped(labels: pd.Series, label_map: Mapping[str, str | None], *, file: str
     return labels.map(lambda label: label_map.get(label, label)).astype(object)
 
 
+def _check_label_map(file: str, label_map: Mapping[str, str | None]) -> None:
+    for name in (*label_map, *(target for target in label_map.values() if target is not None)):
+        check_name(name, where=f"{file}: cells.label_map", what="class")
+
+
 def _check_attributes(file: str, attributes: Collection[str]) -> None:
     for attribute in attributes:
         if attribute in RESERVED:
@@ -148,7 +181,8 @@ def _first(wrong: pd.Series | np.ndarray) -> int | None:
     return int(wrong.argmax()) if wrong.any() else None
 
 
-def _patients(table: pd.DataFrame, *, file: str, patients: Collection[str] | None, patients_file: str) -> pd.Series:
+def _patients(given: UserTable, *, patients: Collection[str] | None, patients_file: str) -> pd.Series:
+    file, table = given.file, given.rows
     if "patient" not in table or not (table["patient"] != "").any():
         if patients is not None:
             raise InputError(
@@ -156,29 +190,29 @@ def _patients(table: pd.DataFrame, *, file: str, patients: Collection[str] | Non
                 "say whose each cell is"
             )
         return table["cell"]
-    given = table["patient"]
-    if (at := _first(given == "")) is not None:
+    whose = table["patient"]
+    if (at := _first(whose == "")) is not None:
         raise InputError(
-            f"{file}, row {at + 2}: column 'patient' of cell '{table['cell'][at]}' is empty; "
+            f"{given.where(at)}: column 'patient' of cell '{table['cell'][at]}' is empty; "
             "give every cell a patient, or none of them"
         )
-    known = given.unique() if patients is None else list(patients)
+    known = whose.unique() if patients is None else list(patients)
     valid = {patient for patient in known if ID.fullmatch(patient)}
-    if (at := _first(~given.isin(valid))) is not None:
-        row = f"{file}, row {at + 2}: cell '{table['cell'][at]}' belongs to"
+    if (at := _first(~whose.isin(valid))) is not None:
+        row = f"{given.where(at)}: cell '{table['cell'][at]}' belongs to"
         if patients is None:
             raise InputError(
-                f"{row} '{given[at]}', which is not a valid patient id; "
+                f"{row} '{whose[at]}', which is not a valid patient id; "
                 "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
             )
         raise InputError(
-            f"{row} unknown patient '{given[at]}'{nearest(given[at], known)}; "
+            f"{row} unknown patient '{whose[at]}'{nearest(whose[at], known)}; "
             f"add the patient to {patients_file} or drop the row"
         )
-    return given
+    return whose
 
 
-def _check_places(path: pd.Series, member: pd.Series, *, file: str, check_paths: bool) -> None:
+def _check_places(path: pd.Series, member: pd.Series, given: UserTable, *, check_paths: bool) -> None:
     """Paths are given, members belong to archives and archives have them; folders and archives exist."""
     is_zip = path.str.lower().str.endswith(".zip")
     problems = (
@@ -188,36 +222,52 @@ def _check_places(path: pd.Series, member: pd.Series, *, file: str, check_paths:
     )
     for wrong, words in problems:
         if (at := _first(wrong)) is not None:
-            raise InputError(f"{file}, row {at + 2}: {words}")
+            raise InputError(f"{given.where(at)}: {words}")
     if not check_paths:
         return
     # Stating every picture would take minutes on a network drive; a wrong path shows in its folder or archive.
     place = path.where(is_zip, path.map(lambda name: str(Path(name).parent)))
     for at, where in place.drop_duplicates().items():
-        archive = bool(is_zip[at])
-        if not (Path(where).is_file() if archive else Path(where).is_dir()):
-            kind = "archive" if archive else "folder"
-            raise InputError(
-                f"{file}, row {at + 2}: the {kind} '{where}' in column 'path' does not exist; "
-                "mend the path (relative to the working directory)"
-            )
+        _check_place(where, is_archive=bool(is_zip[at]), row=given.where(at))
 
 
-def _boxes(table: pd.DataFrame, *, file: str) -> dict[str, np.ndarray]:
+def _check_place(place: str, *, is_archive: bool, row: str) -> None:
+    """A folder or an archive that is there and may not be read is told by the cells' own job."""
+    kind = "archive" if is_archive else "folder"
+    try:
+        mode = os.stat(place).st_mode
+        found = stat.S_ISREG(mode) if is_archive else stat.S_ISDIR(mode)
+    except (FileNotFoundError, NotADirectoryError):
+        found = False
+    except PermissionError:
+        return
+    except OSError as error:
+        raise InputError(
+            f"{row}: the {kind} '{place}' in column 'path' cannot be reached ({error.strerror}); correct the path"
+        ) from None
+    if not found:
+        raise InputError(
+            f"{row}: the {kind} '{place}' in column 'path' does not exist; "
+            "correct the path (relative to the working directory)"
+        )
+
+
+def _boxes(given: UserTable) -> dict[str, np.ndarray]:
     """The box of every row, (N,) float64 per side: as given, or around the centre."""
-    box, has_box = _numbers(table, BOX, file=file)
-    centre, has_centre = _numbers(table, CENTRE, file=file)
+    box, has_box = _numbers(given, BOX)
+    centre, has_centre = _numbers(given, CENTRE)
     if (at := _first(has_box & has_centre)) is not None:
         raise InputError(
-            f"{file}, row {at + 2}: has both a box ({', '.join(BOX)}) and a centre ({', '.join(CENTRE)}); keep one"
+            f"{given.where(at)}: has both a box ({', '.join(BOX)}) and a centre ({', '.join(CENTRE)}); keep one"
         )
     half = centre[:, 2] / 2
     around = np.stack([centre[:, 0] - half, centre[:, 1] - half, centre[:, 0] + half, centre[:, 1] + half], axis=1)
     return dict(zip(BOX, np.where(has_box[:, None], box, around).T, strict=True))
 
 
-def _numbers(table: pd.DataFrame, columns: list[str], *, file: str) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(given: UserTable, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """(N,C) float64, NaN in rows in which all are empty, and (N,) bool: whether a row has them."""
+    file, table = given.file, given.rows
     present = [column for column in columns if column in table]
     if not present:
         return np.full((len(table), len(columns)), np.nan), np.zeros(len(table), bool)
@@ -225,14 +275,14 @@ def _numbers(table: pd.DataFrame, columns: list[str], *, file: str) -> tuple[np.
         missing = next(column for column in columns if column not in table)
         raise InputError(f"{file}: has column '{present[0]}' but not '{missing}'; give {', '.join(columns)} together")
     text = table[columns]
-    values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    given = (text != "").to_numpy()
-    some = given.any(axis=1)
+    plain = text.apply(lambda column: column.where(column.str.fullmatch(NUMBER), None))
+    values = plain.apply(pd.to_numeric).to_numpy(np.float64)
+    some = (text != "").to_numpy().any(axis=1)
     wrong = some[:, None] & ~np.isfinite(values)
     if (at := _first(wrong.any(axis=1))) is not None:
         column = columns[int(wrong[at].argmax())]
         raise InputError(
-            f"{file}, row {at + 2}: column '{column}' is '{text[column].iloc[at]}', not a number of px; "
+            f"{given.where(at)}: column '{column}' is '{text[column].iloc[at]}', not a number of px; "
             f"give {', '.join(columns)}, or leave all of them empty"
         )
     return values, some

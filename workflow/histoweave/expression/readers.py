@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ import pandas as pd
 from histoweave.config import ExpressionInput
 from histoweave.errors import InputError
 from histoweave.ids import dashed, is_tcga, tcga_patient
+from histoweave.tabular.matrix import NamedMatrix, check_unique, read_matrix, shown
+from histoweave.tabular.missing import is_missing
+from histoweave.tabular.reading import Reading
 
-_SEPARATORS = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 _STAR_COLUMNS = {"counts": "unstranded", "tpm": "tpm_unstranded", "fpkm": "fpkm_unstranded"}
-MATRIX_SUFFIXES = (*_SEPARATORS, ".parquet", ".h5ad")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Matrix:
     values: pd.DataFrame
     orientation: str
     file: str
+    reading: Reading
 
 
 def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) -> Matrix:
@@ -38,88 +40,74 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
     ------
     InputError
         for an empty or unreadable file, non-numeric or negative values, duplicate samples, a matrix given the
-        wrong way round, or one that holds none of the patients.
+        wrong way round, one whose two sides both hold patients, or one that holds none of them.
     """
     path = Path(source.path)
     if not path.exists():
         raise InputError(f"{path}: expression path does not exist; check cohorts.<name>.expression.path")
     if path.is_dir():
-        matrix = Matrix(_read_star_folder(path, source), "genes_by_samples", str(path))
+        values = _read_star_folder(path, source)
+        orientation = "genes_by_samples"
+        reading = Reading(str(path), "STAR-Counts files", len(values.columns), len(values))
     else:
-        matrix = _orient(_read_matrix(path), source, patients=patients, tcga=tcga)
-    values = matrix.values
+        values, orientation, reading = _oriented(read_matrix(path), source, patients=patients, tcga=tcga)
     values.index = [dashed(str(name)) for name in values.index]
-    if values.index.has_duplicates:
-        raise InputError(
-            f"{path}: sample '{values.index[values.index.duplicated()][0]}' appears twice; keep one column per sample"
-        )
+    check_unique(values.index, file=str(path), what="sample")
     _check_values(values, source, file=str(path))
-    return matrix
+    said = replace(reading, orientation=orientation, first_id=values.index[0], last_id=values.index[-1])
+    return Matrix(values, orientation, str(path), said)
 
 
-def _read_matrix(path: Path) -> pd.DataFrame:
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; give a matrix of genes and samples")
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
-    if kind == ".parquet":
-        table = pd.read_parquet(path)
-        if table.columns.size and not pd.api.types.is_numeric_dtype(table.iloc[:, 0]):
-            table = table.set_index(table.columns[0])
-    elif kind == ".h5ad":
-        import anndata  # takes a second to import, and few cohorts come as h5ad
+def _oriented(
+    matrix: NamedMatrix, source: ExpressionInput, *, patients: set[str], tcga: bool
+) -> tuple[pd.DataFrame, str, Reading]:
+    """Samples × genes, how the file had them, and what was read."""
 
-        table = anndata.read_h5ad(path).to_df()
-    elif kind in _SEPARATORS:
-        try:
-            table = pd.read_csv(
-                path, sep=_SEPARATORS[kind], index_col=0, comment="#", float_precision="round_trip", low_memory=False
-            )
-        except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-            raise InputError(
-                f"{path}: cannot be read as a table ({error}); give tab- or comma-separated text"
-            ) from None
-    else:
-        raise InputError(f"{path}: unknown form '{kind}'; use one of {', '.join(MATRIX_SUFFIXES)} or a folder")
-    if table.empty:
+    def is_patient(name: str) -> bool:
+        name = dashed(name)
+        return (tcga_patient(name) if tcga and is_tcga(name) else name) in patients
+
+    if matrix.corner is not None and is_patient(matrix.corner):
         raise InputError(
-            f"{path}: no values below or beside the header; check the separator (.tsv = tab, .csv = comma)"
+            f"{source.path}: the first heading '{matrix.corner}' is a patient and stands above the names of the rows, so "
+            "headings and values may be shifted against each other; put a heading such as 'gene' in front"
         )
-    table.index = table.index.map(str)
-    table.columns = table.columns.map(str)
-    return table
-
-
-def _orient(table: pd.DataFrame, source: ExpressionInput, *, patients: set[str], tcga: bool) -> Matrix:
-    def hits(names: pd.Index) -> int:
-        return sum((tcga_patient(n) if tcga and is_tcga(n) else n) in patients for n in names)
-
-    in_columns, in_rows = hits(table.columns), hits(table.index)
+    in_columns = sum(map(is_patient, matrix.column_names))
+    in_rows = sum(map(is_patient, matrix.row_names))
     if not in_columns and not in_rows:
         raise InputError(
-            f"{source.path}: none of its rows (such as '{table.index[0]}') or columns (such as '{table.columns[0]}') "
-            f"is a patient of the patients table (such as '{min(patients)}'); make the names agree"
+            f"{source.path}: none of its rows (such as '{shown(matrix.row_names[0])}') or columns (such as "
+            f"'{shown(matrix.column_names[0])}') is a patient of the patients table (such as '{min(patients)}'); "
+            "make the names agree"
         )
-    found = "genes_by_samples" if in_columns >= in_rows else "samples_by_genes"
+    if in_columns and in_rows and source.orientation == "auto":
+        raise InputError(
+            f"{source.path}: both its rows ({in_rows}) and its columns ({in_columns}) have names of patients; say which "
+            "are the samples with orientation: genes_by_samples or samples_by_genes"
+        )
+    found = "genes_by_samples" if in_columns else "samples_by_genes"
+    if in_columns and in_rows:
+        found = source.orientation
     if source.orientation not in ("auto", found):
         raise InputError(
             f"{source.path}: the matrix is the wrong way round: orientation says {source.orientation}, but the patients "
             f"are in its {'columns' if found == 'genes_by_samples' else 'rows'}; set orientation: {found} or auto"
         )
-    return Matrix(table.T if found == "genes_by_samples" else table, found, source.path)
+    by_samples = found == "samples_by_genes"
+    _check_sample_names(matrix, by_samples=by_samples, file=source.path)
+    values = pd.DataFrame(matrix.values, index=matrix.row_names, columns=matrix.column_names)
+    return values if by_samples else values.T, found, matrix.reading
+
+
+def _check_sample_names(matrix: NamedMatrix, *, by_samples: bool, file: str) -> None:
+    names = matrix.row_names if by_samples else matrix.column_names
+    for at, name in enumerate(names):
+        if is_missing(name):
+            where = matrix.row_place(at) if by_samples else f"column {at + 1} of the values"
+            raise InputError(f"{file}: {where} has no sample name ('{name}'); name it or remove it")
 
 
 def _check_values(values: pd.DataFrame, source: ExpressionInput, *, file: str) -> None:
-    for gene, dtype in zip(values.columns, values.dtypes, strict=True):
-        if dtype.kind in "fiu":
-            continue
-        column = values[gene] if not isinstance(values[gene], pd.DataFrame) else values[gene].iloc[:, 0]
-        wrong = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-        if len(wrong):
-            raise InputError(
-                f"{file}: value '{wrong.iloc[0]}' of gene '{gene}', sample '{wrong.index[0]}' is not a number; "
-                "leave missing values empty or write NA"
-            )
     array = values.to_numpy(dtype=np.float64, na_value=np.nan)
     bad = np.isinf(array) | (array < 0 if source.unit != "log2" else False)
     if bad.any():

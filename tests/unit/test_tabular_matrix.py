@@ -1,0 +1,201 @@
+"""Matrices of users: names as written, values where they belong, whatever form they come in."""
+
+import gzip
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from histoweave.config import ExpressionInput
+from histoweave.errors import InputError
+from histoweave.expression.readers import read_expression
+from histoweave.tabular.matrix import read_matrix
+
+TEXT = "gene\tP1\tP2\nTP53\t1\t2\nESR1\t3.5\t\n"
+VALUES = [[1, 2], [3.5, np.nan]]
+
+
+def matrix(folder, content, name="m.tsv"):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_matrix(path)
+
+
+def expression(path, patients, **more):
+    source = ExpressionInput(path=str(path), unit="counts", **more)
+    return read_expression(source, patients=set(patients), tcga=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.tsv", TEXT),
+        ("m.csv", TEXT.replace("\t", ",")),
+        ("m.csv", TEXT.replace("\t", ";")),
+        ("m.csv.gz", gzip.compress(TEXT.replace("\t", ",").encode())),
+        ("m.tsv", TEXT.encode("utf-16")),
+        ("m.tsv", TEXT.replace("\n", "\t\n").replace("P2\t\n", "P2\n")),  # a delimiter ends each line but the header
+        ("m.tsv", TEXT.replace("\n", "\t\n")),
+        ("m.tsv", TEXT.replace("gene\t", "", 1)),  # R's form
+        ("m.tsv", TEXT.replace("gene", "", 1)),
+        ("m.tsv", TEXT.replace("gene", " gene ").replace("P1", " P1").replace("TP53", "TP53 ")),
+        ("m.csv", 'gene,P1,P2\n"TP53","1","2"\n"ESR1","3.5",NA\n'),
+        ("m.tsv", "# a comment\n" + TEXT + "# the end\n"),
+        ("m.tsv", TEXT.replace("3.5\t", "3.5\tN/A")),
+        ("m.tsv", TEXT.replace("3.5\t", " 3.5 \t - ")),
+        ("m.tsv", "gene\tP1\tP2\n1\tTP53\t1\t2\n2\tESR1\t3.5\tNA\n"),  # row numbers in front
+    ],
+)
+def test_forms_that_are_read(tmp_path, name, content):
+    found = matrix(tmp_path, content, name)
+    assert (found.row_names, found.column_names) == (["TP53", "ESR1"], ["P1", "P2"])
+    np.testing.assert_array_equal(found.values, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("m.tsv", TEXT.replace("3.5\t", "3.5"), "row 3: has 2 fields, and the header has 3"),
+        ("m.tsv", TEXT + "MYC\t1\t2\t3\n", "row 4: has 4 fields"),
+        ("m.csv", "gene,P1\nTP53,3,5\nESR1,1,0\n", "row 2: has 3 fields"),
+        ("m.csv", "gene;P1\nTP53;3,5\n", "row 2: value '3,5' of 'P1' is not a number; write a decimal point"),
+        ("m.csv", 'gene,P1,P2\nTP53,"1,234",2\n', "row 2: the quoted field '1,234' holds a comma"),
+        ("m.tsv", "gene\tname\tP1\nTP53\ttumour protein\t1\n", "row 2: value 'tumour protein' of 'name'"),
+        ("m.tsv", TEXT.replace("3.5", "1_000"), "value '1_000' of 'P1' is not a number"),
+        ("m.tsv", TEXT.replace("3.5", "0x1F"), "'0x1F'"),
+        ("m.tsv", TEXT.replace("3.5", "TRUE"), "'TRUE'"),
+        ("m.tsv", TEXT.replace("3.5", "١"), "'١'"),
+        ("m.tsv", "gene\nTP53\nESR1\n", "no values beside the names"),
+        ("m.tsv", "#gene\tP1\tP2\nTP53\t1\t2\nESR1\t3\t4\n", "row 1: starts with '#'"),
+        ("m.parquet", b"PAR1 and no more", "cannot be read as parquet"),
+        ("m.parquet", b"", "is empty"),
+        ("m.h5ad", b"\x89HDF\r\n\x1a\n" + bytes(90), "cannot be read as .h5ad"),
+        ("m.h5ad", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("m.xlsx", b"PK", "unknown form '.xlsx'"),
+    ],
+)
+def test_what_is_refused(tmp_path, name, content, words):
+    with pytest.raises(InputError) as caught:
+        matrix(tmp_path, content, name)
+    assert words in str(caught.value)
+
+
+def test_large_texts_are_read_like_small_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.round(rng.gamma(0.5, 100, (9000, 3)), 4)
+    values[rng.random(values.shape) < 0.01] = np.nan
+    table = pd.DataFrame(values, index=[f"G{n}" for n in range(9000)], columns=["P1", "P2", "P3"])
+    table.to_csv(tmp_path / "m.tsv", sep="\t")
+    np.testing.assert_array_equal(read_matrix(tmp_path / "m.tsv").values, values)
+    text = (tmp_path / "m.tsv").read_text().replace("G8000\t", "G8000\tone").replace("\toneone", "\tone")
+    (tmp_path / "m.tsv").write_text(text)
+    with pytest.raises(InputError, match="row 8002: value 'one"):
+        read_matrix(tmp_path / "m.tsv")
+
+
+# ------------------------------------------------------------------ parquet
+
+
+def test_names_of_a_parquet(tmp_path):
+    path = tmp_path / "m.parquet"
+    table = pd.DataFrame({"id": [7, 12, 3], "TP53": [1, 2, 3], "ESR1": [4.5, 5, None]})
+    for made in (
+        table,
+        table.astype({"id": str}),
+        table.astype({"id": "Int64"}),
+        table.astype({"id": str}).astype({"id": "category"}),
+        table.set_index("id"),
+        table.astype({"id": str}).set_index("id"),
+        table.astype({"id": str}).set_index(pd.Index([0, 2, 5])),  # row numbers of a filtered table
+    ):
+        made.to_parquet(path)
+        found = read_matrix(path)
+        assert (found.row_names, found.column_names) == (["7", "12", "3"], ["TP53", "ESR1"])
+        np.testing.assert_array_equal(found.values, [[1, 4.5], [2, 5], [3, np.nan]])
+    table.set_index("id").rename_axis(None).to_parquet(path)
+    with pytest.raises(InputError, match="which of them are the names cannot be told"):
+        read_matrix(path)
+    for changed, words in (
+        (table.astype({"id": float}), "stored as double"),
+        (table.astype({"id": bool}), "stored as bool"),
+        (table.astype({"id": str}).set_index("id", drop=False).rename_axis("name"), "both its index 'name'"),
+        (table.assign(note=[["a"], ["b"], []]), "column 'note' holds list"),
+        (table.assign(flag=True), "column 'flag' holds bool"),
+        (table.assign(word="x"), "value 'x' of 'word' is not a number"),
+        (table[["id"]], "no values beside the names"),
+        (table.iloc[:0], "holds no values"),
+        (table.set_index(["id", "TP53"]), "an index of several columns"),
+    ):
+        changed.to_parquet(path)
+        with pytest.raises(InputError, match=words):
+            read_matrix(path)
+
+
+def test_numbers_of_a_parquet_that_are_stored_as_text(tmp_path):
+    pd.DataFrame({"g": ["A", "B"], "P1": ["1.5", "NA"], "P2": [" 2", None]}).to_parquet(tmp_path / "m.parquet")
+    np.testing.assert_array_equal(read_matrix(tmp_path / "m.parquet").values, [[1.5, 2], [np.nan, np.nan]])
+
+
+# --------------------------------------------------------------------- h5ad
+
+
+def test_names_of_an_h5ad(tmp_path):
+    path = tmp_path / "m.h5ad"
+    x = np.array([[1, 4], [2, 5]], dtype=np.float32)
+    var = pd.DataFrame(index=["TP53", "ESR1"])
+
+    def read(obs):
+        anndata.AnnData(x, obs=obs, var=var).write_h5ad(path)
+        return read_matrix(path)
+
+    assert read(pd.DataFrame(index=["007", "12E3"])).row_names == ["007", "12E3"]
+    numbered = read(pd.DataFrame({"patient": ["007", "12E3"], "age": [1, 2]}, index=["0", "1"]))
+    assert numbered.row_names == ["007", "12E3"] and "row numbers" in numbered.reading.notes
+    with pytest.raises(InputError, match="are only numbered"):
+        read(pd.DataFrame({"age": [1, 2]}, index=["0", "1"]))
+    with pytest.raises(InputError, match="could both name them"):
+        read(pd.DataFrame({"patient": ["a", "b"], "sample": ["c", "d"]}, index=["0", "1"]))
+
+
+# -------------------------------------------------------------- orientation
+
+
+def test_both_sides_with_names_of_patients(tmp_path):
+    path = tmp_path / "m.tsv"
+    path.write_text("gene\t1\t2\n2\t5\t6\n7\t8\t9\n")
+    with pytest.raises(InputError, match="both its rows \\(1\\) and its columns \\(2\\)"):
+        expression(path, ["1", "2"])
+    values = expression(path, ["1", "2"], orientation="genes_by_samples").values
+    assert values.loc["1"].to_dict() == {"2": 5, "7": 8}
+    assert list(expression(path, ["1", "2"], orientation="samples_by_genes").values.index) == ["2", "7"]
+
+
+def test_a_patient_above_the_names(tmp_path):
+    """R's form whose last column is empty: it looks like a delimiter at the end of each line."""
+    (tmp_path / "m.tsv").write_text("P1\tP2\tP3\nTP53\t1\t2\t\nESR1\t3\t4\t\n")
+    with pytest.raises(InputError, match="first heading 'P1' is a patient"):
+        expression(tmp_path / "m.tsv", ["P1", "P2", "P3"])
+
+
+@pytest.mark.parametrize("name", ["", "NA", "nan"])
+def test_a_sample_without_name(tmp_path, name):
+    (tmp_path / "m.tsv").write_text(f"gene\tP1\t{name}\tP2\nTP53\t1\t2\t3\n")
+    with pytest.raises(InputError, match="column 2 of the values has no sample name"):
+        expression(tmp_path / "m.tsv", ["P1", "P2"])
+    (tmp_path / "m.tsv").write_text(f"patient\tTP53\nP1\t1\n{name}\t2\n")
+    with pytest.raises(InputError, match="row 3 has no sample name"):
+        expression(tmp_path / "m.tsv", ["P1", "P2"])
+
+
+def test_samples_that_are_one_once_blanks_and_dots_are_gone(tmp_path):
+    (tmp_path / "m.tsv").write_text("gene\tP1\t P1\nTP53\t1\t2\n")
+    with pytest.raises(InputError, match="sample 'P1' appears twice"):
+        expression(tmp_path / "m.tsv", ["P1"])
+
+
+def test_what_was_read_is_said(tmp_path):
+    (tmp_path / "m.csv").write_text("gene;P1;P2\nTP53;1;2\n")
+    said = expression(tmp_path / "m.csv", ["P1"]).reading
+    assert (said.rows, said.columns, said.delimiter, said.encoding) == (1, 2, "semicolon", "UTF-8")
+    assert (said.orientation, said.first_id, said.last_id) == ("genes_by_samples", "P1", "P2")

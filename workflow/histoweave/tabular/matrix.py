@@ -1,0 +1,213 @@
+"""A matrix of numbers with names at both sides: text, parquet or h5ad. Names are text as the file has them."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from histoweave.errors import InputError
+from histoweave.tabular.fields import DELIMITERS, OWN, Grid, clean, grid, split_line
+from histoweave.tabular.missing import SPELLINGS, is_missing
+from histoweave.tabular.reading import Reading
+from histoweave.tabular.table import check_characters, skipped
+from histoweave.tabular.text import read_text_file
+
+MAX_MATRIX_BYTES = 8 << 30
+MAX_VALUES = 1 << 29  # 4 GiB of float64
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
+_CHUNK_LINES = 4096
+_CORNERS = frozenset(
+    {
+        "", "gene", "genes", "gene_id", "gene_ids", "gene_name", "gene_names", "gene_symbol", "geneid", "genename",
+        "genesymbol", "symbol", "symbols", "hgnc", "hgnc_symbol", "hgnc_id", "hugo_symbol", "hugo", "ensembl", "ensembl_id",
+        "ensembl_gene_id", "entrez", "entrez_id", "entrezid", "entrez_gene_id", "ncbi_gene_id", "probe", "probe_id",
+        "probeset", "transcript", "transcript_id", "accession", "description", "id", "ids", "name", "names", "feature",
+        "features", "feature_id", "index", "rowname", "rownames", "row_names", "unnamed:_0", "x", "sample", "samples",
+        "sample_id", "sampleid", "sample_name", "patient", "patients", "patient_id", "patientid", "subject", "subject_id",
+        "case", "case_id", "barcode", "donor", "donor_id", "individual", "tumor", "tumour", "label", "#name", "ref_id",
+    }
+)  # fmt: skip
+_SUFFIXES = (*OWN, ".parquet", ".h5ad")
+
+
+@dataclass(frozen=True)
+class NamedMatrix:
+    """`values` (R, C) float64, NaN where missing, with R `row_names` and C `column_names`, all of them as written.
+
+    `corner` is the heading above the row names, None where there is none; `numbers` the line of each row in a text
+    file, None for other forms.
+    """
+
+    values: np.ndarray
+    row_names: list[str]
+    column_names: list[str]
+    corner: str | None
+    reading: Reading
+    numbers: list[int] | None = None
+
+    def row_place(self, at: int) -> str:
+        """Where the row at position `at` stands, as errors name it."""
+        return f"row {self.numbers[at]}" if self.numbers else f"row {at + 1} of the values"
+
+
+def read_matrix(path: str | Path) -> NamedMatrix:
+    """Read a matrix by its file's ending: `.tsv`, `.txt`, `.csv` (also `.gz`), `.parquet`, `.h5ad`.
+
+    Raises
+    ------
+    InputError
+        one line naming file and line or column: unreadable, damaged or too large; lengths that differ; a value that is no
+        number; names that are no text and cannot be told as they were written; names at a side that could be two columns.
+    """
+    path = Path(path)
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
+    if kind in OWN:
+        found = _read_text(path, ending=kind)
+    elif kind in (".parquet", ".h5ad"):
+        from histoweave.tabular.stored import read_h5ad, read_parquet  # pyarrow and anndata take a second to import
+
+        found = (read_parquet if kind == ".parquet" else read_h5ad)(path)
+    else:
+        raise InputError(f"{path}: unknown form '{kind}'; use one of {', '.join(_SUFFIXES)} or a folder")
+    for side, names in (("columns", found.column_names), ("rows", found.row_names)):
+        check_characters(names, where=f"{path}, names of the {side}")
+    return found
+
+
+def parse_numbers(texts: Sequence[str], *, where: str, columns: Sequence[str]) -> np.ndarray:
+    """(N,) float64 of text fields, NaN where missing.
+
+    Raises
+    ------
+    InputError
+        naming `where` and the column of a field that is no number.
+    """
+    values = np.empty(len(texts))
+    for at, raw in enumerate(texts):
+        text = raw.strip()
+        if is_missing(text):
+            values[at] = np.nan
+        elif NUMBER.fullmatch(text):
+            values[at] = float(text)
+        else:
+            raise InputError(f"{where}: value '{shown(text)}' of '{columns[at]}' is not a number{_hint(text)}")
+    return values
+
+
+def _hint(text: str) -> str:
+    if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+", text):
+        return "; write a decimal point in place of the comma, and no separators of thousands"
+    return "; leave missing values empty or write NA, and remove columns that hold words"
+
+
+def shown(text: str) -> str:
+    """A user's text, cut for a message."""
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _read_text(path: Path, *, ending: str) -> NamedMatrix:
+    text = read_text_file(path, max_bytes=MAX_MATRIX_BYTES)
+    lines = grid(text.lines, file=str(path), ending=ending)
+    numbers, names, rests = zip(*lines.raw_rows(), strict=True)
+    corner, columns = (None, lines.header) if lines.names_in_front else (lines.header[0], lines.header[1:])
+    notes = skipped(lines)
+    if lines.names_in_front and _is_corner(lines.header[0]):
+        if list(names) != [str(number) for number in range(1, len(names) + 1)]:
+            raise lines.misfit()
+        corner, columns = lines.header[0], lines.header[1:]
+        names, rests = _without_row_numbers(rests, lines)
+        notes.append("row numbers in front of the lines left out")
+    elif lines.names_in_front:
+        notes.append("the header has no heading for the names of the lines, as R writes it")
+    if not columns:
+        raise InputError(f"{path}: no values beside the names; check the separator (.tsv: tab, .csv: comma)")
+    if len(lines) * len(columns) > MAX_VALUES:
+        raise InputError(f"{path}: holds more than {MAX_VALUES:,} values, too many for one matrix; check the file")
+    values = np.concatenate(
+        [
+            _chunk(rests[at : at + _CHUNK_LINES], numbers[at : at + _CHUNK_LINES], lines, columns)
+            for at in range(0, len(rests), _CHUNK_LINES)
+        ]
+    )
+    empty = [at for at, name in enumerate(columns) if not name and np.isnan(values[:, at]).all()]
+    if empty:
+        notes.append("columns without heading and values left out")
+        values = np.delete(values, empty, axis=1)
+        columns = [name for at, name in enumerate(columns) if at not in empty]
+    reading = Reading(
+        file=str(path),
+        form="text matrix",
+        rows=len(names),
+        columns=len(columns),
+        delimiter=DELIMITERS[lines.delimiter],
+        encoding=text.encoding,
+        notes="; ".join(notes),
+    )
+    return NamedMatrix(values, list(names), columns, corner, reading, list(numbers))
+
+
+def _is_corner(heading: str) -> bool:
+    """Whether a heading is one for names, so that none is missing in front of it."""
+    return re.sub(r"[ .-]", "_", heading.casefold()) in _CORNERS
+
+
+def _without_row_numbers(rests: Sequence[str], lines: Grid) -> tuple[list[str], list[str]]:
+    """Names and values of lines that R numbered in front of the names."""
+    split = [
+        split_line(rest, lines.delimiter, lines.file, number) for rest, number in zip(rests, lines.numbers, strict=True)
+    ]
+    return [clean(fields[0]) for fields in split], [lines.delimiter.join(fields[1:]) for fields in split]
+
+
+def _chunk(rests: Sequence[str], numbers: Sequence[int], lines: Grid, columns: Sequence[str]) -> np.ndarray:
+    """Values of some lines: by pandas where all are plain numbers, else field by field, which names the wrong one."""
+    try:
+        table = pd.read_csv(
+            io.BytesIO("\n".join(rests).encode()),
+            sep=lines.delimiter,
+            header=None,
+            names=range(len(columns)),
+            index_col=False,
+            dtype=np.float64,
+            na_values=SPELLINGS,
+            keep_default_na=False,
+            quoting=3,  # none: quoted fields have been taken apart
+            skip_blank_lines=False,
+            float_precision="round_trip",
+        )
+        if table.shape == (len(rests), len(columns)):
+            return table.to_numpy()
+    except (ValueError, OverflowError):
+        pass
+    return np.stack(
+        [
+            parse_numbers(
+                [""] if len(columns) == 1 and not rest else split_line(rest, lines.delimiter, lines.file, number),
+                where=f"{lines.file}, row {number}",
+                columns=columns,
+            )
+            for number, rest in zip(numbers, rests, strict=True)
+        ]
+    )
+
+
+def check_unique(names: Iterable[str], *, file: str, what: str) -> None:
+    """Refuse a name that is there twice.
+
+    Raises
+    ------
+    InputError
+        naming the name.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{file}: {what} '{shown(name)}' appears twice; keep one of them")
+        seen.add(name)
