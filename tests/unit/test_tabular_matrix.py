@@ -94,6 +94,22 @@ def test_large_texts_are_read_like_small_ones(tmp_path):
         read_matrix(tmp_path / "m.tsv")
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("head", ["", "Unnamed: 0"])
+def test_numbers_of_lines_are_no_patients(tmp_path, first, head):
+    """As pandas and R write a table whose patients stand in a column, or were lost."""
+    rows = [("2", "5", "6"), ("1", "7", "8")]
+    text = "".join(f"{n},{','.join(row)}\n" for n, row in enumerate(rows, start=first))
+    found = matrix(tmp_path, f"{head},patient,TP53,ESR1\n{text}", "m.csv")
+    assert (found.row_names, found.column_names) == (["2", "1"], ["TP53", "ESR1"])
+    np.testing.assert_array_equal(found.values, [[5, 6], [7, 8]])
+    with pytest.raises(InputError, match="row 2: the lines are only numbered"):
+        matrix(tmp_path, f"{head},MYC,TP53,ESR1\n{text}", "m.csv")
+    if first and not head:
+        with pytest.raises(InputError, match="row 2: the lines are only numbered"):
+            matrix(tmp_path, f"MYC,TP53,ESR1\n{text}", "m.csv")
+
+
 # ------------------------------------------------------------------ parquet
 
 

@@ -15,7 +15,7 @@ from histoweave.errors import InputError
 from histoweave.tabular.fields import DELIMITERS, OWN, Grid, clean, grid, split_line
 from histoweave.tabular.missing import SPELLINGS, is_missing
 from histoweave.tabular.reading import Reading
-from histoweave.tabular.table import check_characters, skipped
+from histoweave.tabular.table import check_characters, rising, skipped
 from histoweave.tabular.text import read_text_file
 
 MAX_MATRIX_BYTES = 8 << 30
@@ -118,14 +118,17 @@ def _read_text(path: Path, *, ending: str) -> NamedMatrix:
     numbers, names, rests = zip(*lines.raw_rows(), strict=True)
     corner, columns = (None, lines.header) if lines.names_in_front else (lines.header[0], lines.header[1:])
     notes = skipped(lines)
-    if lines.names_in_front and _is_corner(lines.header[0]):
-        if list(names) != [str(number) for number in range(1, len(names) + 1)]:
-            raise lines.misfit()
-        corner, columns = lines.header[0], lines.header[1:]
+    if _row_numbers_in_front(corner, columns, names, lines):
+        corner, columns = (lines.header[0], lines.header[1:]) if corner is None else (columns[0], columns[1:])
         names, rests = _without_row_numbers(rests, lines)
         notes.append("row numbers in front of the lines left out")
-    elif lines.names_in_front:
+    elif corner is None:
         notes.append("the header has no heading for the names of the lines, as R writes it")
+    if _unnamed(corner) and list(names) in _counts(len(names)):
+        raise InputError(
+            f"{path}, row {numbers[0]}: the lines are only numbered ({names[0]} to {names[-1]}, without a heading), and numbers "
+            "of lines are no ids; give the ids, with a heading such as 'patient' or 'gene'"
+        )
     if not columns:
         raise InputError(f"{path}: no values beside the names; check the separator (.tsv: tab, .csv: comma)")
     if len(lines) * len(columns) > MAX_VALUES:
@@ -151,6 +154,32 @@ def _read_text(path: Path, *, ending: str) -> NamedMatrix:
         notes="; ".join(notes),
     )
     return NamedMatrix(values, list(names), columns, corner, reading, list(numbers))
+
+
+def _unnamed(corner: str | None) -> bool:
+    return corner is None or corner.casefold() in ("", "unnamed: 0")
+
+
+def _counts(n: int) -> tuple[list[str], list[str]]:
+    """The numbers that R and pandas give to lines that nobody named."""
+    return [str(number) for number in range(n)], [str(number) for number in range(1, n + 1)]
+
+
+def _row_numbers_in_front(corner: str | None, columns: Sequence[str], names: Sequence[str], lines: Grid) -> bool:
+    """Whether the names of the lines are row numbers, and the names stand in the next column under a heading of theirs.
+
+    Raises
+    ------
+    InputError
+        where the header's first heading is one for names, and each line has a field more that is no row number.
+    """
+    if not columns or not _unnamed(corner) or not columns[0] or not _is_corner(columns[0]):
+        return False
+    if corner is None:
+        if list(names) not in _counts(len(names)):
+            raise lines.misfit()
+        return True
+    return rising(names)
 
 
 def _is_corner(heading: str) -> bool:

@@ -56,8 +56,8 @@ def read_parquet(path: Path) -> NamedMatrix:
 def read_h5ad(path: Path) -> NamedMatrix:
     """Read the matrix X of an AnnData file (observations × variables), dense or sparse.
 
-    Observations that nobody named (0, 1, 2, …) are no samples: their names come from the one column of `obs` that
-    is called patient, sample, case or barcode, else the file is refused.
+    Names that nobody gave (0, 1, 2, …) are no ids: they come from the one column of that side that is called patient,
+    sample, case, barcode, gene or symbol, else the file is refused.
 
     Raises
     ------
@@ -92,17 +92,19 @@ def read_h5ad(path: Path) -> NamedMatrix:
     return NamedMatrix(x.astype(np.float64), rows, columns, None, reading)
 
 
-_NAMING = {
-    "obs": ("patient", "patient_id", "sample", "sample_id", "case", "case_id", "barcode"),
-    "var": ("gene", "gene_id", "gene_name", "gene_symbol", "symbol", "gene_symbols", "gene_ids"),
-}
+_NAMING = frozenset(
+    {
+        "patient", "patient_id", "sample", "sample_id", "case", "case_id", "barcode", "gene", "gene_id", "gene_ids",
+        "gene_name", "gene_symbol", "gene_symbols", "symbol",
+    }
+)  # fmt: skip
 
 
 def _h5ad_names(names, table, side: str, path: Path, notes: list[str]) -> list[str]:
     found = [clean(str(name)) for name in names]
     if found != [str(number) for number in range(len(found))]:
         return found
-    columns = [column for column in table.columns if str(column).casefold() in _NAMING[side]]
+    columns = [column for column in table.columns if str(column).casefold() in _NAMING]
     if len(columns) != 1:
         what = "observations" if side == "obs" else "variables"
         given = f"columns {', '.join(map(str, columns))} could both name them" if columns else "no column names them"

@@ -115,10 +115,14 @@ def _columns(lines: Grid) -> tuple[dict[str, list[str]], list[str]]:
 def _check_row_names(fields: list[tuple[str, ...]], lines: Grid) -> None:
     """R's row names are rising whole numbers, or those of a column; a stray delimiter in every line looks like others."""
     names = fields[0]
-    numbers = [int(name) if re.fullmatch(r"[1-9]\d{0,9}", name) else 0 for name in names]
-    rising = all(one < other for one, other in itertools.pairwise([0, *numbers]))
-    if not rising and names not in fields[1:]:
+    if not rising(names) and names not in fields[1:]:
         raise lines.misfit()
+
+
+def rising(names: Iterable[str]) -> bool:
+    """Whether names are whole numbers that rise from line to line, as numbers of lines do."""
+    numbers = [int(name) if re.fullmatch(r"0|[1-9][0-9]{0,9}", name) else -1 for name in names]
+    return all(one < other for one, other in itertools.pairwise([-1, *numbers]))
 
 
 def skipped(lines: Grid) -> list[str]:
