@@ -2,40 +2,84 @@
 
 from __future__ import annotations
 
+import codecs
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from sklearn.cluster import KMeans
 
 from histoweave.errors import InputError
+from histoweave.expression.converted import refuse_converted
+from histoweave.expression.identifiers import is_missing, kinds, plain_name
+
+# The whole of MSigDB has 50 MB.
+_MOST_BYTES = 512 * 2**20
+# Libraries of Enrichr write a weight after each gene.
+_WEIGHTED = re.compile(r"(.+),[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 
 
 def read_gmt(path: str | Path) -> dict[str, list[str]]:
     """Gene sets of a GMT file: one set a line, tab-separated: name, description, genes.
 
+    Each gene is in a set once. Blank lines, empty fields, weights after a comma and the versions of Ensembl ids are
+    dropped. The text is UTF-8, or UTF-16 with a byte order mark.
+
     Raises
     ------
     InputError
-        for an unreadable or empty file, a line with fewer than three fields, or a repeated set name.
+        for an unreadable or empty file, a line with fewer than three fields, a repeated set name, or a gene that a
+        spreadsheet has turned into a date.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a GMT file ({error}); check fusion.gene_sets") from None
     sets: dict[str, list[str]] = {}
-    for number, line in enumerate(lines, start=1):
+    lines_of: dict[str, int] = {}
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
-        name, *fields = (field.strip() for field in line.split("\t"))
-        genes = [gene for gene in fields[1:] if gene]
+        name, *fields = (field.strip().strip('"').strip() for field in line.split("\t"))
+        where = f"{path}, line {number}"
+        genes = [found[1] if (found := _WEIGHTED.fullmatch(gene)) else gene for gene in fields[1:]]
+        genes = [gene for gene in genes if not is_missing(gene)]
         if not name or not genes:
-            raise InputError(f"{path}, line {number}: is not a GMT line; write name, description, genes, split by tabs")
+            raise InputError(f"{where}: is not a GMT line; write name, description, genes, split by tabs")
         if name in sets:
-            raise InputError(f"{path}, line {number}: gene set '{name}' is there twice; rename or drop one")
-        sets[name] = genes
+            raise InputError(
+                f"{where}: gene set '{name[:60]}' is there twice, already in line {lines_of[name]}; rename or drop one"
+            )
+        refuse_converted(genes, file=str(path), place=lambda _, number=number: f"line {number}")
+        sets[name] = list(dict.fromkeys(map(plain_name, genes)))
+        lines_of[name] = number
     if not sets:
         raise InputError(f"{path}: holds no gene set; give a GMT file with at least one line")
     return sets
+
+
+def _lines(path: str | Path) -> list[str]:
+    """Lines of a text file, whatever ends them."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read as a GMT file ({error.strerror or error}); check the path and its rights"
+        ) from None
+    if len(content) > _MOST_BYTES:
+        raise InputError(f"{path}: has more than {_MOST_BYTES // 2**20} MiB; give a GMT file of gene sets")
+    if content.startswith(b"\x1f\x8b"):
+        raise InputError(f"{path}: is a gzip; unpack it and give the GMT file")
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path}, line {number}: is not {'UTF-16' if wide else 'UTF-8'} text; save the file as UTF-8"
+        ) from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise InputError(f"{path}, line {line}: is not UTF-8 text (it holds a zero byte); save the file as UTF-8")
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def groups_from_sets(genes: list[str], sets: dict[str, list[str]], *, path: str) -> np.ndarray:
@@ -53,10 +97,20 @@ def groups_from_sets(genes: list[str], sets: dict[str, list[str]], *, path: str)
     owner = {gene: index for index, members in reversed(list(enumerate(sets.values()))) for gene in members}
     groups = np.array([owner.get(gene, len(sets)) for gene in genes])
     if (groups == len(sets)).all():
-        raise InputError(
-            f"{path}: none of its genes is among the {len(genes)} kept genes; use gene symbols of the RNA table"
-        )
+        raise InputError(f"{path}: none of its genes is among the {len(genes)} kept genes; {_advice(genes, owner)}")
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+
+
+def _advice(genes: Iterable[str], members: Iterable[str]) -> str:
+    """How the genes of a table and those of gene sets can be brought together."""
+    genes, members = list(genes), list(members)
+    ours, theirs = next(iter(kinds(genes))), next(iter(kinds(members)))
+    if ours == theirs:
+        return f"both are {ours} (such as {genes[0]} and {members[0]}): give sets of the same organism and genes of the RNA"
+    return (
+        f"the RNA table has {ours} (such as {genes[0]}) and the sets have {theirs} (such as {members[0]}): give gene sets "
+        f"of {ours}, or an RNA table of {theirs}"
+    )
 
 
 def learned_groups(profiles: np.ndarray, *, n_groups: int, seed: int) -> np.ndarray:
