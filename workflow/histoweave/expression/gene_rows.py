@@ -19,7 +19,7 @@ from histoweave.errors import InputError
 from histoweave.expression.converted import refuse_converted
 from histoweave.expression.identifiers import ENSEMBL, is_copy_on_y, is_missing, kind, plain_name
 
-# The gene is not on record: neither its own, nor a sum that it belongs to, could be told.
+# Why a row is no gene, as the report says it.
 NO_NAME = "no name"
 COUNTER = "reads that the counting tool gave to no gene (STAR, HTSeq, featureCounts)"
 TOTAL = "a total or a mean over genes"

@@ -80,3 +80,20 @@ def kind(name: str) -> str:
 def kinds(names: Iterable[str]) -> dict[str, int]:
     """How many of the names are of each kind, the most frequent first."""
     return dict(Counter(map(kind, names)).most_common())
+
+
+def how_to_agree(names: Iterable[str], others: Iterable[str], *, ours: str, theirs: str) -> str:
+    """What to do where `names` (of `ours`) and `others` (of `theirs`) have no gene in common, as words of a message."""
+    names, others = list(names), list(others)
+    if not names or not others:
+        return f"{ours if others else theirs} has no genes"
+    kind_of_names, kind_of_others = next(iter(kinds(names))), next(iter(kinds(others)))
+    if kind_of_names == kind_of_others:
+        return (
+            f"{ours} and {theirs} both have {kind_of_names} (such as {names[0]} and {others[0]}): check that they are of "
+            "one organism, and under current symbols"
+        )
+    return (
+        f"{ours} has {kind_of_names} (such as {names[0]}), {theirs} {kind_of_others} (such as {others[0]}): give "
+        f"{kind_of_others} in {ours}, or {kind_of_names} in {theirs}; no table that maps the ones to the others is built in"
+    )

@@ -72,11 +72,9 @@ def slide_refusal(patient: str, names: Iterable[str]) -> tuple[str, str] | None:
     -------
     status (`other_patient`, `not_primary_tumour`) and reason; None if no name speaks against it.
     """
-    barcodes = [(name, *found) for name in names if (found := tcga_barcode_in(name))]
-    for name, other, _ in barcodes:
-        if other != dashed(patient):
-            return "other_patient", f"'{name}' is of {other}, and the slides table gives it to {patient}; mend the row"
-    for _, _, kind in barcodes:
-        if kind != PRIMARY_TUMOUR:
-            return "not_primary_tumour", _not_primary(kind)
-    return None
+    barcodes = [found for name in names if (found := tcga_barcode_in(name))]
+    if any(other != dashed(patient) for other, _ in barcodes):
+        # Ids that are in no table stay out of the reason: pseudonyms do not reach them.
+        return "other_patient", "its id or a file of it has another patient's barcode; mend the row of the slides table"
+    kinds = [kind for _, kind in barcodes if kind != PRIMARY_TUMOUR]
+    return ("not_primary_tumour", _not_primary(kinds[0])) if kinds else None

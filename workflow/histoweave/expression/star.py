@@ -55,7 +55,7 @@ def read_star_folder(folder: Path, source: ExpressionInput) -> pd.DataFrame:
         if first is None:
             first = path, read
         elif read.ids != first[1].ids:
-            raise InputError(_other_genes(path, read.ids, *first))
+            raise InputError(_other_genes(path, read.ids, first[0], first[1].ids))
         columns[sample] = read.values
     if first is None:
         raise InputError(f"{sheet_path}: lists no file; download the sample sheet of the files in {folder}")
@@ -63,13 +63,16 @@ def read_star_folder(folder: Path, source: ExpressionInput) -> pd.DataFrame:
 
 
 def _other_genes(path: Path, ids: list[str], other: Path, others: list[str]) -> str:
-    if len(ids) < len(others) and ids == others[: len(ids)]:
+    """What is wrong with two files that do not hold the same rows."""
+    short, long = sorted([(path, ids), (other, others)], key=lambda file: len(file[1]))
+    n = len(short[1])
+    if n < len(long[1]) and short[1] == long[1][:n]:
         return (
-            f"{path}: ends after {len(ids)} of the {len(others)} rows that {other} has: the file is cut short; "
+            f"{short[0]}: ends after {n} of the {len(long[1])} rows that {long[0]} has: the file is cut short; "
             "download it again"
         )
-    row = next((i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others)))
-    here, there = (f"'{rows[row]}'" if row < len(rows) else "nothing" for rows in (ids, others))
+    row = next((i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), n)
+    here, there = (f"'{rows[row][:60]}'" if row < len(rows) else "nothing" for rows in (ids, others))
     return (
         f"{path}: does not hold the genes of {other}: {len(ids)} rows against {len(others)}, and {here} where the other "
         f"has {there}; download both again, made by one version of the workflow of GDC"
@@ -85,7 +88,7 @@ def _samples(sheet_path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     file_ids = list(sheet["File ID"]) if "File ID" in sheet else [""] * len(sheet)
     present = _files(folder)
     of_sample: dict[str, int] = {}
-    of_file: dict[Path, int] = {}
+    of_file: dict[str, int] = {}
     rows = zip(sheet["File Name"], sheet["Sample ID"], file_ids, strict=True)
     for row, (name, sample, file_id) in enumerate(rows, start=2):
         where = f"{sheet_path}, row {row}"
@@ -99,12 +102,13 @@ def _samples(sheet_path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
                 f"{where}: Sample ID '{sample}' appears twice, already in row {of_sample[sample]}; keep one file per sample"
             )
         path = _file(present.get(name, []), name, file_id, others=set(file_ids) - {file_id}, where=where, folder=folder)
-        if path in of_file:
+        real = os.path.realpath(path)
+        if real in of_file:
             raise InputError(
-                f"{where}: file '{name}' is that of row {of_file[path]} too; give the sheet's column 'File ID', and each "
+                f"{where}: file '{name}' is that of row {of_file[real]} too; give the sheet's column 'File ID', and each "
                 "file in a folder of that name, as the GDC client downloads them"
             )
-        of_sample[sample], of_file[path] = row, row
+        of_sample[sample], of_file[real] = row, row
         yield sample, path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 
 from histoweave.errors import InputError
 from histoweave.expression.converted import refuse_converted
-from histoweave.expression.identifiers import is_missing, kinds, plain_name
+from histoweave.expression.identifiers import how_to_agree, is_missing, plain_name
 
 # The whole of MSigDB has 50 MB.
 _MOST_BYTES = 512 * 2**20
@@ -94,23 +94,25 @@ def groups_from_sets(genes: list[str], sets: dict[str, list[str]], *, path: str)
     InputError
         if no set holds any of the genes.
     """
+    check_shared(sets, genes, path=path)
     owner = {gene: index for index, members in reversed(list(enumerate(sets.values()))) for gene in members}
     groups = np.array([owner.get(gene, len(sets)) for gene in genes])
-    if (groups == len(sets)).all():
-        raise InputError(f"{path}: none of its genes is among the {len(genes)} kept genes; {_advice(genes, owner)}")
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
-def _advice(genes: Iterable[str], members: Iterable[str]) -> str:
-    """How the genes of a table and those of gene sets can be brought together."""
-    genes, members = list(genes), list(members)
-    ours, theirs = next(iter(kinds(genes))), next(iter(kinds(members)))
-    if ours == theirs:
-        return f"both are {ours} (such as {genes[0]} and {members[0]}): give sets of the same organism and genes of the RNA"
-    return (
-        f"the RNA table has {ours} (such as {genes[0]}) and the sets have {theirs} (such as {members[0]}): give gene sets "
-        f"of {ours}, or an RNA table of {theirs}"
-    )
+def check_shared(sets: dict[str, list[str]], genes: Collection[str], *, path: str) -> None:
+    """
+    Raises
+    ------
+    InputError
+        if no set holds any of `genes`, saying which identifiers each side has.
+    """
+    members = list(dict.fromkeys(gene for genes_of_set in sets.values() for gene in genes_of_set))
+    if not set(members) & set(genes):
+        raise InputError(
+            f"{path}: none of its genes is among the {len(genes)} kept genes; "
+            + how_to_agree(genes, members, ours="the RNA table", theirs="the gene sets")
+        )
 
 
 def learned_groups(profiles: np.ndarray, *, n_groups: int, seed: int) -> np.ndarray:
