@@ -129,6 +129,8 @@ def test_a_total_is_known_by_its_values():
     # Too few samples or genes: chance could do it.
     assert without_totals(values.assign(t=values.sum(axis=1)).iloc[:2])[1] == []
     assert without_totals(pd.DataFrame({"a": [1.0, 2, 3], "b": [1.0, 2, 3]}))[1] == []
+    many = pd.DataFrame(rng.poisson(50, (1, 120)).astype(float)).add_prefix("G")
+    assert without_totals(many)[1] == [] and without_totals(many.assign(t=many.sum(axis=1)))[1] == ["t"]
     assert without_totals(values * np.nan)[1] == [] and without_totals(values * 0)[1] == []
 
 

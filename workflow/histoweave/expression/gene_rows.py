@@ -39,8 +39,10 @@ _NAMES_OF_GENES = (
     "gene_name", "gene_symbol", "hgnc_symbol", "symbol", "hugo_symbol", "external_gene_name", "genename", "genesymbol"
 )  # fmt: skip
 
-# A sum of all others is taken for a total only where chance cannot make one.
-_LEAST_SAMPLES, _LEAST_GENES, _ROUNDING = 3, 10, 1e-4
+# A sum of all others is taken for a total only where chance cannot make one: of some genes in several samples, or of
+# many genes in any number, so that a cohort of one patient is read like the one that the models were fitted on.
+_SOME_GENES, _SEVERAL_SAMPLES, _MANY_GENES = 10, 3, 100
+_ROUNDING = 1e-4
 _LISTED = 20
 
 
@@ -164,10 +166,10 @@ def without_totals(values: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     the others, and the names of what was left out.
     """
     names = []
-    while len(values) >= _LEAST_SAMPLES and values.shape[1] > _LEAST_GENES:
+    while values.shape[1] > _SOME_GENES:
         sums = np.nansum(values.to_numpy(np.float64), axis=1)
         seen = sums > 0
-        if seen.sum() < _LEAST_SAMPLES:
+        if seen.sum() < (1 if values.shape[1] > _MANY_GENES else _SEVERAL_SAMPLES):
             break
         # A total is the largest of its sample.
         largest = int(np.nanargmax(np.nan_to_num(values.iloc[np.flatnonzero(seen)[0]].to_numpy(np.float64), nan=-1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from histoweave.expression.normalise import FORMULAS, log_normalise, merge_genes
 from histoweave.expression.readers import Matrix, read_expression
 from histoweave.expression.samples import RULE, choose_samples
 from histoweave.io import write_json, write_table
+
+_log = logging.getLogger(__name__)
 
 # Below this number of genes a library size is that of a panel, not of a transcriptome; the report says so.
 WHOLE_TRANSCRIPTOME_GENES = 5000
@@ -99,6 +102,10 @@ def _genes_alone(matrix: Matrix, *, unit: str) -> tuple[pd.DataFrame, dict[str, 
 def run_expression(source: ExpressionInput, *, patients: set[str], tcga: bool, out: dict[str, Path]) -> None:
     """Write `expression.parquet`, `samples.parquet`, `genes.parquet`, `report.json` to the paths of `out`."""
     made = prepare_expression(source, patients=patients, tcga=tcga)
+    report = made["report"]
+    _log.info("%d genes of %d samples, %s", report["n_genes"], report["n_samples"], report["orientation"])
+    for reason, names in report["not_genes"].items():
+        _log.info("not taken for genes (%s): %s", reason, ", ".join(names))
     write_json(out["report"], made["report"])
     for name in ("samples", "genes", "expression"):
         write_table(out[name], made[name])
