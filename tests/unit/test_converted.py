@@ -79,6 +79,7 @@ def test_symbols_that_only_look_like_it_pass():
 
 def test_numbers_of_genes_are_no_days():
     assert refusal("44256", "595", "7157", "2099") == ""  # a matrix of Entrez numbers
+    assert refusal("X44256", "X595", "X7157", "X2099") == ""  # the same as R writes them into a header
     assert "1 more are like it" in refusal("44256", "TP53", "MYC", "ESR1", "2-Sep")
 
 

@@ -54,7 +54,7 @@ _YEAR_FIRST = re.compile(rf"(\d{{4}})([-./])(\d{{1,2}})\2(\d{{1,2}}){_TIME}")
 _YEAR_LAST = re.compile(rf"(\d{{1,2}})([-./])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_TIME}")
 _EXPONENT = re.compile(r"(\d)(?:[.,](\d+))?E\+?(\d{2})", re.IGNORECASE)
 _SERIAL = re.compile(r"(\d{5})(?:\.0+)?")
-_NUMBER = re.compile(r"\d+(?:\.0+)?")
+_NUMBER = re.compile(r"X?\d+(?:\.0+)?", re.IGNORECASE)
 
 # Days are counted from the end of 1899, in old files of the Macintosh from 1904. Bounds: the years 1995 to 2030.
 _EPOCHS = (datetime.date(1899, 12, 30), datetime.date(1904, 1, 1))
@@ -103,7 +103,7 @@ def _converted(names: Sequence[str]) -> Iterator[tuple[int, str]]:
             yield index, exponent
         elif serials and (found := _SERIAL.fullmatch(plain)) and int(found[1]) in _SERIALS:
             days = [epoch + datetime.timedelta(int(found[1])) for epoch in _EPOCHS]
-            dates = [(day.month, day.day) for day in days if (day.month, day.day) in _GENES]
+            dates = [(day.month, day.day) for day in days if (day.month, day.day) in _GENES][:1]
             if dates:
                 yield index, f"is the number of a day: a spreadsheet has converted the symbol{_likely(dates)}"
 
