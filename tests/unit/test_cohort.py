@@ -6,7 +6,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from histoweave.cohort import join, judge_samples, slide_status
+from histoweave import cohort
+from histoweave.cohort import join, judge_samples, run_cohort, slide_status
+from histoweave.io import read_table
 
 
 def patients(labels):
@@ -140,3 +142,15 @@ def test_tcga_slides_of_no_primary_tumour_are_lost_with_a_reason():
     lost = flow[flow["step"] == "sample"].set_index("reason")
     assert lost["n_lost"].to_dict() == {"not_primary_tumour": 3, "other_patient": 1}
     assert "s3; s4" in lost.loc["not_primary_tumour", "ids"] and flow["n_out"].iloc[1] == len(rows) - 4
+
+
+def test_barcodes_have_a_say_in_tcga_cohorts_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(cohort, "slide_status", lambda slides, **_: slides.assign(status="ok", reason="", stage=""))
+    slides = pd.DataFrame({"slide": ["TCGA-A2-A04R-11A-01-TS1"], "patient": ["p0"], "path": ["x.svs"]})
+    out = {name: tmp_path / f"{name}.parquet" for name in ("patients", "slides", "flow")}
+    for tcga, status in ((True, "other_patient"), (False, "ok")):
+        run_cohort(
+            patients(["a"]), slides, samples=None, tiles={}, features={}, modalities={"image"}, tcga=tcga, out=out
+        )
+        assert list(read_table(out["slides"])["status"]) == [status]
+        assert list(read_table(out["patients"])["has_image"]) == [not tcga]

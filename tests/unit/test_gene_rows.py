@@ -17,7 +17,7 @@ from histoweave.expression.stage import prepare_expression
 # As the tools write them: STAR, HTSeq (with and without underscores), featureCounts, tables that people keep.
 COUNTERS = (
     "N_unmapped N_multimapping N_noFeature N_ambiguous __no_feature __ambiguous __too_low_aQual __not_aligned "
-    "__alignment_not_unique no_feature alignment_not_unique X__no_feature Assigned Unassigned_Unmapped "
+    "__alignment_not_unique no_feature alignment_not_unique X__no_feature _empty _lowaqual Assigned Unassigned_Unmapped "
     "Unassigned_MultiMapping Unassigned_NoFeatures Unassigned_Ambiguity"
 )
 TOTALS = ["Total", "total counts", "Sum", "SUM", "library_size", "Library size", "LibSize", "Mean", "n_genes", "Gesamt"]

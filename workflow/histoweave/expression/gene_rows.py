@@ -84,7 +84,7 @@ def reason_of(name: str) -> str:
         return NO_NAME
     name = name.strip()
     key = _key(name)
-    if name.startswith("__") or _COUNTER.fullmatch(key):
+    if name.startswith("_") or _COUNTER.fullmatch(key):
         return COUNTER
     if key in _words():
         return _words()[key]
@@ -131,8 +131,13 @@ def keep_genes(values: pd.DataFrame, *, patients: set[str], file: str, place: Ca
             f"{file}: none of its {len(names)} rows is a gene (the first is '{names[0] if names else ''}'); "
             "give a matrix of genes and samples"
         )
-    kept = values.loc[:, is_gene].set_axis([name for name, gene in zip(names, is_gene, strict=True) if gene], axis=1)
-    return Genes(kept.infer_objects() if len(about) or not is_gene.all() else kept, left_out, names_from)
+    # A matrix of genes alone stays as it is in memory: sums depend in their last bit on how it lies there.
+    if not is_gene.all():
+        values = values.loc[:, is_gene]
+    kept = [name for name, gene in zip(names, is_gene, strict=True) if gene]
+    if kept != list(values.columns):
+        values = values.set_axis(kept, axis=1)
+    return Genes(values.infer_objects() if left_out else values, left_out, names_from)
 
 
 def _without_columns_about_genes(values: pd.DataFrame, patients: set[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -38,7 +38,7 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
     samples["total"] = total.reindex(samples["sample"]).to_numpy(np.float64)
     kept = samples[samples["kept"]].sort_values("patient")
     names, used = current_names(given.columns)
-    values = given.loc[kept["sample"]]
+    values = given.loc[kept["sample"]].astype(np.float64)
     merged = merged_names(values, names)
     values = merge_genes(values, names, unit=source.unit).set_axis(kept["patient"].to_list(), axis=0)
     values = values[sorted(values.columns)]
@@ -89,7 +89,9 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
 
 def _genes_alone(matrix: Matrix, *, unit: str) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     """The matrix's values without sums over genes that only their values tell, and all that was left out."""
-    values, left_out = matrix.values.astype(np.float64), dict(matrix.left_out)
+    values, left_out = matrix.values, dict(matrix.left_out)
+    if any(dtype.kind == "O" for dtype in values.dtypes):  # numbers that stood among text in a column that was left out
+        values = values.astype(np.float64)
     if unit == "log2":
         values, names = without_copies_on_y(values)
         reason = COPY_ON_Y
