@@ -193,6 +193,12 @@ def test_too_many_missing_genes_are_refused(home, tmp_path):
         lacking.apply(bundle, tmp_path)
     assert (tmp_path / "drift.parquet").exists(), "how far it lies is told all the same"
     lacking.apply(bundle, tmp_path, settings=Apply(missing_genes_limit=0.5))
+    ids = ["patient", *(f"ENSG{i:011d}" for i in range(others.expression.shape[1] - 1))]
+    named = replace(others, expression=others.expression.set_axis(ids, axis=1))
+    with pytest.raises(
+        InputError, match=r"the RNA table has Ensembl gene ids \(such as ENSG0.*, the bundle gene symbols"
+    ):
+        named.apply(bundle, tmp_path / "ids")
 
 
 @pytest.mark.parametrize(

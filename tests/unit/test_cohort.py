@@ -6,7 +6,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from histoweave.cohort import join, slide_status
+from histoweave import cohort
+from histoweave.cohort import join, judge_samples, run_cohort, slide_status
+from histoweave.io import read_table
 
 
 def patients(labels):
@@ -114,3 +116,41 @@ def test_slide_status_is_read_from_the_artefacts(tmp_path):
     assert (table[list(SCANNER)] == list(SCANNER.values())).all(axis=None)
     assert (table["level0_mpp"] == 0.25).all() and (table["n_failed_tiles"] == 1).all()
     assert slide_status(slides.iloc[:0], tiles={}, features={}).empty
+
+
+def test_tcga_slides_of_no_primary_tumour_are_lost_with_a_reason():
+    """The rule of the RNA samples: sample type 01 only, by the slide's id or the names of its files."""
+    p0, p1 = "TCGA-A2-A04R", "TCGA-BH-A1ES"
+    rows = [
+        (f"{p0}-01Z-00-DX1", p0, "slides/x.svs", "", "ok", ""),
+        (f"{p0}-11A-01-TS1", p0, "slides/x.svs", "", "not_primary_tumour", "sample type 11 is not a primary tumour"),
+        ("s3", p1, f"slides/{p1}-06A-01-BS1.b3e0.svs", "", "not_primary_tumour", "sample type 06"),
+        ("s4", p1, "", f"features/{p1.lower()}-11a-01-ts1.h5", "not_primary_tumour", "sample type 11"),
+        ("s5", p1, f"slides/{p0}-01Z-00-DX1.svs", "", "other_patient", "another patient's barcode"),
+        (f"{p1}-tiles", p1, f"{p1}-20x.svs", "", "ok", ""),
+        (f"{p1.replace('-', '.')}.01A.01.TS1", p1, "x.svs", "", "ok", ""),
+        ("s8", p1, f"{p1}-11A-01-TS1/x.svs", "", "ok", ""),  # a folder's name says nothing of the file
+    ]
+    slides = pd.DataFrame(rows, columns=["slide", "patient", "path", "features", "status", "reason"])
+    status = judge_samples(slides.assign(status="ok", reason="", stage=""), slides)
+    assert list(status["status"]) == list(slides["status"])
+    assert all(given in found for given, found in zip(slides["reason"], status["reason"], strict=True))
+    table = patients(["a", "b"]).assign(patient=[p0, p1])
+    joined, flow = join(table, status, None, modalities={"image"})
+    assert p0 not in status["reason"].iloc[4]  # it may be in no table, where pseudonyms would not reach it
+    assert list(joined["n_slides"]) == [1, 3]
+    lost = flow[flow["step"] == "sample"].set_index("reason")
+    assert lost["n_lost"].to_dict() == {"not_primary_tumour": 3, "other_patient": 1}
+    assert "s3; s4" in lost.loc["not_primary_tumour", "ids"] and flow["n_out"].iloc[1] == len(rows) - 4
+
+
+def test_barcodes_have_a_say_in_tcga_cohorts_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(cohort, "slide_status", lambda slides, **_: slides.assign(status="ok", reason="", stage=""))
+    slides = pd.DataFrame({"slide": ["TCGA-A2-A04R-11A-01-TS1"], "patient": ["p0"], "path": ["x.svs"]})
+    out = {name: tmp_path / f"{name}.parquet" for name in ("patients", "slides", "flow")}
+    for tcga, status in ((True, "other_patient"), (False, "ok")):
+        run_cohort(
+            patients(["a"]), slides, samples=None, tiles={}, features={}, modalities={"image"}, tcga=tcga, out=out
+        )
+        assert list(read_table(out["slides"])["status"]) == [status]
+        assert list(read_table(out["patients"])["has_image"]) == [not tcga]

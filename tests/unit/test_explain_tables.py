@@ -11,6 +11,7 @@ from histoweave.errors import InputError
 from histoweave.explain.classes import class_means, gene_set_sums, gene_set_table, gene_table, learned_sets, matrix
 from histoweave.explain.concepts import concept_table, contributions, interactions
 from histoweave.explain.patients import calls, patient_table, token_leaders
+from histoweave.explain.stage import chosen_sets
 from histoweave.explain.truth import planted_genes
 from histoweave.explain.verdicts import over_patients, table_of_tests, verdict
 from histoweave.sae.model import SparseAutoencoder
@@ -81,6 +82,16 @@ def test_learned_groups_are_the_tokens_of_the_genes():
     genes, _ = attributions()
     assert learned_sets(genes) == {"group 0": ["A", "B"], "group 1": ["C", "D"]}
     assert learned_sets(genes.head(0)) == {}
+
+
+def test_gene_sets_that_hold_none_of_the_genes_are_refused(tmp_path):
+    """Otherwise the table of gene sets would be empty, and nobody would know why."""
+    genes, _ = attributions()
+    (tmp_path / "sets.gmt").write_text("one\t\tENSG00000141510.18\n")
+    with pytest.raises(InputError, match=r"sets.gmt: none of its genes .*the gene sets Ensembl gene ids"):
+        chosen_sets(str(tmp_path / "sets.gmt"), genes, pd.DataFrame())
+    (tmp_path / "sets.gmt").write_text("one\t\tENSG00000141510.18\tA\n")
+    assert chosen_sets(str(tmp_path / "sets.gmt"), genes, pd.DataFrame()) == {"one": ["ENSG00000141510", "A"]}
 
 
 # ---------------------------------------------------------------- the truth and the verdicts

@@ -72,7 +72,8 @@ def test_star_counts_folder(tmp_path):
     patients = {"TCGA-A2-A04R", "TCGA-A2-A0YG"}
     config = source(tmp_path / "rna", sample_sheet=str(tmp_path / "sheet.tsv"))
     values = read_expression(config, patients=patients, tcga=True).values
-    assert values.loc["TCGA-A2-A04R-01A"].to_dict() == {"TP53": 10, "ASMTL": 7}
+    assert list(values.columns) == ["TP53", "ASMTL", "ASMTL"]  # symbols that repeat are added up later
+    assert values.loc["TCGA-A2-A04R-01A"].groupby(level=0).sum().to_dict() == {"TP53": 10, "ASMTL": 7}
     assert "N_unmapped" not in values.columns and not any("N_" in c for c in values.columns)
     tpm = read_expression(config.model_copy(update={"unit": "tpm"}), patients=patients, tcga=True).values
     assert tpm.loc["TCGA-A2-A0YG-01A", "TP53"] == 10

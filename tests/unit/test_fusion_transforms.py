@@ -170,13 +170,36 @@ def test_a_gene_belongs_to_the_first_set_that_holds_it(tmp_path):
     assert groups_from_sets(["c", "b", "a", "other"], sets, path=str(path)).tolist() == [1, 0, 0, 2]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_gene_sets_as_editors_write_them(tmp_path, encoding, end):
+    """With a byte order mark, any line end, trailing tabs, quotes, repeated genes, weights and versions."""
+    lines = ["one\té\ta\tb\ta\t\t", "", "\t\t", '"two"\t\t"b"\t c \tNA', "three\t\tTP53,0.5\tENSG00000141510.18"]
+    path = tmp_path / "sets.gmt"
+    path.write_bytes(end.join(lines).encode(encoding))
+    assert read_gmt(path) == {"one": ["a", "b"], "two": ["b", "c"], "three": ["TP53", "ENSG00000141510"]}
+
+
+def test_gene_sets_of_an_unknown_encoding_are_refused_by_line(tmp_path):
+    (tmp_path / "sets.gmt").write_bytes("one\t\ta\nd\u00e9j\u00e0\t\tb\n".encode("cp437"))
+    with pytest.raises(InputError, match=r"sets.gmt, row 2: byte 0x82 is not UTF-8"):
+        read_gmt(tmp_path / "sets.gmt")
+
+
+def test_genes_of_other_identifiers_are_named_as_such():
+    with pytest.raises(InputError, match=r"RNA table has Ensembl gene ids .* the gene sets gene symbols .such as TP53"):
+        groups_from_sets(["ENSG00000141510"], {"one": ["TP53"]}, path="sets.gmt")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("one\tdescription\n", "line 1: is not a GMT line"),
         ("one\td\ta\none\td\tb\n", "line 2: gene set 'one' is there twice"),
-        ("\n\n", "holds no gene set"),
-        (None, "cannot be read"),
+        ("\n\n", "the file is empty"),
+        ("", "the file is empty"),
+        ("one\td\ta\ntwo\td\t2-Sep\n", "line 2: gene '2-Sep' is a date"),
+        (None, "does not exist"),
         ("one\td\tsomething\n", "none of its genes"),
     ],
 )

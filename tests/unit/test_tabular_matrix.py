@@ -59,9 +59,10 @@ def test_forms_that_are_read(tmp_path, name, content):
         ("m.tsv", TEXT.replace("3.5\t", "3.5"), "row 3: has 2 fields, and the header has 3"),
         ("m.tsv", TEXT + "MYC\t1\t2\t3\n", "row 4: has 4 fields"),
         ("m.csv", "gene,P1\nTP53,3,5\nESR1,1,0\n", "row 2: has 3 fields"),
-        ("m.csv", "gene;P1\nTP53;3,5\n", "row 2: value '3,5' of 'P1' is not a number; write a decimal point"),
+        ("m.csv", "gene;P1\nTP53;3,5\n", "row 2 ('TP53'): value '3,5' of 'P1' is not a number; write a decimal point"),
         ("m.csv", 'gene,P1,P2\nTP53,"1,234",2\n', "row 2: the quoted field '1,234' holds a comma"),
-        ("m.tsv", "gene\tname\tP1\nTP53\ttumour protein\t1\n", "row 2: value 'tumour protein' of 'name'"),
+        ("m.tsv", "gene\tP1\tP2\nTP53\t1\t2\nESR1\tlow\t2\n", "row 3 ('ESR1'): value 'low' of 'P1'"),
+        ("m.tsv", "gene\tname\nTP53\ttumour protein\n", "holds no numbers, only words"),
         ("m.tsv", TEXT.replace("3.5", "1_000"), "value '1_000' of 'P1' is not a number"),
         ("m.tsv", TEXT.replace("3.5", "0x1F"), "'0x1F'"),
         ("m.tsv", TEXT.replace("3.5", "TRUE"), "'TRUE'"),
@@ -90,7 +91,7 @@ def test_large_texts_are_read_like_small_ones(tmp_path):
     np.testing.assert_array_equal(read_matrix(tmp_path / "m.tsv").values, values)
     text = (tmp_path / "m.tsv").read_text().replace("G8000\t", "G8000\tone").replace("\toneone", "\tone")
     (tmp_path / "m.tsv").write_text(text)
-    with pytest.raises(InputError, match="row 8002: value 'one"):
+    with pytest.raises(InputError, match=r"row 8002 .'G8000'.: value 'one"):
         read_matrix(tmp_path / "m.tsv")
 
 
@@ -136,9 +137,8 @@ def test_names_of_a_parquet(tmp_path):
         (table.astype({"id": float}), "stored as double"),
         (table.astype({"id": bool}), "stored as bool"),
         (table.astype({"id": str}).set_index("id", drop=False).rename_axis("name"), "both its index 'name'"),
-        (table.assign(note=[["a"], ["b"], []]), "column 'note' holds list"),
-        (table.assign(flag=True), "column 'flag' holds bool"),
-        (table.assign(word="x"), "value 'x' of 'word' is not a number"),
+        (table.assign(word=["1", "x", "2"]), "value 'x' of 'word' is not a number"),
+        (table[["id"]].assign(word="x"), "holds no numbers, only words"),
         (table[["id"]], "no values beside the names"),
         (table.iloc[:0], "holds no values"),
         (table.set_index(["id", "TP53"]), "an index of several columns"),
@@ -146,6 +146,27 @@ def test_names_of_a_parquet(tmp_path):
         changed.to_parquet(path)
         with pytest.raises(InputError, match=words):
             read_matrix(path)
+
+
+def test_columns_of_words(tmp_path):
+    """What is about genes or patients is left out and named, anything else is refused with the column."""
+    patients = ["P1", "P2"]
+    text = "Geneid\tChr\tgene_name\tP1\tP2\nENSG00000141510.1\t1\tTP53\t1\t2\nENSG00000091831.2\tX\tESR1\t3\t4\n"
+    (tmp_path / "m.tsv").write_text(text)
+    found = expression(tmp_path / "m.tsv", patients)
+    assert found.values.loc["P2"].to_dict() == {"TP53": 2, "ESR1": 4} and found.names_from == "gene_name"
+    assert found.left_out == {"describes the genes": ["Chr", "gene_name"]}
+    table = pd.DataFrame(
+        {"patient": patients, "sex": ["f", "m"], "note": ["x", "y"], "ok": [True, False], "TP53": [1, 2]}
+    )
+    for path, write in (("m.parquet", pd.DataFrame.to_parquet), ("m.csv", pd.DataFrame.to_csv)):
+        write(table.drop(columns=["note", "ok"]), tmp_path / path, index=False)
+        found = expression(tmp_path / path, patients)
+        assert found.left_out == {"describes the patients or their samples": ["sex"]} and list(found.values) == ["TP53"]
+        for column in ("note", "ok"):
+            write(table[["patient", column, "TP53"]], tmp_path / path, index=False)
+            with pytest.raises(InputError, match=f"column '{column}' holds words"):
+                expression(tmp_path / path, patients)
 
 
 def test_numbers_of_a_parquet_that_are_stored_as_text(tmp_path):

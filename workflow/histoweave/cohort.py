@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from histoweave.errors import InputError
+from histoweave.expression.samples import slide_refusal
 from histoweave.io import write_table
 
 # Attributes of a tile file that tell the scanner.
@@ -72,6 +73,19 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
     return table.astype(
         {"n_tiles": np.int64, "n_failed_tiles": np.int64, "level0_mpp": np.float64, "objective_power": np.float64}
     )
+
+
+def judge_samples(status: pd.DataFrame, slides: pd.DataFrame) -> pd.DataFrame:
+    """`status` (of `slide_status`) of a TCGA cohort, without the slides whose barcodes speak against their row: of
+    another patient, or of no primary tumour. RNA has the same rule (`expression.samples`).
+    """
+    files = slides.set_index("slide").reindex(columns=["path", "coords", "features"]).fillna("")
+    status = status.copy()
+    for index, slide, patient in status[["slide", "patient"]].itertuples():
+        refusal = slide_refusal(patient, [slide, *(Path(file).name for file in files.loc[slide])])
+        if refusal:
+            status.loc[index, ["status", "reason", "stage"]] = [*refusal, "sample"]
+    return status
 
 
 def _named(encoder: tuple[str, str, int]) -> str:
@@ -159,8 +173,10 @@ def _flow(
 
     if "image" in modalities:
         left = len(slides)
-        for stage in ("tiles", "features"):
+        for stage in ("sample", "tiles", "features"):
             lost = slides[slides["stage"] == stage]
+            if stage == "sample" and lost.empty:
+                continue  # a rule for TCGA only
             left = step(stage, "slides", left, lost.assign(reason=lost["status"]), "slide")
     if "expression" in modalities:
         step("expression", "samples", len(samples), samples[~samples["kept"]], "sample")
@@ -187,10 +203,13 @@ def run_cohort(
     features: dict[str, str],
     modalities: set[str],
     needs_label: bool = True,
+    tcga: bool = False,
     out: dict[str, Path],
 ) -> None:
-    """Write `patients.parquet`, `slides.parquet`, `flow.parquet` to the paths of `out`."""
+    """Write `patients.parquet`, `slides.parquet`, `flow.parquet` to the paths of `out`; `tcga`: barcodes have a say."""
     status = slide_status(slides, tiles=tiles, features=features)
+    if tcga:
+        status = judge_samples(status, slides)
     joined, flow = join(patients, status, samples, modalities=modalities, needs_label=needs_label)
     write_table(out["slides"], status)
     write_table(out["flow"], flow)

@@ -14,6 +14,9 @@ from histoweave.errors import InputError
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TCGA = re.compile(r"TCGA[-.][A-Z0-9]{2}[-.][A-Z0-9]{4}(?:$|[-.])")
 
+# Patient, sample type and vial; no vial is called X, so that 20x and 40x stay magnifications.
+_TCGA_SAMPLE = re.compile(r"(TCGA)[-._]([A-Z0-9]{2})[-._]([A-Z0-9]{4})[-._](\d{2})[A-WYZ]?(?=[-._ ]|$)", re.IGNORECASE)
+
 
 def check_ids(values: Iterable[str], *, file: str, column: str, rows: Iterable[int] | None = None) -> None:
     """Refuse ids that are empty, repeated, or could be read as a path or a shell word.
@@ -60,6 +63,14 @@ def tcga_patient(barcode: str) -> str:
 def tcga_site(barcode: str) -> str:
     """The tissue source site (characters 6-7) of a TCGA barcode."""
     return dashed(barcode)[5:7]
+
+
+def tcga_barcode_in(name: str) -> tuple[str, str] | None:
+    """Patient (12 characters) and sample type (two digits) of a slide's id or file name that begins with the barcode of
+    a TCGA sample (`TCGA-A2-A04R-01Z-00-DX1.<uuid>.svs`); None for any other name.
+    """
+    found = _TCGA_SAMPLE.match(name)
+    return ("-".join(found.group(1, 2, 3)).upper(), found[4]) if found else None
 
 
 def tcga_sample_type(barcode: str) -> str | None:

@@ -26,6 +26,7 @@ def main(smk):
             features=artefacts(smk.input.get("features", [])),
             modalities={name for name, source in given.items() if source},
             needs_label=cohort.role == "train",
+            tcga=cohort.ids == "tcga",  # as it was decided when the run began
             out={name: smk.output[name] for name in ("patients", "slides", "flow")},
         )
 

@@ -12,6 +12,7 @@ import pandas as pd
 from histoweave.apply.drift import OUTSIDE_HALF
 from histoweave.apply.manifest import Manifest
 from histoweave.errors import InputError
+from histoweave.expression.identifiers import how_to_agree
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 
 Status = Literal["ok", "warn", "refused"]
@@ -129,7 +130,8 @@ def check_expression(
     if lacking:
         words += f" ({', '.join(lacking[:5])}{', …' if len(lacking) > 5 else ''})"
     if len(lacking) > limit * n:
-        words += f", more than apply.missing_genes_limit {limit:.0%}; give a table that has them, under current symbols"
+        advice = how_to_agree(expression.columns, ours.genes, ours="the RNA table", theirs="the bundle")
+        words += f", more than apply.missing_genes_limit {limit:.0%}; {advice}"
         return [same, Check("genes", "refused", words)]
     if lacking:
         words += "; they count as their training mean, that is 0 after standardising"

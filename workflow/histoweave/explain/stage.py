@@ -13,7 +13,7 @@ from histoweave.explain.patients import calls, patient_table
 from histoweave.explain.truth import N_PLANTED, planted_genes, planted_tiles
 from histoweave.explain.verdicts import table_of_tests, verdict
 from histoweave.explain_config import Explain
-from histoweave.fusion.genes import read_gmt
+from histoweave.fusion.genes import check_shared, read_gmt
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +64,18 @@ def summarise(
 
 
 def chosen_sets(gene_sets: str | None, genes: pd.DataFrame, called: pd.DataFrame) -> dict[str, list[str]]:
-    """The gene sets of a GMT file, or the gene tokens of the first fold."""
+    """The gene sets of a GMT file, or the gene tokens of the first fold.
+
+    Raises
+    ------
+    InputError
+        for a bad GMT file, or one that holds none of the genes.
+    """
     if gene_sets:
-        return read_gmt(gene_sets)
+        sets = read_gmt(gene_sets)
+        if len(genes):
+            check_shared(sets, list(genes["gene"].unique()), path=gene_sets)
+        return sets
     return learned_sets(genes[genes["patient"].map(called["fold"]) == called["fold"].min()])
 
 

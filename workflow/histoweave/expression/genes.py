@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from histoweave.expression.identifiers import plain_name
+
 # Parker et al., J Clin Oncol 2009;27:1160, under current HGNC symbols.
 PAM50: tuple[str, ...] = (
     "ACTR3B", "ANLN", "BAG1", "BCL2", "BIRC5", "BLVRA", "CCNB1", "CCNE1", "CDC20", "CDC6",
@@ -18,6 +20,23 @@ PAM50: tuple[str, ...] = (
 
 
 @cache
+def _pam50_names() -> dict[str, frozenset[str]]:
+    """Each PAM50 gene under all its identifiers, from `pam50.tsv`: symbol, Ensembl gene id, Entrez gene number."""
+    with (Path(__file__).parent / "pam50.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return {
+        row["symbol"]: frozenset([row["symbol"], row["ensembl"], row["entrez"], f"ENTREZ_{row['entrez']}"])
+        for row in rows
+    }
+
+
+def missing_pam50(names: Iterable[str]) -> list[str]:
+    """Symbols of the PAM50 genes that are not among `names`: symbols, Ensembl ids without version or Entrez numbers."""
+    present = set(names)
+    return [gene for gene in PAM50 if not _pam50_names()[gene] & present]
+
+
+@cache
 def aliases() -> dict[str, str]:
     """Older symbol → current symbol, from `aliases.tsv` (PAM50 names first, then common HGNC renames)."""
     with (Path(__file__).parent / "aliases.tsv").open(encoding="utf-8", newline="") as file:
@@ -25,19 +44,16 @@ def aliases() -> dict[str, str]:
 
 
 def current_names(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Bring gene names to current symbols.
+    """Bring gene names to current symbols, and Ensembl ids to their form without a version.
 
-    `SYMBOL|ENTREZ` becomes `SYMBOL`, `?|ENTREZ` becomes `ENTREZ_<id>`, and an older symbol becomes the current one
-    unless the current one is there itself.
+    `SYMBOL|ENTREZ` becomes `SYMBOL`, `?|ENTREZ` becomes `ENTREZ_<id>` (`identifiers.plain_name`), and an older symbol
+    becomes the current one unless the current one is there itself.
 
     Returns
     -------
     the new names in the same order, and the aliases that were applied (old → new).
     """
-    plain = []
-    for name in names:
-        symbol, _, entrez = str(name).partition("|")
-        plain.append(f"ENTREZ_{entrez}" if symbol == "?" and entrez else symbol)
+    plain = [plain_name(str(name)) for name in names]
     present, table, used = set(plain), aliases(), {}
     for name in plain:
         if name in table and table[name] not in present:

@@ -26,6 +26,33 @@ def merge_genes(values: pd.DataFrame, names: list[str], *, unit: str) -> pd.Data
     return (grouped.mean() if unit == "log2" else grouped.sum(min_count=1)).T
 
 
+def merged_names(values: pd.DataFrame, names: list[str]) -> dict[str, int]:
+    """How many columns of one name there are (the first of each counted too), and whether their values are the same.
+
+    Parameters
+    ----------
+    values : samples × genes, before they are merged. names : their new names.
+
+    Returns
+    -------
+    counts under `columns`, `genes`, `genes_with_different_values`.
+    """
+    places: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        places.setdefault(name, []).append(index)
+    repeated = [columns for columns in places.values() if len(columns) > 1]
+    array = values.to_numpy(np.float64)
+    differ = sum(
+        not np.array_equal(array[:, columns], array[:, columns[:1]].repeat(len(columns), axis=1), equal_nan=True)
+        for columns in repeated
+    )
+    return {
+        "columns": sum(map(len, repeated)),
+        "genes": len(repeated),
+        "genes_with_different_values": differ,
+    }
+
+
 def log_normalise(values: pd.DataFrame, *, unit: str) -> pd.DataFrame:
     """Bring `values` (samples × genes, float64, NaN kept) to log2 by the formula of `unit` (see `FORMULAS`).
 

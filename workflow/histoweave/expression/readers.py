@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +11,27 @@ import pandas as pd
 
 from histoweave.config import ExpressionInput
 from histoweave.errors import InputError
+from histoweave.expression.gene_rows import describes, keep_genes
+from histoweave.expression.star import read_star_folder
 from histoweave.ids import dashed, is_tcga, tcga_patient
 from histoweave.tabular.matrix import NamedMatrix, check_unique, read_matrix, shown
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.reading import Reading
 
-_STAR_COLUMNS = {"counts": "unstranded", "tpm": "tpm_unstranded", "fpkm": "fpkm_unstranded"}
-
 
 @dataclass(frozen=True)
 class Matrix:
-    """Expression values as the file has them: `values` (samples × genes, float64, NaN = missing)."""
+    """Expression values as the file has them: `values` (samples × genes, float64, NaN = missing).
+
+    `left_out` and `names_from` are those of `gene_rows.Genes`.
+    """
 
     values: pd.DataFrame
     orientation: str
     file: str
     reading: Reading
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    names_from: str = ""
 
 
 def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) -> Matrix:
@@ -46,16 +52,34 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
     if not path.exists():
         raise InputError(f"{path}: expression path does not exist; check cohorts.<name>.expression.path")
     if path.is_dir():
-        values = _read_star_folder(path, source)
-        orientation = "genes_by_samples"
+        values = read_star_folder(path, source).T
+        orientation, words = "genes_by_samples", {}
         reading = Reading(str(path), "STAR-Counts files", len(values.columns), len(values))
+        place = _place_in_lines(None)
     else:
-        values, orientation, reading = _oriented(read_matrix(path), source, patients=patients, tcga=tcga)
+        matrix = read_matrix(path, words=describes)
+        values, orientation, reading = _oriented(matrix, source, patients=patients, tcga=tcga)
+        words = matrix.words
+        place = _place_in_lines(matrix.numbers) if orientation == "genes_by_samples" else "column {}".format
+    genes = keep_genes(
+        values,
+        words=words,
+        words_of_genes=orientation == "genes_by_samples",
+        patients=patients,
+        file=str(path),
+        place=lambda at: place(at + 2),
+    )
+    values = genes.values
     values.index = [dashed(str(name)) for name in values.index]
     check_unique(values.index, file=str(path), what="sample")
     _check_values(values, source, file=str(path))
     said = replace(reading, orientation=orientation, first_id=values.index[0], last_id=values.index[-1])
-    return Matrix(values, orientation, str(path), said)
+    return Matrix(values, orientation, str(path), said, genes.left_out, genes.names_from)
+
+
+def _place_in_lines(numbers: list[int] | None) -> Callable[[int], str]:
+    """Names the place of the gene that would stand in that row, were there a header and nothing else before it."""
+    return lambda row: f"row {row if numbers is None else numbers[row - 2]}"
 
 
 def _oriented(
@@ -116,41 +140,3 @@ def _check_values(values: pd.DataFrame, source: ExpressionInput, *, file: str) -
             f"{file}: value {array[row, column]:g} of gene '{values.columns[column]}', sample '{values.index[row]}' "
             f"cannot be {source.unit}; values of this unit are finite and not negative (log values: unit: log2)"
         )
-
-
-def _read_star_folder(folder: Path, source: ExpressionInput) -> pd.DataFrame:
-    """GDC STAR-Counts files (one per sample, names without barcodes) and the sample sheet that names them."""
-    if source.unit not in _STAR_COLUMNS:
-        raise InputError(f"{folder}: STAR-Counts files hold {', '.join(_STAR_COLUMNS)}, not '{source.unit}'; set unit")
-    if source.sample_sheet is None:
-        raise InputError(
-            f"{folder}: a folder of STAR-Counts files needs expression.sample_sheet (the GDC sample sheet)"
-        )
-    sheet_path = Path(source.sample_sheet)
-    if not sheet_path.is_file():
-        raise InputError(f"{sheet_path}: sample sheet does not exist; download it with the files from the GDC portal")
-    sheet = pd.read_csv(sheet_path, sep="\t", dtype=str)
-    for column in ("File Name", "Sample ID"):
-        if column not in sheet:
-            raise InputError(f"{sheet_path}: column '{column}' is missing; use the GDC sample sheet as downloaded")
-    present = {path.name: path for path in sorted(folder.rglob("*.tsv*")) if path != sheet_path}
-    columns = {}
-    for row, (name, sample) in enumerate(zip(sheet["File Name"], sheet["Sample ID"], strict=True), start=2):
-        if name not in present:
-            raise InputError(f"{sheet_path}, row {row}: file '{name}' is not in {folder}; download it or drop the row")
-        if sample in columns:
-            raise InputError(f"{sheet_path}, row {row}: Sample ID '{sample}' appears twice; keep one file per sample")
-        columns[sample] = _read_star_file(present[name], _STAR_COLUMNS[source.unit])
-    if not columns:
-        raise InputError(f"{sheet_path}: lists no file; download the sample sheet of the files in {folder}")
-    return pd.DataFrame(columns).T
-
-
-def _read_star_file(path: Path, column: str) -> pd.Series:
-    """One STAR-Counts file: a comment line, a header, four `N_` rows, then genes; symbols that repeat are summed."""
-    try:
-        table = pd.read_csv(path, sep="\t", comment="#", usecols=["gene_id", "gene_name", column])
-    except ValueError as error:
-        raise InputError(f"{path}: is not a STAR-Counts file ({error}); columns gene_id, gene_name, {column}") from None
-    table = table[~table["gene_id"].str.startswith("N_")]
-    return table.groupby("gene_name", sort=True)[column].sum()

@@ -1,4 +1,6 @@
-"""Which RNA sample stands for a patient. The rule is stated here, in the docs and in `samples.parquet`."""
+"""Which RNA sample stands for a patient, and which TCGA slides may. The rule is stated here, in the docs, in
+`samples.parquet` and in `slides.parquet`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from histoweave.ids import is_tcga, tcga_patient, tcga_sample_type
+from histoweave.ids import dashed, is_tcga, tcga_barcode_in, tcga_patient, tcga_sample_type
+
+PRIMARY_TUMOUR = "01"
 
 RULE = (
     "TCGA: primary tumours only (sample type 01; a barcode that stops at the patient counts as one); of several aliquots "
@@ -20,6 +24,10 @@ def _preference(barcode: str) -> tuple:
     plate = fields[5] if len(fields) > 5 else ""
     # Vials ascend; plates and barcodes descend.
     return vial, [-ord(c) for c in plate], [-ord(c) for c in barcode]
+
+
+def _not_primary(kind: str) -> str:
+    return f"sample type {kind} is not a primary tumour"
 
 
 def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) -> pd.DataFrame:
@@ -37,8 +45,8 @@ def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) ->
         reason = ""
         if patient not in patients:
             reason = "not in the patients table"
-        elif kind not in (None, "01"):
-            reason = f"sample type {kind} is not a primary tumour"
+        elif kind not in (None, PRIMARY_TUMOUR):
+            reason = _not_primary(kind)
         else:
             candidates.setdefault(patient, []).append(sample)
         rows.append({"sample": sample, "patient": patient, "kept": not reason, "reason": reason})
@@ -51,3 +59,22 @@ def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) ->
                 f"another aliquot of the patient: {first} kept",
             ]
     return table
+
+
+def slide_refusal(patient: str, names: Iterable[str]) -> tuple[str, str] | None:
+    """Why a slide may not stand for a TCGA patient, by the barcodes that its names begin with.
+
+    Parameters
+    ----------
+    names : the slide's id and the names of its files.
+
+    Returns
+    -------
+    status (`other_patient`, `not_primary_tumour`) and reason; None if no name speaks against it.
+    """
+    barcodes = [found for name in names if (found := tcga_barcode_in(name))]
+    if any(other != dashed(patient) for other, _ in barcodes):
+        # Ids that are in no table stay out of the reason: pseudonyms do not reach them.
+        return "other_patient", "its id or a file of it has another patient's barcode; mend the row of the slides table"
+    kinds = [kind for _, kind in barcodes if kind != PRIMARY_TUMOUR]
+    return ("not_primary_tumour", _not_primary(kinds[0])) if kinds else None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from histoweave.config import ExpressionInput
-from histoweave.expression.genes import PAM50, current_names
-from histoweave.expression.normalise import FORMULAS, log_normalise, merge_genes
-from histoweave.expression.readers import read_expression
+from histoweave.expression.gene_rows import COPY_ON_Y, SUM_OF_ALL, listed, without_copies_on_y, without_totals
+from histoweave.expression.genes import current_names, missing_pam50
+from histoweave.expression.identifiers import has_version, kinds
+from histoweave.expression.normalise import FORMULAS, log_normalise, merge_genes, merged_names
+from histoweave.expression.readers import Matrix, read_expression
 from histoweave.expression.samples import RULE, choose_samples
 from histoweave.io import write_json, write_table
+
+_log = logging.getLogger(__name__)
 
 # Below this number of genes a library size is that of a panel, not of a transcriptome; the report says so.
 WHOLE_TRANSCRIPTOME_GENES = 5000
@@ -26,18 +31,21 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
     `expression` (patient + genes, float64 log2, sorted by patient and by gene), `samples`, `genes`, `report`.
     """
     matrix = read_expression(source, patients=patients, tcga=tcga)
-    samples = choose_samples(matrix.values.index, patients=patients, tcga=tcga)
+    given, left_out = _genes_alone(matrix, unit=source.unit)
+    samples = choose_samples(given.index, patients=patients, tcga=tcga)
     # The sequencing depth, which a normalised table does not tell any more; log values have none.
-    total = matrix.values.sum(axis=1) if source.unit != "log2" else pd.Series(np.nan, index=matrix.values.index)
+    total = given.sum(axis=1) if source.unit != "log2" else pd.Series(np.nan, index=given.index)
     samples["total"] = total.reindex(samples["sample"]).to_numpy(np.float64)
     kept = samples[samples["kept"]].sort_values("patient")
-    names, used = current_names(matrix.values.columns)
-    values = matrix.values.loc[kept["sample"]].astype(np.float64)
+    names, used = current_names(given.columns)
+    values = given.loc[kept["sample"]].astype(np.float64)
+    merged = merged_names(values, names)
     values = merge_genes(values, names, unit=source.unit).set_axis(kept["patient"].to_list(), axis=0)
     values = values[sorted(values.columns)]
-    old_names: dict[str, str] = {}
-    for old, new in zip(matrix.values.columns, names, strict=True):
-        old_names[new] = f"{old_names[new]}; {old}" if new in old_names else str(old)
+    sources: dict[str, dict[str, None]] = {}
+    for old, new in zip(given.columns, names, strict=True):
+        sources.setdefault(new, {})[old] = None
+    old_names = {new: "; ".join(olds) for new, olds in sources.items()}
     genes = pd.DataFrame(
         {
             "gene": values.columns,
@@ -64,18 +72,42 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
         "n_genes_all_zero": int(genes["all_zero"].sum()),
         "n_genes_with_missing": int((genes["n_missing"] > 0).sum()),
         "n_missing_values": int(genes["n_missing"].sum()),
+        "identifiers": kinds(values.columns),
+        "n_versions_removed": sum(map(has_version, given.columns)),
+        "names_from": matrix.names_from or "the first column or row",
+        "not_genes": listed(left_out),
+        "n_not_genes": sum(map(len, left_out.values())),
         "n_merged_names": len(names) - len(set(names)),
+        "merged_names": merged,
         "aliases_used": used,
-        "pam50_missing": [gene for gene in PAM50 if gene not in old_names],
+        "pam50_missing": missing_pam50(values.columns),
         "panel_only": source.unit in ("counts", "fpkm") and values.shape[1] < WHOLE_TRANSCRIPTOME_GENES,
     }
     expression = normalised.rename_axis("patient").reset_index()
     return {"expression": expression, "samples": samples, "genes": genes, "report": report}
 
 
+def _genes_alone(matrix: Matrix, *, unit: str) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """The matrix's values without sums over genes that only their values tell, and all that was left out."""
+    values, left_out = matrix.values, dict(matrix.left_out)
+    if any(dtype.kind == "O" for dtype in values.dtypes):  # numbers that stood among text in a column that was left out
+        values = values.astype(np.float64)
+    if unit == "log2":
+        values, names = without_copies_on_y(values)
+        reason = COPY_ON_Y
+    else:
+        values, names = without_totals(values)
+        reason = SUM_OF_ALL
+    return values, left_out | ({reason: names} if names else {})
+
+
 def run_expression(source: ExpressionInput, *, patients: set[str], tcga: bool, out: dict[str, Path]) -> None:
     """Write `expression.parquet`, `samples.parquet`, `genes.parquet`, `report.json` to the paths of `out`."""
     made = prepare_expression(source, patients=patients, tcga=tcga)
+    report = made["report"]
+    _log.info("%d genes of %d samples, %s", report["n_genes"], report["n_samples"], report["orientation"])
+    for reason, names in report["not_genes"].items():
+        _log.info("not taken for genes (%s): %s", reason, ", ".join(names))
     write_json(out["report"], made["report"])
     for name in ("samples", "genes", "expression"):
         write_table(out[name], made[name])

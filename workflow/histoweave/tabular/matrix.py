@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class NamedMatrix:
     """`values` (R, C) float64, NaN where missing, with R `row_names` and C `column_names`, all of them as written.
 
     `corner` is the heading above the row names, None where there is none; `numbers` the line of each row in a text
-    file, None for other forms.
+    file, None for other forms. `words` are the columns that hold words and no values, by heading.
     """
 
     values: np.ndarray
@@ -50,14 +50,21 @@ class NamedMatrix:
     corner: str | None
     reading: Reading
     numbers: list[int] | None = None
+    words: dict[str, list[str]] = field(default_factory=dict)
 
     def row_place(self, at: int) -> str:
         """Where the row at position `at` stands, as errors name it."""
         return f"row {self.numbers[at]}" if self.numbers else f"row {at + 1} of the values"
 
 
-def read_matrix(path: str | Path) -> NamedMatrix:
+def read_matrix(path: str | Path, *, words: Callable[[str], bool] = lambda heading: False) -> NamedMatrix:
     """Read a matrix by its file's ending: `.tsv`, `.txt`, `.csv` (also `.gz`), `.parquet`, `.h5ad`.
+
+    A column whose first value is a word holds words; what becomes of it is for the caller to decide.
+
+    Parameters
+    ----------
+    words: whether a column of that heading may hold words even where its first value is a number (chromosomes).
 
     Raises
     ------
@@ -69,11 +76,11 @@ def read_matrix(path: str | Path) -> NamedMatrix:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
     if kind in OWN:
-        found = _read_text(path, ending=kind)
+        found = _read_text(path, ending=kind, may_be_words=words)
     elif kind in (".parquet", ".h5ad"):
         from histoweave.tabular.stored import read_h5ad, read_parquet  # pyarrow and anndata take a second to import
 
-        found = (read_parquet if kind == ".parquet" else read_h5ad)(path)
+        found = read_parquet(path, may_be_words=words) if kind == ".parquet" else read_h5ad(path)
     else:
         raise InputError(f"{path}: unknown form '{kind}'; use one of {', '.join(_SUFFIXES)} or a folder")
     for side, names in (("columns", found.column_names), ("rows", found.row_names)):
@@ -112,7 +119,7 @@ def shown(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _read_text(path: Path, *, ending: str) -> NamedMatrix:
+def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) -> NamedMatrix:
     text = read_text_file(path, max_bytes=MAX_MATRIX_BYTES)
     lines = grid(text.lines, file=str(path), ending=ending)
     numbers, names, rests = zip(*lines.raw_rows(), strict=True)
@@ -133,9 +140,12 @@ def _read_text(path: Path, *, ending: str) -> NamedMatrix:
         raise InputError(f"{path}: no values beside the names; check the separator (.tsv: tab, .csv: comma)")
     if len(lines) * len(columns) > MAX_VALUES:
         raise InputError(f"{path}: holds more than {MAX_VALUES:,} values, too many for one matrix; check the file")
+    rests, columns, texts = _without_words(list(rests), list(columns), lines, may_be_words)
+    if not columns:
+        raise InputError(f"{path}: holds no numbers, only words; give a matrix of genes and samples")
     values = np.concatenate(
         [
-            _chunk(rests[at : at + _CHUNK_LINES], numbers[at : at + _CHUNK_LINES], lines, columns)
+            _chunk(*(part[at : at + _CHUNK_LINES] for part in (rests, numbers, names)), lines, columns)
             for at in range(0, len(rests), _CHUNK_LINES)
         ]
     )
@@ -153,7 +163,38 @@ def _read_text(path: Path, *, ending: str) -> NamedMatrix:
         encoding=text.encoding,
         notes="; ".join(notes),
     )
-    return NamedMatrix(values, list(names), columns, corner, reading, list(numbers))
+    return NamedMatrix(values, list(names), columns, corner, reading, list(numbers), texts)
+
+
+def _without_words(
+    rests: list[str], columns: list[str], lines: Grid, may_be_words: Callable[[str], bool]
+) -> tuple[list[str], list[str], dict[str, list[str]]]:
+    """Rests and headings of the columns of values, and the columns of words by heading."""
+    mark = lines.delimiter
+    first: dict[int, str] = {}
+    for rest in rests[:100]:
+        for at, text in enumerate(rest.split(mark)):
+            if at not in first and not is_missing(text):
+                first[at] = text.strip()
+        if len(first) == len(columns):
+            break
+    words = [at for at, text in first.items() if not NUMBER.fullmatch(text) and not looks_numeric(text)]
+    words = sorted({*words, *(at for at, heading in enumerate(columns) if may_be_words(heading))})
+    if not words:
+        return rests, columns, {}
+    split = [rest.split(mark) for rest in rests]
+    texts: dict[str, list[str]] = {}
+    for at in words:
+        if columns[at] in texts:
+            raise InputError(f"{lines.file}: column '{shown(columns[at])}' is there twice; keep one of them")
+        texts[columns[at]] = [clean(fields[at]) for fields in split]
+    kept = [at for at in range(len(columns)) if at not in set(words)]
+    return [mark.join(fields[at] for at in kept) for fields in split], [columns[at] for at in kept], texts
+
+
+def looks_numeric(text: str) -> bool:
+    """A number as others write it, which is to be named as a wrong value: a decimal comma, 1_000, 0x1F."""
+    return text[0] in "+-." or text[0].isdigit()
 
 
 def _unnamed(corner: str | None) -> bool:
@@ -195,7 +236,9 @@ def _without_row_numbers(rests: Sequence[str], lines: Grid) -> tuple[list[str], 
     return [clean(fields[0]) for fields in split], [lines.delimiter.join(fields[1:]) for fields in split]
 
 
-def _chunk(rests: Sequence[str], numbers: Sequence[int], lines: Grid, columns: Sequence[str]) -> np.ndarray:
+def _chunk(
+    rests: Sequence[str], numbers: Sequence[int], names: Sequence[str], lines: Grid, columns: Sequence[str]
+) -> np.ndarray:
     """Values of some lines: by pandas where all are plain numbers, else field by field, which names the wrong one."""
     try:
         table = pd.read_csv(
@@ -219,10 +262,10 @@ def _chunk(rests: Sequence[str], numbers: Sequence[int], lines: Grid, columns: S
         [
             parse_numbers(
                 [""] if len(columns) == 1 and not rest else split_line(rest, lines.delimiter, lines.file, number),
-                where=f"{lines.file}, row {number}",
+                where=f"{lines.file}, row {number} ('{shown(name)}')",
                 columns=columns,
             )
-            for number, rest in zip(numbers, rests, strict=True)
+            for number, name, rest in zip(numbers, names, rests, strict=True)
         ]
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 
 from histoweave.errors import InputError
 from histoweave.tabular.fields import clean
-from histoweave.tabular.matrix import MAX_VALUES, NamedMatrix, parse_numbers
+from histoweave.tabular.matrix import MAX_VALUES, NUMBER, NamedMatrix, looks_numeric, parse_numbers
+from histoweave.tabular.missing import is_missing
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.text import check_file, read_bytes
 
 MAX_STORED_BYTES = 8 << 30
 
 
-def read_parquet(path: Path) -> NamedMatrix:
+def read_parquet(path: Path, *, may_be_words: Callable[[str], bool]) -> NamedMatrix:
     """Read a parquet matrix. The names of its rows are the index that pandas stored, else the first column.
 
     Row numbers are no names: an index of whole numbers without a name beside a first column of text is left out, and
@@ -46,11 +47,19 @@ def read_parquet(path: Path) -> NamedMatrix:
     kept = [at for at in range(table.num_columns) if at not in left_out]
     if not kept:
         raise InputError(f"{path}: no values beside the names; give a matrix of genes and samples")
-    columns = [clean(table.column_names[at]) for at in kept]
-    values = np.stack([_numbers(table.column(at), name, path) for at, name in zip(kept, columns, strict=True)], axis=1)
+    columns, values, words = [], [], {}
+    for at in kept:
+        name, column = clean(table.column_names[at]), table.column(at)
+        if may_be_words(name) or _holds_words(column):
+            words[name] = ["" if value is None else str(value) for value in column.to_pylist()]
+        else:
+            columns.append(name)
+            values.append(_numbers(column, name, path))
+    if not columns:
+        raise InputError(f"{path}: holds no numbers, only words; give a matrix of genes and samples")
     reading = Reading(str(path), "parquet", table.num_rows, len(columns), notes="; ".join(notes))
     names = _as_names(table.column(names_at), table.column_names[names_at], path)
-    return NamedMatrix(values, names, columns, corner, reading)
+    return NamedMatrix(np.stack(values, axis=1), names, columns, corner, reading, words=words)
 
 
 def read_h5ad(path: Path) -> NamedMatrix:
@@ -161,6 +170,16 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def _holds_words(column: pa.ChunkedArray) -> bool:
+    """Whether a column holds no numbers: by its type, or by its first text."""
+    kind = column.type
+    if not _is_text(kind):
+        known = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+        return not any(is_kind(kind) for is_kind in known)
+    first = next((text for text in column.to_pylist() if text is not None and not is_missing(text)), "0").strip()
+    return not NUMBER.fullmatch(first) and not looks_numeric(first)
+
+
 def _as_names(column: pa.ChunkedArray, heading: str, path: Path) -> list[str]:
     """Names as text; whole numbers as they are written, anything else that is no text is refused."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -184,8 +203,6 @@ def _numbers(column: pa.ChunkedArray, name: str, path: Path) -> np.ndarray:
         return np.full(len(column), np.nan)
     if pa.types.is_decimal(kind):
         column = column.cast(pa.float64())
-    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise InputError(f"{path}: column '{name}' holds {kind} and no numbers; remove it")
     return column.to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
 
 

@@ -38,10 +38,13 @@ _LEAD_AND_REST = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file as it was read: its `lines` without line ends, and the `encoding` in words."""
+    """A text file as it was read: its `lines` without line ends (blank ones at the end left out), the `encoding` in
+    words, and whether the last line has an end (`ended`), which a file that was cut short seldom has.
+    """
 
     lines: list[str]
     encoding: str
+    ended: bool
 
 
 def read_text_file(path: str | os.PathLike, *, max_bytes: int) -> TextFile:
@@ -69,11 +72,11 @@ def read_text_file(path: str | os.PathLike, *, max_bytes: int) -> TextFile:
         raise InputError(f"{path}: this is a web page and not a table; download the file itself")
     text, encoding = _decoded(data, path)
     if not text.strip():
-        raise InputError(f"{path}: the file is empty; give a table with a header and rows")
+        raise InputError(f"{path}: the file is empty; check what was exported or downloaded")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(f"{path}, row {line}: holds a byte of value 0, so this is no text or damaged; save it again")
-    return TextFile(_lines(text), encoding)
+    return TextFile(_lines(text), encoding, text.endswith(("\n", "\r")))
 
 
 def read_bytes(path: str | os.PathLike, *, max_bytes: int) -> bytes:
@@ -112,7 +115,7 @@ def _read(path: str | os.PathLike, *, max_bytes: int, n_bytes: int) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a path that holds a byte of value 0
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if not data:
-        raise InputError(f"{path}: the file is empty; give one that holds a table")
+        raise InputError(f"{path}: the file is empty; check what was exported or downloaded")
     if data.startswith(b"version https://git-lfs"):
         raise InputError(f"{path}: this is a Git LFS pointer and not the file itself; fetch it with 'git lfs pull'")
     return data
@@ -133,7 +136,7 @@ def _decompressed(path: str | os.PathLike, *, max_bytes: int) -> bytes:
     except (OSError, EOFError, zlib.error):
         raise InputError(f"{path}: the compressed file is cut short or damaged; copy or download it again") from None
     if not size:
-        raise InputError(f"{path}: the file is empty; give a table with a header and rows")
+        raise InputError(f"{path}: the file is empty; check what was exported or downloaded")
     return b"".join(parts)
 
 
