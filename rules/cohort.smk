@@ -32,6 +32,7 @@ rule cohort:
         patients="results/{cohort}/cohort/patients.parquet",
         slides="results/{cohort}/cohort/slides.parquet",
         flow="results/{cohort}/cohort/flow.parquet",
+        read="results/{cohort}/cohort/read.parquet",
     log:
         "results/{cohort}/logs/cohort.log",
     benchmark:

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix, precision
 from histoweave.fusion import catalog
 from histoweave.io import write_json, write_table
 from histoweave.report.inputs import ReportInputs
+from histoweave.tabular.reading import Reading
 
 HOSTILE = "<script>alert('reason')</script>"
 METRICS = (
@@ -273,6 +274,23 @@ def write_run(
     genes = pd.DataFrame({"gene": ["NUF2", "ESR1"], "source_name": ["CDCA1", "ESR1"], "n_missing": [0, 3]})
     write_table(folder / "genes.parquet", genes.assign(all_zero=[False, True]))
     report = {"unit": "counts", "formula": "log2(CPM + 1)", "aliases": {"CDCA1": "NUF2"}, "missing_pam50": []}
+    ids = {"first_id": patients["patient"].iloc[0], "last_id": patients["patient"].iloc[-1]}
+    of_rna = Reading(
+        "rna.csv.gz", "text", 2, len(patients), "comma", "UTF-8", "genes_by_samples", **ids, table="expression"
+    )
+    report["read"] = of_rna.to_dict()
+    of_patients = Reading(
+        "patients.tsv",
+        "text",
+        len(patients),
+        4,
+        "tab",
+        "UTF-8",
+        notes="1 comment line skipped",
+        **ids,
+        table="patients",
+    )
+    write_table(folder / "read.parquet", pd.DataFrame([of_patients.to_dict()]))
     write_json(folder / "report.json", report)
     histories = {}
     for model in (name for name in models if catalog.get(name).neural):
@@ -294,6 +312,7 @@ def write_run(
     )
     return ReportInputs(
         **common,
+        read=folder / "read.parquet",
         slides=folder / "slides.parquet",
         expression_report=folder / "report.json",
         genes=folder / "genes.parquet",

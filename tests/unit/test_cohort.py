@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from histoweave import cohort
 from histoweave.cohort import join, judge_samples, run_cohort, slide_status
 from histoweave.io import read_table
+from histoweave.tabular.reading import Reading
 
 
 def patients(labels):
@@ -147,10 +148,13 @@ def test_tcga_slides_of_no_primary_tumour_are_lost_with_a_reason():
 def test_barcodes_have_a_say_in_tcga_cohorts_only(tmp_path, monkeypatch):
     monkeypatch.setattr(cohort, "slide_status", lambda slides, **_: slides.assign(status="ok", reason="", stage=""))
     slides = pd.DataFrame({"slide": ["TCGA-A2-A04R-11A-01-TS1"], "patient": ["p0"], "path": ["x.svs"]})
-    out = {name: tmp_path / f"{name}.parquet" for name in ("patients", "slides", "flow")}
+    out = {name: tmp_path / f"{name}.parquet" for name in ("patients", "slides", "flow", "read")}
+    said = Reading("patients.tsv", "text", 1, 2, first_id="p0", last_id="p0", table="patients")
     for tcga, status in ((True, "other_patient"), (False, "ok")):
         run_cohort(
-            patients(["a"]), slides, samples=None, tiles={}, features={}, modalities={"image"}, tcga=tcga, out=out
-        )
+            patients(["a"]), slides, samples=None, tiles={}, features={}, modalities={"image"}, tcga=tcga, readings=[said],
+            out=out,
+        )  # fmt: skip
+        assert read_table(out["read"]).to_dict("records") == [said.to_dict()]
         assert list(read_table(out["slides"])["status"]) == [status]
         assert list(read_table(out["patients"])["has_image"]) == [not tcga]

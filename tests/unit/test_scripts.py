@@ -43,7 +43,7 @@ def test_expression_cohort_and_folds(folder):
     )  # fmt: skip
     assert len(read_table(folder / "expression.parquet")) == 19 and read_json(folder / "r.json")["unit"] == "counts"
 
-    joined = Named({name: folder / f"c_{name}.parquet" for name in ("patients", "slides", "flow")})
+    joined = Named({name: folder / f"c_{name}.parquet" for name in ("patients", "slides", "flow", "read")})
     cohort = Cohort(patients=str(folder / "patients.tsv"), expression=source)
     run(
         "cohort", log=[str(folder / "c.log")], output=joined, input=Named(samples=folder / "samples.parquet"),

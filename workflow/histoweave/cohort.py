@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ import pandas as pd
 from histoweave.errors import InputError
 from histoweave.expression.samples import slide_refusal
 from histoweave.io import write_table
+from histoweave.tabular.reading import Reading
 
 # Attributes of a tile file that tell the scanner.
 SCANNER = ("scanner_vendor", "scanner_model", "objective_power")
@@ -204,9 +206,13 @@ def run_cohort(
     modalities: set[str],
     needs_label: bool = True,
     tcga: bool = False,
+    readings: Sequence[Reading],
     out: dict[str, Path],
 ) -> None:
-    """Write `patients.parquet`, `slides.parquet`, `flow.parquet` to the paths of `out`; `tcga`: barcodes have a say."""
+    """Write `patients.parquet`, `slides.parquet`, `flow.parquet` and `read.parquet` to the paths of `out`.
+
+    tcga: barcodes have a say. readings: what was read of the user's tables.
+    """
     status = slide_status(slides, tiles=tiles, features=features)
     if tcga:
         status = judge_samples(status, slides)
@@ -214,3 +220,4 @@ def run_cohort(
     write_table(out["slides"], status)
     write_table(out["flow"], flow)
     write_table(out["patients"], joined)
+    write_table(out["read"], pd.DataFrame([reading.to_dict() for reading in readings]))

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from histoweave.config import Cohort
 from histoweave.errors import InputError, nearest
 from histoweave.ids import check_ids, is_tcga, tcga_site
-from histoweave.tabular.matrix import NUMBER
 from histoweave.tabular.missing import check_name
+from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import read_table
 
@@ -98,7 +98,7 @@ def read_patients_table(cohort: Cohort) -> tuple[pd.DataFrame, Reading]:
     head = pd.DataFrame(
         {"patient": table["patient"], "label": label, "site": site, "label_source": source}, dtype=object
     )
-    return pd.concat([head, covariates], axis=1), given.said(table["patient"].to_list())
+    return pd.concat([head, covariates], axis=1), given.said("patients", table["patient"].to_list())
 
 
 def _check_names(cohort: Cohort) -> None:
@@ -150,7 +150,7 @@ def read_slides_table(cohort: Cohort, *, patients: set[str], check_paths: bool =
                 _check_exists(place, f"{where}: {column} '{place}' of slide '{slide}'")
         mpp.append(_mpp(text, where=where, slide=slide))
     rows = table[["slide", "patient", "path", "coords", "features"]].assign(mpp=mpp)
-    return rows, given.said(table["slide"].to_list())
+    return rows, given.said("slides", table["slide"].to_list())
 
 
 def _check_exists(place: str, what: str) -> None:

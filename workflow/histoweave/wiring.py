@@ -233,6 +233,7 @@ class Wiring:
         inputs: dict[str, str | list[str]] = {
             "patients": f"{root}/cohort/patients.parquet",
             "flow": f"{root}/cohort/flow.parquet",
+            "read": f"{root}/cohort/read.parquet",
             "folds": f"{root}/folds.parquet",
             "folds_json": f"{root}/folds.json",
         }

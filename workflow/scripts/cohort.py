@@ -9,13 +9,17 @@ def main(smk):
         from histoweave.config import Cohort
         from histoweave.io import read_table
         from histoweave.shards import artefacts
-        from histoweave.tables import NO_SLIDES, read_patients, read_slides
+        from histoweave.tables import NO_SLIDES, read_patients_table, read_slides_table
 
         cohort = Cohort.model_validate(smk.params.cohort)
-        patients = read_patients(cohort)
+        patients, reading = read_patients_table(cohort)
+        readings = [reading]
         ids = set(patients["patient"])
         # A slide that has vanished since the run began has a status by now.
-        slides = read_slides(cohort, patients=ids, check_paths=False) if cohort.slides else NO_SLIDES
+        slides = NO_SLIDES
+        if cohort.slides:
+            slides, reading = read_slides_table(cohort, patients=ids, check_paths=False)
+            readings.append(reading)
         samples = smk.input.get("samples")
         given = {"image": cohort.slides, "expression": samples}
         run_cohort(
@@ -27,7 +31,8 @@ def main(smk):
             modalities={name for name, source in given.items() if source},
             needs_label=cohort.role == "train",
             tcga=cohort.ids == "tcga",  # as it was decided when the run began
-            out={name: smk.output[name] for name in ("patients", "slides", "flow")},
+            readings=readings,
+            out={name: smk.output[name] for name in ("patients", "slides", "flow", "read")},
         )
 
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from histoweave.cell_config import CellInput
 from histoweave.errors import InputError, nearest
 from histoweave.ids import ID, check_ids
-from histoweave.tabular.matrix import NUMBER
 from histoweave.tabular.missing import check_name
+from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import UserTable, read_table
 
@@ -109,7 +109,7 @@ def read_cells_table(
         "member": member,
     }
     cells = pd.DataFrame({**head, **_boxes(given), **blank_to_none})
-    return cells, given.said(table["cell"].to_list())
+    return cells, given.said("cells", table["cell"].to_list())
 
 
 def embedding_files(

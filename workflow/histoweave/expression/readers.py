@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from histoweave.ids import dashed, is_tcga, tcga_patient
 from histoweave.tabular.matrix import NamedMatrix, check_unique, read_matrix, shown
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.reading import Reading
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
     values.index = [dashed(str(name)) for name in values.index]
     check_unique(values.index, file=str(path), what="sample")
     _check_values(values, source, file=str(path))
-    said = replace(reading, orientation=orientation, first_id=values.index[0], last_id=values.index[-1])
+    said = replace(
+        reading, table="expression", orientation=orientation, first_id=values.index[0], last_id=values.index[-1]
+    )
+    logger.info("%s", said.sentence())
     return Matrix(values, orientation, str(path), said, genes.left_out, genes.names_from)
 
 

@@ -65,6 +65,7 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
         "unit": source.unit,
         "formula": FORMULAS[source.unit],
         "orientation": matrix.orientation,
+        "read": matrix.reading.to_dict(),
         "sample_rule": RULE,
         "n_samples": len(samples),
         "n_patients": len(normalised),

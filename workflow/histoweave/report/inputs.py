@@ -27,6 +27,8 @@ class ReportInputs:
         name of the cohort, names of the fusion models in order of display, class labels (positive last).
     patients ... predictions
         the tables every run has.
+    read
+        what was read of the user's tables (`tabular.reading.Reading`).
     slides, expression_report, genes, control_metrics, truth
         None where the run has no slides, no RNA, no negative control, no known truth.
     histories
@@ -70,6 +72,7 @@ class ReportInputs:
     reliability: Path
     curves: Path
     predictions: Path
+    read: Path | None = None
     slides: Path | None = None
     expression_report: Path | None = None
     genes: Path | None = None
@@ -108,6 +111,7 @@ class ReportTables:
     histories: dict[str, tuple[pd.DataFrame, ...]]
     benchmarks: pd.DataFrame
     slide_speed: pd.DataFrame
+    read: pd.DataFrame | None = None
     slides: pd.DataFrame | None = None
     expression: dict[str, Any] | None = None
     genes: pd.DataFrame | None = None
@@ -213,6 +217,7 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         histories={model: tuple(read_table(path) for path in paths) for model, paths in inputs.histories.items()},
         benchmarks=read_benchmarks(inputs.benchmarks),
         slide_speed=read_slide_speed(inputs.slide_indexes),
+        read=optional(inputs.read),
         slides=optional(inputs.slides),
         expression=None if inputs.expression_report is None else read_json(inputs.expression_report),
         genes=optional(inputs.genes),

@@ -14,13 +14,13 @@ import pandas as pd
 from histoweave.errors import InputError
 from histoweave.tabular.fields import DELIMITERS, OWN, Grid, clean, grid, split_line
 from histoweave.tabular.missing import SPELLINGS, is_missing
+from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers, shown
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import check_characters, rising, skipped
 from histoweave.tabular.text import read_text_file
 
 MAX_MATRIX_BYTES = 8 << 30
 MAX_VALUES = 1 << 29  # 4 GiB of float64
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
 _CHUNK_LINES = 4096
 _CORNERS = frozenset(
     {
@@ -88,37 +88,6 @@ def read_matrix(path: str | Path, *, words: Callable[[str], bool] = lambda headi
     return found
 
 
-def parse_numbers(texts: Sequence[str], *, where: str, columns: Sequence[str]) -> np.ndarray:
-    """(N,) float64 of text fields, NaN where missing.
-
-    Raises
-    ------
-    InputError
-        naming `where` and the column of a field that is no number.
-    """
-    values = np.empty(len(texts))
-    for at, raw in enumerate(texts):
-        text = raw.strip()
-        if is_missing(text):
-            values[at] = np.nan
-        elif NUMBER.fullmatch(text):
-            values[at] = float(text)
-        else:
-            raise InputError(f"{where}: value '{shown(text)}' of '{columns[at]}' is not a number{_hint(text)}")
-    return values
-
-
-def _hint(text: str) -> str:
-    if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+", text):
-        return "; write a decimal point in place of the comma, and no separators of thousands"
-    return "; leave missing values empty or write NA, and remove columns that hold words"
-
-
-def shown(text: str) -> str:
-    """A user's text, cut for a message."""
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
 def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) -> NamedMatrix:
     text = read_text_file(path, max_bytes=MAX_MATRIX_BYTES)
     lines = grid(text.lines, file=str(path), ending=ending)
@@ -156,7 +125,7 @@ def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) 
         columns = [name for at, name in enumerate(columns) if at not in empty]
     reading = Reading(
         file=str(path),
-        form="text matrix",
+        form="text",
         rows=len(names),
         columns=len(columns),
         delimiter=DELIMITERS[lines.delimiter],
@@ -190,11 +159,6 @@ def _without_words(
         texts[columns[at]] = [clean(fields[at]) for fields in split]
     kept = [at for at in range(len(columns)) if at not in set(words)]
     return [mark.join(fields[at] for at in kept) for fields in split], [columns[at] for at in kept], texts
-
-
-def looks_numeric(text: str) -> bool:
-    """A number as others write it, which is to be named as a wrong value: a decimal comma, 1_000, 0x1F."""
-    return text[0] in "+-." or text[0].isdigit()
 
 
 def _unnamed(corner: str | None) -> bool:

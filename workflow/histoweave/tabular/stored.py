@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 
 from histoweave.errors import InputError
 from histoweave.tabular.fields import clean
-from histoweave.tabular.matrix import MAX_VALUES, NUMBER, NamedMatrix, looks_numeric, parse_numbers
+from histoweave.tabular.matrix import MAX_VALUES, NamedMatrix
 from histoweave.tabular.missing import is_missing
+from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.text import check_file, read_bytes
 

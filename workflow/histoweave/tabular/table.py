@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,8 @@ from histoweave.tabular.fields import DELIMITERS, OWN, Grid, grid
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.reading import Reading, counted
 from histoweave.tabular.text import read_text_file
+
+logger = logging.getLogger(__name__)
 
 MAX_TABLE_BYTES = 1 << 30
 
@@ -40,9 +43,11 @@ class UserTable:
         """File and line of the row at position `at`, as errors name them."""
         return f"{self.file}, row {self.numbers[at]}"
 
-    def said(self, ids: Sequence[str]) -> Reading:
-        """What was read, with the first and last of the ids."""
-        return replace(self.reading, first_id=str(ids[0]), last_id=str(ids[-1])) if len(ids) else self.reading
+    def said(self, what: str, ids: Sequence[str]) -> Reading:
+        """What was read, as the table of `what`, with the first and last of the ids. It is logged too."""
+        reading = replace(self.reading, table=what, first_id=str(ids[0]), last_id=str(ids[-1]))
+        logger.info("%s", reading.sentence())
+        return reading
 
 
 def read_table(path: str, *, required: Iterable[str], hint: str = "") -> UserTable:
@@ -72,7 +77,7 @@ def read_table(path: str, *, required: Iterable[str], hint: str = "") -> UserTab
     rows = pd.DataFrame({name: _text_column(values) for name, values in columns.items()}, dtype=object)
     reading = Reading(
         file=str(path),
-        form="table",
+        form="text",
         rows=len(rows),
         columns=len(columns),
         delimiter=DELIMITERS[lines.delimiter],
