@@ -104,7 +104,9 @@ def test_a_rules_fingerprint_covers_the_library_its_script_calls(rule):
     stated = re.search(r"code=code_hash\((.+?)\)", text, re.DOTALL).group(1)
     covered = {m for name in re.findall(r'"(.+?)"', stated) for m in modules_used(name)}
     called = {name for name in imports_of(script) if name.startswith("histoweave.") and _path_of(name)}
-    assert called - covered <= {"histoweave.log", "histoweave.io", "histoweave.config", "histoweave.lease"}, rule
+    # What finds names of files counts where there are pseudonyms (privacy.key.privacy_params).
+    elsewhere = {"histoweave.privacy.user_files"} if "privacy=PRIVACY" in text else set()
+    assert called - covered <= {"histoweave.log", "histoweave.io", "histoweave.config", "histoweave.lease"} | elsewhere
 
 
 def test_default_profile_leaves_the_code_trigger_out():
