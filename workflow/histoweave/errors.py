@@ -6,12 +6,22 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
+# A message that quotes more is cut in the middle: its beginning says where, its end says how to mend it.
+MAX_CHARACTERS = 1500
+
 
 class InputError(ValueError):
-    """One line for the user: which file, row or key, what is wrong, and how to mend it."""
+    """One line for the user: which file, row or key, what is wrong, and how to mend it.
+
+    What a message quotes of a file may be long, and may hold characters that a terminal would obey: they are escaped.
+    """
 
     def __init__(self, message: str):
-        super().__init__(" ".join(str(message).split()))
+        words = " ".join(str(message).split())
+        line = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in words)
+        if len(line) > MAX_CHARACTERS:
+            line = f"{line[: MAX_CHARACTERS * 2 // 3]} … {line[-MAX_CHARACTERS // 3 :]}"
+        super().__init__(line)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
