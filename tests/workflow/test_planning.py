@@ -11,7 +11,7 @@ from dry_runs import dry_run
 from running import planned, snakemake
 from stubs import COHORT, CONFIG, make_cohort, pretend_done
 
-from histoweave.io import read_json
+from histoweave.io import read_json, read_table
 from histoweave.planning import SETTINGS
 
 pytestmark = pytest.mark.xdist_group("planning")
@@ -87,6 +87,29 @@ def test_results_that_nothing_tells_of_are_made_again(run):
     (run / f"results/{COHORT}/{SETTINGS}").write_text("[cut sho")
     said = dry_run(*CONFIG, directory=run)
     assert planned(said)["folds"] == 1 and f"no {SETTINGS} tells by which settings" in said.stdout + said.stderr
+
+
+def test_a_real_run_makes_again_what_other_settings_made(tmp_path):
+    """RNA alone, which is prepared in seconds."""
+    ids = [f"p{n}" for n in range(6)]
+    (tmp_path / "patients.tsv").write_text("patient\tlabel\n" + "".join(f"{each}\tab\n" for each in ids))
+    rows = [f"GENE{n}\t" + "\t".join(str(10 * n + m) for m in range(6)) + "\n" for n in range(5)]
+    (tmp_path / "rna.tsv").write_text("gene\t" + "\t".join(ids) + "\n" + "".join(rows))
+    rna = {"patients": "patients.tsv", "expression": {"path": "rna.tsv", "unit": "tpm"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"cohorts": {"c": rna}}))
+    snakemake("prepare", "--cores", 1, *CONFIG, directory=tmp_path)
+    expression = tmp_path / "results/c/expression/expression.parquet"
+    before = read_table(expression)
+    shutil.rmtree(tmp_path / ".snakemake")
+    again = snakemake("prepare", "--cores", 1, *CONFIG, directory=tmp_path)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+    change(tmp_path, cohorts={"c": rna | {"expression": {"path": "rna.tsv", "unit": "log2"}}})
+    shutil.rmtree(tmp_path / ".snakemake")
+    changed = snakemake("prepare", "--cores", 1, *CONFIG, directory=tmp_path)
+    assert "cohorts.c.expression.unit was 'tpm' and is 'log2'" in changed.stderr
+    after = read_table(expression)
+    assert after.loc[1, "GENE1"] == 11 != before.loc[1, "GENE1"]
 
 
 def refusal(*arguments, directory) -> str:
