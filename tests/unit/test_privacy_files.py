@@ -101,6 +101,11 @@ def test_words_of_a_sentence_are_no_names_of_files(names):
     assert set(files.own) == {"image.png", "100000.png", "HER2.zip"}
     shown = Pseudonyms(KEY.encode(), {"cell": ["c1"]}, files=files)
     assert shown.text("100000 cells of HER2, one image each") == "100000 cells of HER2, one image each"
+    mueller = Pseudonyms(
+        KEY.encode(), {"cell": ["c1"]}, files=FileNames.of([("c1", "x/Müller.png"), ("c1", "image.png")])
+    )
+    assert mueller.reason("Müller: no image") == f"{mueller.mapping['c1']}: no image"
+    assert mueller.text("class Müller") == "class Müller", "a word may as well be a class"
     assert shown.text("see image.png") == f"see {shown.mapping['c1']}"
 
 

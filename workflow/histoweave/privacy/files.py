@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _LEAST_STEM = 6
+WORD = re.compile(r"[^\W\d_]{4,}")
 # Endings by which a word of a reason is known to be a file's name.
 _SUFFIXES = (
     "bif|bmp|bz2|csv|czi|dat|dcm|geojson|gif|gz|h5|h5ad|hdf5|ini|jp2|jpe?g|json|lzma|mrxs|ndpi|npy|npz|ome|parquet|pdf|"
@@ -33,24 +34,30 @@ class FileNames:
     ----------
     own : such a name → the one slide, cell or patient that it is of.
     shared : such a name of a file that several have (an archive) → the file's name.
+    words : names without suffix that are one word of letters with a capital, and a name of the above for each. They may
+        as well be a class of the cohort, so they count in reasons only.
     """
 
-    own: dict[str, str]
-    shared: dict[str, str]
+    own: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, str] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, str]]) -> FileNames:
         """The names of some files, given as (what it is of, path)."""
         owners: dict[str, set[str]] = {}
         called: dict[str, str] = {}
+        words: dict[str, str] = {}
         for owner, path in pairs:
             name = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
             stem = re.sub(rf"(?:\.(?:{_SUFFIXES}))+$", "", name, flags=re.IGNORECASE)
             for form in filter(_tells, (path, name, stem)):
                 owners.setdefault(form, set()).add(owner)
                 called[form] = name
+            if stem != name and stem not in owners and WORD.fullmatch(stem) and not stem.islower():
+                words[stem] = name
         own = {form: next(iter(of)) for form, of in owners.items() if len(of) == 1}
-        return cls(own, {form: called[form] for form in owners if form not in own})
+        return cls(own, {form: called[form] for form in owners if form not in own}, words)
 
 
 def _tells(name: str) -> bool:

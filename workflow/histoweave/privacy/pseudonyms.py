@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from histoweave.errors import InputError
-from histoweave.privacy.files import FileNames, without_files
+from histoweave.privacy.files import WORD, FileNames, without_files
 from histoweave.privacy.values import HiddenValues
 
 PREFIXES = {"patient": "P-", "slide": "S-", "cell": "C-", "sample": "R-", "file": "F-"}
@@ -66,7 +66,7 @@ class Pseudonyms:
         self._key = key
         self.values = HiddenValues(key, {}) if values is None else values
         self.keeps_ids = False
-        files = FileNames({}, {}) if files is None else files
+        files = FileNames() if files is None else files
         self._of_kind = {kind: frozenset(identifiers) for kind, identifiers in ids.items()}
         known = frozenset().union(*self._of_kind.values())
         # A file of something that no table of results knows is called as a file.
@@ -93,6 +93,7 @@ class Pseudonyms:
             self._normal.setdefault(_normal(name), given)
         self._lengths = _lengths_by_start(self._normal)
         self._files = frozenset(files.own) | frozenset(shared)
+        self._words = {word: self.text(name) for word, name in files.words.items()}
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -130,7 +131,9 @@ class Pseudonyms:
     def reason(self, text: str) -> str:
         """Why something cannot be used: a free text (see `text`) in which no file is named, known or not."""
         shown = self.text(text)
-        return shown if self.keeps_ids else without_files(shown, _PSEUDONYM)
+        if self.keeps_ids:
+            return shown
+        return WORD.sub(lambda found: self._words.get(found[0], found[0]), without_files(shown, _PSEUDONYM))
 
     def _without_ids(self, text: str) -> str:
         if not self._lengths:
