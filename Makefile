@@ -1,21 +1,25 @@
-# Two commands: `make demo` and `make test`. Both make .venv first, in the versions of the lock file.
+# Two commands: `make demo` and `make test`. Both make .venv first: the files of the locks and no others, by their hashes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+INSTALL := $(PIP) --no-build-isolation --require-hashes
 
 .PHONY: demo test lint test-fast test-faults test-cluster bench lock clean
 
-# What a run needs, here or on a cluster.
+# What a run needs, here or on a cluster. Setuptools comes first: what has no wheel is built with it, not with another that
+# is fetched in passing.
 .venv/run: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(INSTALL) setuptools
-	$(INSTALL) --no-build-isolation --editable ".[demo,slurm]"
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/setuptools.lock
+	$(INSTALL) --requirement .venv/setuptools.lock
+	$(INSTALL) --requirement requirements.lock
+	$(PIP) --no-build-isolation --no-deps --editable .
 	$(BIN)/pip check
 	touch $@
 
-# All of the lock file: tests, linters, the packages that benchmarks compare with.
-.venv/dev: .venv/run
-	$(INSTALL) --requirement requirements.lock
+# And what tests, linters and benchmarks need besides.
+.venv/dev: .venv/run requirements-dev.lock
+	$(INSTALL) --requirement requirements.lock --requirement requirements-dev.lock
 	$(BIN)/pip check
 	touch $@
 
@@ -53,10 +57,23 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/sae.py --batch 512
 	$(BIN)/python benchmarks/sae.py --memory
 
-# Write the lock file anew from what is installed.
+# Write the locks anew from what is installed: what runs need, and what only tests, linters and benchmarks need. A hash is
+# listed for every file of a release, so that other platforms find theirs.
+COMPILE = .lock/bin/uv pip compile --quiet --python-version 3.11 --constraint .lock/tested.txt --no-annotate --no-header \
+  --generate-hashes pyproject.toml .lock/build.in
+HEAD = "\# Exact versions, and hashes of their files, for Python 3.11 on Linux. Made by \`make lock\` from an environment that passed the tests."
+
 lock:
-	echo "# Exact versions of everything, for Python 3.11. Made by \`make lock\` from an environment that passed the tests." > requirements.lock
-	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude histoweave >> requirements.lock
+	$(PYTHON) -m venv .lock
+	.lock/bin/pip --disable-pip-version-check install --quiet "uv>=0.9"
+	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude histoweave > .lock/tested.txt
+	echo setuptools > .lock/build.in
+	(echo $(HEAD); $(COMPILE) --extra demo --extra slurm) > .lock/run
+	(echo $(HEAD); echo "# Besides requirements.lock: what only tests, linters and benchmarks need."; \
+	  $(COMPILE) --extra dev $$(sed -n 's/^\([^ =]*\)==.*/--no-emit-package \1/p' .lock/run)) > .lock/dev
+	mv .lock/run requirements.lock
+	mv .lock/dev requirements-dev.lock
+	rm -r .lock
 
 clean:
 	rm -rf results .snakemake

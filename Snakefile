@@ -31,12 +31,9 @@ workflow.default_target = "all"
 # The shards' indexes are targets too: Snakemake makes a missing file anew only where it was asked for by name.
 rule all:
     input:
-        expand("results/{cohort}/report.html", cohort=WIRING.trained()),
-        PROVENANCE.crates(),
-        EXPLAIN.targets(),
-        DECIDE.targets(),
-        APPLY.targets(),
-        APPLY.pages(),
+        FITTING(lambda wildcards: [*REPORT.pages(), *PROVENANCE.crates()]),
+        FITTING(lambda wildcards: [*EXPLAIN.targets(), *DECIDE.targets()]),
+        FITTING(lambda wildcards: [*APPLY.targets(), *APPLY.pages()]),
         WIRING.indexes(),
         CELLS.pages(),
         CONCEPTS.targets(),
@@ -52,8 +49,7 @@ rule concepts:
 
 rule apply:
     input:
-        APPLY.targets(),
-        APPLY.pages(),
+        FITTING(lambda wildcards: [*APPLY.targets(), *APPLY.pages()]),
         APPLY.own_bundles(),
 
 

@@ -3,9 +3,11 @@
 
 rule applied_report:
     input:
-        bundle=lambda wildcards: APPLY.apply_inputs(
-            wildcards.target, wildcards.trained
-        )["bundle"],
+        bundle=FITTING(
+            lambda wildcards: APPLY.apply_inputs(wildcards.target, wildcards.trained)[
+                "bundle"
+            ]
+        ),
         patients="results/{target}/cohort/patients.parquet",
         slides="results/{target}/cohort/slides.parquet",
         predictions="results/{target}/applied/{trained}/predictions.parquet",

@@ -27,7 +27,11 @@ rule bundle:
 rule compare_with_bundle:
     input:
         unpack(
-            lambda wildcards: APPLY.apply_inputs(wildcards.target, wildcards.trained)
+            FITTING(
+                lambda wildcards: APPLY.apply_inputs(
+                    wildcards.target, wildcards.trained
+                )
+            )
         ),
     output:
         compatibility="results/{target}/applied/{trained}/compatibility.json",
@@ -54,7 +58,11 @@ rule compare_with_bundle:
 rule apply_bundle:
     input:
         unpack(
-            lambda wildcards: APPLY.apply_inputs(wildcards.target, wildcards.trained)
+            FITTING(
+                lambda wildcards: APPLY.apply_inputs(
+                    wildcards.target, wildcards.trained
+                )
+            )
         ),
         compatibility="results/{target}/applied/{trained}/compatibility.json",
     output:

@@ -23,7 +23,7 @@ rule simulate_cells:
 
 rule embed_cells:
     input:
-        pictures=lambda wildcards: CELLS.simulated_pictures(wildcards.cohort),
+        pictures=lambda wildcards: PLAN(CELLS.simulated_pictures(wildcards.cohort)),
         weights=lambda wildcards: CELLS.encoder_weights(wildcards.cohort),
     output:
         "results/{cohort}/cells/{encoder}/{shard}.h5",

@@ -1,6 +1,6 @@
 rule expression:
     input:
-        unpack(lambda wildcards: WIRING.expression_sources(wildcards.cohort)),
+        unpack(lambda wildcards: PLAN(WIRING.expression_sources(wildcards.cohort))),
     output:
         expression="results/{cohort}/expression/expression.parquet",
         samples="results/{cohort}/expression/samples.parquet",
@@ -27,7 +27,7 @@ rule expression:
 
 rule cohort:
     input:
-        unpack(lambda wildcards: WIRING.cohort_inputs(wildcards.cohort)),
+        unpack(lambda wildcards: PLAN(WIRING.cohort_inputs(wildcards.cohort))),
     output:
         patients="results/{cohort}/cohort/patients.parquet",
         slides="results/{cohort}/cohort/slides.parquet",
@@ -52,7 +52,9 @@ rule cohort:
 
 rule folds:
     input:
-        patients="results/{cohort}/cohort/patients.parquet",
+        patients=FITTING(
+            lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
+        ),
     output:
         folds="results/{cohort}/folds.parquet",
         how="results/{cohort}/folds.json",
@@ -77,7 +79,9 @@ rule folds:
 
 rule control_folds:
     input:
-        patients="results/{cohort}/cohort/patients.parquet",
+        patients=FITTING(
+            lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
+        ),
     output:
         patients="results/{cohort}/control/patients.parquet",
         folds="results/{cohort}/control/folds.parquet",

@@ -1,9 +1,10 @@
+import contextlib
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
-from histoweave import wiring
+from histoweave import planning, wiring
 from histoweave.apply_wiring import ApplyWiring
 from histoweave.cell_wiring import CellWiring, check_cells
 from histoweave.concepts_wiring import ConceptsWiring
@@ -16,6 +17,7 @@ from histoweave.privacy.columns import check_columns
 from histoweave.privacy.key import privacy_params
 from histoweave.provenance_wiring import ProvenanceWiring
 from histoweave.report_wiring import ReportWiring
+from histoweave.validation import check_training
 
 # Without --configfile the demo is meant, so that `snakemake -n` works in a fresh clone.
 if not config:
@@ -25,7 +27,7 @@ if not config:
 
 wiring.lend_library_to_jobs()
 # Jobs read this file too; only the run itself looks at folders and slides.
-LOST = []
+UNTRUE = {}
 try:
     if workflow.is_main_process:
         check_writable(".snakemake")
@@ -40,21 +42,45 @@ try:
     )
     CONCEPTS = ConceptsWiring(CELLS)
     check_columns(CONFIG.privacy, TABLES, CELLS)
-    EXPLAIN = ExplainWiring(WIRING, CELLS, check_paths=workflow.is_main_process)
+    EXPLAIN = ExplainWiring(WIRING, CELLS)
     APPLY = ApplyWiring(CONFIG, WIRING)
     REPORT = ReportWiring(WIRING, EXPLAIN, DECIDE, CELLS, APPLY)
     if workflow.is_main_process:
-        LOST = WIRING.drop_untrue_indexes() + EXPLAIN.drop_untrue_indexes()
+        UNTRUE = WIRING.untrue_indexes()
+        with contextlib.suppress(
+            InputError
+        ):  # without models that can be fitted nothing is explained
+            UNTRUE |= EXPLAIN.untrue_indexes()
 except InputError as error:
     sys.exit(f"error: {error}")
 
 
-if LOST:
+if UNTRUE:
+    LOST = [slide for slides in UNTRUE.values() for slide in slides]
     print(
         f"{len(LOST)} slides have changed or lost files since they were done, or cannot be used in a run with "
-        f"on_error: stop, first '{LOST[0]}': worked on again",
+        f"on_error: stop, first '{LOST[0]}': they are due again",
         file=sys.stderr,
     )
+
+# What is made anew; every chain of jobs begins with a rule that asks it.
+PLAN = planning.Plan(
+    workflow,
+    untrue=UNTRUE,
+    settings=planning.settings_of(
+        CONFIG,
+        privacy=PRIVACY,
+        code={"tissue": WIRING.code_of_stages(), "cells": CELLS.code_of_stages()},
+    ),
+    cohorts=CONFIG.cohorts,
+)
+# What fitting and applying models need, and `prepare` does not.
+FITTING = planning.Guard(
+    lambda: check_training(CONFIG, TABLES),
+    EXPLAIN.check,
+    APPLY.check,
+    active=workflow.is_main_process,
+)
 
 
 wildcard_constraints:
@@ -77,8 +103,13 @@ onstart:
     try:
         for folder in (*WIRING.folders(), *CELLS.folders()):
             check_writable(folder)
+        PLAN.begin()
     except InputError as error:
         sys.exit(f"error: {error}")
+
+
+onsuccess:
+    PLAN.end()
 
 
 onerror:

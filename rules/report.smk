@@ -1,6 +1,6 @@
 rule report:
     input:
-        unpack(lambda wildcards: REPORT.inputs(wildcards.cohort)),
+        unpack(FITTING(lambda wildcards: REPORT.inputs(wildcards.cohort))),
     output:
         html=report(
             "results/{cohort}/report.html",

@@ -4,8 +4,8 @@
 
 rule tile_slides:
     input:
-        slides=lambda wildcards: WIRING.simulated_slides(
-            wildcards.cohort, wildcards.shard
+        slides=lambda wildcards: PLAN(
+            WIRING.simulated_slides(wildcards.cohort, wildcards.shard)
         ),
     output:
         "results/{cohort}/tiles/shards/{shard}.json",
@@ -42,7 +42,7 @@ rule extract_features:
         "../envs/torch.yaml"
     threads: 4
     # Resources do not count as a change: another batch size, device or number of readers reruns nothing. Neither does
-    # `on_error`, which decides whether a run ends, not what it gives (see Wiring.drop_untrue_indexes).
+    # `on_error`, which decides whether a run ends, not what it gives (see Wiring.untrue_indexes).
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: WIRING.shard_minutes(10) * attempt,

@@ -16,7 +16,7 @@ from histoweave.config import Cohort
 
 TISSUE_PAGE, _, CELL_PAGE = (ROOT / "docs" / "reruns.md").read_text(encoding="utf-8").partition("## Cells and concepts")
 ITSELF = re.compile(
-    r"Missing output files|Incomplete output files|Updated input files: \S|Set of input files has changed"
+    r"Missing output files|Forced execution|Incomplete output files|Updated input files: \S|Set of input files has changed"
     r"|Params have changed|Code has changed|Software environment definition has changed"
 )
 AFTER = "Input files updated by another job"

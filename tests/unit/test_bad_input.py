@@ -10,6 +10,7 @@ import pytest
 from histoweave import wiring
 from histoweave.cell_wiring import check_cells
 from histoweave.errors import InputError
+from histoweave.validation import check_training
 
 N = 12
 
@@ -240,7 +241,9 @@ def test_the_valid_cohort_passes_and_is_remembered(cohort, tmp_path):
 
 def check_refused(raw, words):
     with pytest.raises(InputError) as caught:
-        check_cells(wiring.load(raw)[0])
+        config, tables = wiring.load(raw)
+        check_cells(config)
+        check_training(config, tables)
     message = str(caught.value)
     assert "\n" not in message
     for word in words:

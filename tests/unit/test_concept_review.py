@@ -1,12 +1,17 @@
 """What an expert's table may look like, and what is refused."""
 
 import codecs
+import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from histoweave.concepts.review import COLUMNS, read_review, rejected_concepts
 from histoweave.errors import InputError
 
+ROOT = Path(__file__).parents[2]
 SHA = "ab" * 32
 HEADER = "concept,name,verdict,comment,sae_sha256\n"
 
@@ -36,6 +41,39 @@ def test_reads_what_a_spreadsheet_made_of_it(tmp_path):
     text = f"sae_sha256;verdict;comment;name;concept\r\n{SHA};Accepted;;Körnchen;5\r\n;;;;\r\n"
     table = read(tmp_path, codecs.BOM_UTF8 + text.encode())
     assert table.to_dict("records") == [{"concept": 5, "name": "Körnchen", "verdict": "accepted", "comment": ""}]
+
+
+TYPED = ["-ve nuclei", "'-ve", "''=x", "=1+1", "+", "@home", "＝1", "it's", "'quoted'", "'", "a-b", "- one\n- two"]
+
+
+def test_names_are_as_they_were_typed_after_any_number_of_rounds(tmp_path):
+    """Saved by the gallery, read by a run, shown by its gallery, saved again: in JavaScript and in Python."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    code = (ROOT / "workflow/histoweave/gallery/review_csv.js").read_text()
+    code += """
+const [shown, sha256] = JSON.parse(require("fs").readFileSync(0));
+const saved = toCsv(shown, sha256);
+console.log(JSON.stringify([saved, fromCsv(saved, sha256, 100)]));
+"""
+    shown = {str(n): {"name": text, "verdict": "", "comment": text} for n, text in enumerate(TYPED)}
+    for _ in range(3):
+        run = subprocess.run(
+            [node, "-e", code], input=json.dumps([shown, SHA]), capture_output=True, text=True, check=True
+        )
+        saved, loaded = json.loads(run.stdout)
+        assert loaded == shown
+        assert all(
+            not line.split(",")[1].lstrip('"').startswith(tuple("=+-@＝")) for line in saved.split("\r\n") if line
+        )
+        table = read(tmp_path, saved)
+        assert table["comment"].to_list() == TYPED
+        assert table["name"].to_list() == [" ".join(text.split()) for text in TYPED]
+        shown = {
+            str(row.concept): {"name": text, "verdict": "", "comment": row.comment}
+            for row, text in zip(table.itertuples(), TYPED, strict=True)
+        }
 
 
 def test_a_header_alone_is_an_empty_review(tmp_path):

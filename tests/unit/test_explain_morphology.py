@@ -28,7 +28,7 @@ from histoweave.explain.tile_choice import SAMPLED_TILES, chosen_tiles
 from histoweave.explain.tile_measures import MEASURES
 from histoweave.io import write_json
 from histoweave.report import morphology_views
-from histoweave.shards import artefacts, drop_untrue_indexes, read_index
+from histoweave.shards import artefacts, read_index, untrue_indexes
 from histoweave.slides.store import TileTable, tile_attributes, write_tiles
 
 HOW = {"draws": 1000, "confidence": 0.95, "seed": 6}
@@ -166,7 +166,7 @@ def test_only_slides_whose_tiles_or_code_changed_are_looked_at_again(slide, monk
     assert len(looked) == 6
     index = slide[0] / "explain/morphology/shards/0-of-1.json"
     (slide[0] / "explain/morphology/scan.h5").unlink()
-    assert drop_untrue_indexes([index]) == ["scan"]
+    assert untrue_indexes([index]) == {index: ["scan"]}
 
 
 def test_a_slide_that_fails_unexpectedly_or_has_no_chosen_tile_ends_nothing(slide, monkeypatch):

@@ -220,7 +220,7 @@ def test_what_cannot_be_explained_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"'best_gene' is not a trained network.*name one of image"):
         wiring(explain={"models": ["best_gene"]})
     with pytest.raises(InputError, match=r"explain.gene_sets '.*none.gmt' does not exist"):
-        wiring(explain={"gene_sets": str(tmp_path / "none.gmt")})
+        wiring(explain={"gene_sets": str(tmp_path / "none.gmt")}).check()
 
 
 def test_files_of_a_fold_and_its_neighbour():

@@ -24,6 +24,33 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_processes_of_one_id_and_host_do_not_share_a_temporary_file(tmp_path, monkeypatch):
+    """As two containers do: each write is whole, whoever ends last."""
+    target = tmp_path / "a.json"
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    with io.atomic_path(target) as first:
+        with io.atomic_path(target) as second:
+            assert first != second
+            first.write_text("first" * 9)
+            second.write_text("second")
+        assert target.read_text() == "second"
+    assert target.read_text() == "first" * 9 and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_only_abandoned_temporary_files_are_removed(tmp_path, monkeypatch):
+    target, unused = tmp_path / "a.json", 2**22 + 1  # above every process id
+    space = io._process_space()
+    kept = [f"{space}~{os.getpid()}~x", f"otherbox~{unused}~x", f"otherbox~{os.getpid()}~x"]
+    gone = [f"{space}~{unused}~x", f"otherbox~{os.getpid()}~old"]
+    for name in (*kept, *gone):
+        (tmp_path / f".partial~a.json~{name}.json").touch()
+    os.utime(tmp_path / f".partial~a.json~{gone[1]}.json", (1, 1))
+    (tmp_path / f".partial~b.json~{gone[0]}.json").touch()
+    io.write_json(target, {})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.json", f".partial~b.json~{gone[0]}.json", *(f".partial~a.json~{name}.json" for name in kept)}
+
+
 def test_equal_tables_give_equal_bytes(tmp_path):
     table = pd.DataFrame({"a": ["x", None], "b": [1.5, float("nan")]})
     io.write_table(tmp_path / "1.parquet", table)

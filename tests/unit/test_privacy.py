@@ -24,6 +24,7 @@ from histoweave.privacy import pseudonyms as module
 from histoweave.privacy import values as values_module
 from histoweave.privacy.columns import check_columns
 from histoweave.privacy.content import pseudonymised
+from histoweave.privacy.files import FileNames
 from histoweave.privacy.key import privacy_params
 from histoweave.privacy.pseudonyms import Pseudonyms, pseudonym
 from histoweave.privacy.values import HiddenValues
@@ -81,7 +82,7 @@ def test_ids_are_found_where_they_are_meant(text, expected):
     names = Pseudonyms(
         KEY.encode(),
         {"patient": ["TCGA-ZA-0001", "7", "12345678", "Anna"], "slide": ["TCGA-ZA-0001-01Z-00-DX1"]},
-        also={"/archive/S21 4711.svs": "TCGA-ZA-0001-01Z-00-DX1", "S21 4711.svs": "TCGA-ZA-0001-01Z-00-DX1"},
+        files=FileNames.of([("TCGA-ZA-0001-01Z-00-DX1", "/archive/S21 4711.svs")]),
     )
     known = names.mapping
     given_names = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from running import ROOT
 from histoweave.report import figures_decide, figures_explain, plots_decide, plots_explain, prepared
 from histoweave.report.figures import FILES
 from histoweave.report.inputs import read_tables
-from histoweave.report.style import WIDTH_IN, style
+from histoweave.report.style import WIDTH_IN, canvas, message, save_svg, style
 from histoweave.report.views import main_fusion
 
 
@@ -122,6 +124,23 @@ def test_the_learning_curve_goes_on_as_far_as_was_asked(tables):
     unfitted = fit.copy()
     unfitted["a"] = np.nan
     assert prepared.power_law(unfitted, start=10) is None
+
+
+def test_no_label_breaks_a_file(tmp_path):
+    """Whatever stands in a label, XML can be read, and good figures are what Matplotlib itself writes."""
+    labels = [chr(code) for code in (*range(32), 127, 0x85, 0xFFFE, 0xFFFF)] + ["ER+; <b>&'\"", "µ 雪 𝛼"]
+    with style(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs that the font does not have
+        figure, axes = canvas(3)
+        axes[0, 0].set_xticks(range(len(labels)), [f"a{label}b" for label in labels])
+        axes[0, 0].set_title("\x00\x1b[2J")
+        save_svg(figure, tmp_path / "all.svg")
+        good = message("ER+; <b>&'\" µ 雪")
+        save_svg(good, tmp_path / "good.svg")
+        good.savefig(tmp_path / "plain.svg", metadata={"Date": None, "Creator": None})
+    shown = "".join(ElementTree.parse(tmp_path / "all.svg").getroot().itertext())
+    assert "a\ufffdb" in shown and "µ 雪 𝛼" in shown and "\x1b" not in shown
+    assert (tmp_path / "good.svg").read_bytes() == (tmp_path / "plain.svg").read_bytes()
 
 
 @pytest.mark.parametrize("name", FILES)

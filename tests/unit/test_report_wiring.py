@@ -18,7 +18,7 @@ def report_of(raw):
     config, tables = wiring.load(raw, check_paths=False)
     paths = wiring.Wiring(config, tables)
     cells = CellWiring(config, check_cells(config, check_paths=False), {})
-    explain = ExplainWiring(paths, cells, check_paths=False)
+    explain = ExplainWiring(paths, cells)
     return ReportWiring(paths, explain, DecideWiring(config, paths), cells, ApplyWiring(config, paths))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from histoweave.errors import InputError
 from histoweave.io import atomic_path, read_json, write_text
-from histoweave.shards import Outcome, SlideWork, artefacts, drop_untrue_indexes, read_index, run_shard, shards_of
+from histoweave.shards import Outcome, SlideWork, artefacts, read_index, run_shard, shards_of, untrue_indexes
 
 IDS = st.sets(st.text(alphabet="abcXYZ019._-", min_size=1, max_size=12), min_size=1, max_size=80)
 
@@ -175,35 +175,23 @@ def test_what_ends_the_preparation_ends_the_shard(stage):
     assert stage.worked == []
 
 
-def test_an_index_that_is_not_true_any_more_is_dropped(stage):
+def test_an_index_that_is_not_true_any_more_is_named_and_left(stage):
     stage.run()
-    assert drop_untrue_indexes([stage.index]) == [] and stage.index.exists()
+    assert untrue_indexes([stage.index]) == {}
     (stage.folder / "b.h5").unlink()
-    assert drop_untrue_indexes([stage.index]) == ["b"] and not stage.index.exists()
+    assert untrue_indexes([stage.index]) == {stage.index: ["b"]} and stage.index.exists()
     stage.run()
-    assert stage.worked == ["b"]
+    assert stage.worked == ["b"] and untrue_indexes([stage.index]) == {}
     source = stage.folder.parent / "c.src"
     os.utime(source, (time.time() - 1e6,) * 2)
-    assert drop_untrue_indexes([stage.index, stage.folder / "none.json"]) == ["c"]
+    assert untrue_indexes([stage.index, stage.folder / "none.json"]) == {stage.index: ["c"]}
 
 
-def test_an_index_that_cannot_be_removed_is_an_error(stage, monkeypatch):
-    stage.run()
-    (stage.folder / "b.h5").unlink()
-
-    def refuse(path, **_):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
-    monkeypatch.setattr(type(stage.index), "unlink", refuse)
-    with pytest.raises(InputError, match=r"0-of-1\.json is out of date and cannot be removed: Read-only file system"):
-        drop_untrue_indexes([stage.index])
-
-
-def test_a_strict_run_drops_the_index_of_a_slide_that_cannot_be_used(stage):
+def test_in_a_strict_run_an_index_with_a_slide_that_cannot_be_used_is_untrue(stage):
     stage.statuses["b"] = "no_mpp"
     stage.run()
-    assert drop_untrue_indexes([stage.index]) == []
-    assert drop_untrue_indexes([stage.index], on_error="stop") == ["b"] and not stage.index.exists()
+    assert untrue_indexes([stage.index]) == {}
+    assert untrue_indexes([stage.index], on_error="stop") == {stage.index: ["b"]}
 
 
 def test_the_index_is_plain_json(stage):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from histoweave.apply.manifest import Manifest
 from histoweave.apply.read import bundle_file, read_manifest
 from histoweave.config import Config
@@ -21,22 +23,31 @@ class ApplyWiring:
 
     Parameters
     ----------
-    config : the whole configuration.
+    config : the whole configuration. Its bundle is not read before something asks for it.
     wiring : of the cohorts with slides or RNA.
-
-    Raises
-    ------
-    InputError
-        if the bundle that the configuration names cannot be read or contradicts it, or no model fits an external cohort.
     """
 
     def __init__(self, config: Config, wiring: Wiring):
         self.config = config
         self.wiring = wiring
-        self._given = read_manifest(config.apply.bundle) if config.apply.bundle else None
+
+    @functools.cached_property
+    def _given(self) -> Manifest | None:
+        """What the bundle that the configuration names says of itself."""
+        return read_manifest(self.config.apply.bundle) if self.config.apply.bundle else None
+
+    def check(self) -> None:
+        """Refuse what cannot be applied.
+
+        Raises
+        ------
+        InputError
+            if the bundle that the configuration names cannot be read or contradicts it, or no model fits an external
+            cohort.
+        """
         for target in self.externals():
             if self._given is not None:
-                check_settings(self._given, config, wiring.tables[target])
+                check_settings(self._given, self.config, self.wiring.tables[target])
             if not self._bundles_of(target):
                 raise InputError(
                     f"config: cohort '{target}' is external, and no model of {', '.join(self.bundles())} can read what "
@@ -154,8 +165,11 @@ class ApplyWiring:
         return self.config.model_dump(mode="json", include=read)
 
     def trained_pattern(self) -> str:
-        """A pattern of the names of training cohorts, of this run or of its bundle."""
-        return "|".join(self.bundles()) or "-"
+        """A pattern of the names of training cohorts, of this run or of its bundle; of any, if that cannot be read."""
+        try:
+            return "|".join(self.bundles()) or "-"
+        except InputError:
+            return "[A-Za-z0-9._-]+"
 
 
 def check_settings(manifest: Manifest, config: Config, table: CohortTables) -> None:

@@ -6,15 +6,16 @@ wrong configuration gets.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pydantic
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from histoweave.apply_config import Apply, check_apply
 from histoweave.cell_config import CellInput, Cells, Concepts, Sae
+from histoweave.config_errors import check_form, explain
 from histoweave.decide_config import Decide
-from histoweave.errors import InputError, nearest
+from histoweave.errors import InputError
 from histoweave.explain_config import Explain
 from histoweave.ids import ID
 from histoweave.privacy_config import Privacy
@@ -22,13 +23,14 @@ from histoweave.section import Encoder, Section, Share
 
 OnError = Literal["continue", "stop"]
 ExportForm = Literal["anndata", "clam", "stamp"]
+MAX_SEED = 2**32 - 1  # of NumPy's and scikit-learn's generators
 EXPORT_SUFFIX = {"anndata": "h5ad", "clam": "h5", "stamp": "h5"}
 
 
 class Simulate(Section):
     """A cohort made by the workflow itself, with a known truth. Only for the demo and for tests."""
 
-    seed: int = 7
+    seed: int = Field(7, ge=0, le=MAX_SEED)
     field_um: float = Field(1008.0, gt=200, description="Edge of the square scene of a slide, in µm.")
     n_genes: int = Field(2000, ge=100, description="Genes in the simulated count matrix, the PAM50 genes included.")
     planted_share: Share = Field(0.35, description="Share of a positive slide's tissue that carries the image factor.")
@@ -180,7 +182,7 @@ class Config(Section):
     """The whole configuration of a run."""
 
     cohorts: dict[str, Cohort] = Field(min_length=1)
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, le=MAX_SEED)
     on_error: OnError = Field("continue", description="stop: a slide that cannot be used ends the run.")
     tiles: Tiles = Tiles()
     features: Features = Features()
@@ -199,35 +201,6 @@ class Config(Section):
     mechanics: Mechanics = Mechanics()
 
 
-def _section(model: type[BaseModel], path: tuple) -> type[BaseModel] | None:
-    """The section model at a key path, None where the path leaves the models."""
-    for key in path:
-        if isinstance(key, str) and key in model.model_fields:
-            annotation = model.model_fields[key].annotation
-        else:
-            return model if model is not Config else None
-        candidates = [annotation, *get_args(annotation)]
-        sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not sections:
-            return None
-        model = sections[0]
-        if annotation == dict[str, Cohort]:
-            return _section(Cohort, path[path.index(key) + 2 :])
-    return model
-
-
-def _explain(file: str, error: dict) -> str:
-    path = error["loc"]
-    key = ".".join(str(part) for part in path)
-    if error["type"] == "extra_forbidden":
-        section = _section(Config, path[:-1])
-        known = list(section.model_fields) if section else []
-        return f"{file}: unknown key '{key}'{nearest(str(path[-1]), known)}; known here: {', '.join(known)}"
-    if error["type"] == "missing":
-        return f"{file}: key '{key}' is missing; add it (see config/README.md)"
-    return f"{file}: key '{key}' is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
-
-
 def parse_config(raw: Any, *, file: str = "config") -> Config:
     """Check a configuration and fill its defaults.
 
@@ -238,13 +211,11 @@ def parse_config(raw: Any, *, file: str = "config") -> Config:
     """
     if not isinstance(raw, dict) or not raw:
         raise InputError(f"{file}: the configuration is empty; start from config/config.yaml")
+    check_form(raw, file=file)
     try:
         config = Config.model_validate(raw)
     except pydantic.ValidationError as error:
-        # A misspelt key is named before the key that it leaves missing.
-        problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
-        raise InputError(_explain(file, problems[0]) + more) from None
+        raise explain(error, Config, file=file) from None
     for name, cohort in config.cohorts.items():
         _check_cohort(name, cohort, file=file)
     _check_sae(config, file=file)

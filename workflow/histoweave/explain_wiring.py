@@ -7,7 +7,7 @@ from pathlib import Path
 from histoweave.cell_wiring import CellWiring
 from histoweave.errors import InputError, nearest
 from histoweave.fusion import catalog
-from histoweave.shards import drop_untrue_indexes
+from histoweave.shards import untrue_indexes
 from histoweave.wiring import Wiring
 
 FOLD_TABLES = ("tiles", "genes", "faithfulness", "stability")
@@ -23,23 +23,31 @@ class ExplainWiring:
     Parameters
     ----------
     wiring, cells : of the same run.
-    check_paths : refuse a file of gene sets that does not exist.
 
     Raises
     ------
     InputError
-        for a model in `explain.models` that is not fitted or cannot be explained, or a missing file of gene sets.
+        for a model in `explain.models` that is not fitted or cannot be explained.
     """
 
-    def __init__(self, wiring: Wiring, cells: CellWiring, *, check_paths: bool = True):
+    def __init__(self, wiring: Wiring, cells: CellWiring):
         self.wiring, self.cells, self.config = wiring, cells, wiring.config
         for model in self.config.explain.models or []:
-            self._check(model)
+            self._check_model(model)
+
+    def check(self) -> None:
+        """Refuse a file of gene sets that does not exist.
+
+        Raises
+        ------
+        InputError
+            naming the key.
+        """
         path = self.config.explain.gene_sets
-        if check_paths and path and not Path(path).is_file():
+        if path and not Path(path).is_file():
             raise InputError(f"explain.gene_sets '{path}' does not exist; give a GMT file, or leave the key out")
 
-    def _check(self, model: str) -> None:
+    def _check_model(self, model: str) -> None:
         fitted = self.config.fusion.models
         if model not in fitted:
             raise InputError(
@@ -185,6 +193,6 @@ class ExplainWiring:
         ]
         return tables + self._slide_indexes()
 
-    def drop_untrue_indexes(self) -> list[str]:
-        """Remove the indexes of shards whose overlays, GeoJSON or morphology files have gone; returns those slides."""
-        return drop_untrue_indexes(map(Path, self._slide_indexes()))
+    def untrue_indexes(self) -> dict[Path, list[str]]:
+        """The indexes of shards whose overlays, GeoJSON or morphology files have gone, and those slides."""
+        return untrue_indexes(map(Path, self._slide_indexes()))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import tempfile
@@ -21,9 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from histoweave.errors import InputError
-
-_HOST = socket.gethostname().replace("~", "-")
-
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _MIN_FREE_BYTES = 1 << 16
@@ -43,7 +42,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         if the place cannot be written to: a full disk, a quota, a read-only folder, missing permission.
     """
     path = Path(path)
-    temporary = path.with_name(f".partial~{path.name}~{_HOST}~{os.getpid()}{path.suffix}")
+    own = f"{_process_space()}~{os.getpid()}~{secrets.token_hex(4)}"
+    temporary = path.with_name(f".partial~{path.name}~{own}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
@@ -60,6 +60,19 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@functools.cache
+def _process_space() -> str:
+    """8 hex digits for all processes whose ids this one can look up: of this machine since its start, of this container.
+
+    Containers may have one host name, and processes of one id.
+    """
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 def check_writable(folder: str | os.PathLike) -> None:
@@ -94,14 +107,14 @@ def _raise_if_unwritable(error: Exception, path: Path) -> None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files of `path` whose process is gone (of another machine: after a day)."""
-    form = re.compile(rf"\.partial~{re.escape(path.name)}~(?P<host>[^~]+)~(?P<pid>\d+){re.escape(path.suffix)}")
+    """Remove temporary files of `path` whose process is gone (of another machine or container: after a day)."""
+    form = re.compile(rf"\.partial~{re.escape(path.name)}~(?P<space>[^~]+)~(?P<pid>\d+)~.*{re.escape(path.suffix)}")
     for entry in os.scandir(path.parent):
         match = form.fullmatch(entry.name)
         if match is None:
             continue
         with contextlib.suppress(OSError):
-            if match["host"] == _HOST:
+            if match["space"] == _process_space():
                 gone = not Path(f"/proc/{match['pid']}").exists()
             else:
                 gone = time.time() - entry.stat().st_mtime > _ABANDONED_S

@@ -25,9 +25,11 @@ class ReportWiring:
     ):
         self.wiring, self._explain, self._decide = wiring, explain, decide
         self._pages = {f"Concepts of {name}": page for name, page in cells.pages_by_cohort().items()}
-        pairs = dict(zip(apply.pairs(), apply.pages(), strict=True))
-        self._applied = {cohort: {target: page for (target, of), page in pairs.items() if of == cohort}
-                         for cohort in wiring.trained()}  # fmt: skip
+        self._apply = apply
+
+    def pages(self) -> list[str]:
+        """The report of every cohort that models are fitted on."""
+        return [f"results/{cohort}/report.html" for cohort in self.wiring.trained()]
 
     def inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """Tables by the names of `report.inputs.ReportInputs`, those of a part of the run with its name before theirs."""
@@ -55,5 +57,6 @@ class ReportWiring:
 
     def links(self, cohort: str) -> dict[str, str]:
         """Title of another page of the run: its address as seen from the report of a cohort."""
-        applied = {f"Applied to {target}": page for target, page in self._applied[cohort].items()}
+        pairs = zip(self._apply.pairs(), self._apply.pages(), strict=True)
+        applied = {f"Applied to {target}": page for (target, of), page in pairs if of == cohort}
         return {title: os.path.relpath(page, f"results/{cohort}") for title, page in (self._pages | applied).items()}

@@ -143,38 +143,23 @@ def record_path(folder: Path, slide: str) -> Path:
     return folder / "records" / f"{slide}.json"
 
 
-def drop_untrue_indexes(paths: Iterable[Path], *, on_error: OnError = "continue") -> list[str]:
-    """Remove each shard's index that promises what is no longer there, so that its shard is made again.
+def untrue_indexes(paths: Iterable[Path], *, on_error: OnError = "continue") -> dict[Path, list[str]]:
+    """Each shard's index that promises what is no longer there, and the slides concerned; their shards are to be made
+    again (see `planning.Plan`).
 
-    With `on_error="stop"` also of shards that hold a slide that cannot be used, so that their jobs end the run.
-    Snakemake knows of the indexes only. Returns the slides concerned.
-
-    Raises
-    ------
-    InputError
-        if such an index cannot be removed.
+    With `on_error="stop"` also those of shards that hold a slide that cannot be used, so that their jobs end the run.
+    Snakemake knows of the indexes only.
     """
 
     def is_true(record: Record, path: Path) -> bool:
         return record.holds(path.parents[1]) and (record.outcome.status == OK or on_error == "continue")
 
-    lost: list[str] = []
-    for path in paths:
-        if path.is_file():
-            untrue = [record.slide for record in read_index(path) if not is_true(record, path)]
-            if untrue:
-                _remove(path)
-                lost += untrue
-    return lost
-
-
-def _remove(index: Path) -> None:
-    try:
-        index.unlink()
-    except OSError as error:
-        raise InputError(
-            f"{index} is out of date and cannot be removed: {error.strerror}; mend that and run again"
-        ) from error
+    lost = {
+        path: [record.slide for record in read_index(path) if not is_true(record, path)]
+        for path in paths
+        if path.is_file()
+    }
+    return {path: slides for path, slides in lost.items() if slides}
 
 
 def run_shard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class CohortTables:
 
 
 def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, CohortTables]:
-    """Check models, encoder, tables, labels, folds and expression of every cohort that has slides or RNA.
+    """Check encoder, tables, labels and expression of every cohort that has slides or RNA: what preparing them needs.
 
     check_paths: refuse slides that do not exist. Jobs that read the tables once more do not: a slide that vanishes
     while the run goes on gets a status.
@@ -46,14 +47,28 @@ def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, Cohor
     InputError
         one line naming file, row or key, what is wrong and how to mend it.
     """
-    _check_models(config)
     if any(cohort.slides for cohort in config.cohorts.values()):
         _once("encoder", config.features.encoder.model_dump_json(), [], lambda: encoders.check(config.features.encoder))
     return {
-        name: _check_cohort(name, cohort, config, check_paths)
-        for name, cohort in config.cohorts.items()
-        if cohort.has_tissue
+        name: _check_cohort(name, cohort, check_paths) for name, cohort in config.cohorts.items() if cohort.has_tissue
     }
+
+
+def check_training(config: Config, tables: Mapping[str, CohortTables]) -> None:
+    """Check what fitting models needs besides: the models themselves, gene sets, and enough patients for the folds.
+
+    Raises
+    ------
+    InputError
+        as `check_inputs`.
+    """
+    _check_models(config)
+    for table in tables.values():
+        if table.cohort.role == "train":
+            labelled = table.patients[table.patients["label"].notna()]
+            sites = labelled["site"].to_list()
+            check_classes(labelled["label"].to_list(), sites, settings=config.folds, where=table.cohort.patients)
+            models_of(table.cohort, config)
 
 
 def class_order(labels: pd.Series, positive: str | None, *, where: str) -> list[str]:
@@ -107,7 +122,7 @@ def models_of(cohort: Cohort, config: Config) -> list[str]:
     return names
 
 
-def _check_cohort(name: str, cohort: Cohort, config: Config, check_paths: bool) -> CohortTables:
+def _check_cohort(name: str, cohort: Cohort, check_paths: bool) -> CohortTables:
     patients = read_patients(cohort)
     ids = patients["patient"].to_list()
     tcga = uses_tcga(cohort, ids)
@@ -118,9 +133,6 @@ def _check_cohort(name: str, cohort: Cohort, config: Config, check_paths: bool) 
         classes = sorted(set(labelled["label"]))  # of which a bundle may know more, or fewer
     else:
         classes = class_order(labelled["label"], cohort.positive, where=cohort.patients)
-    if not external:
-        sites = labelled["site"].to_list()
-        check_classes(labelled["label"].to_list(), sites, settings=config.folds, where=cohort.patients)
     if cohort.simulate:
         _check_simulated(name, cohort, patients, slides, classes)
     elif cohort.expression:
@@ -128,8 +140,6 @@ def _check_cohort(name: str, cohort: Cohort, config: Config, check_paths: bool) 
         files = [source.path, *([source.sample_sheet] if source.sample_sheet else [])]
         key = source.model_dump_json() + json.dumps([sorted(ids), tcga])
         _once(f"expression of {name}", key, files, lambda: _check_expression(cohort, set(ids), tcga))
-    if not external:
-        models_of(cohort, config)
     return CohortTables(name, cohort, patients, slides, tcga, classes)
 
 

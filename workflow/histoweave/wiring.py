@@ -9,7 +9,7 @@ from histoweave.config import Config, parse_config
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
 from histoweave.fusion import catalog
-from histoweave.shards import drop_untrue_indexes, shards_of
+from histoweave.shards import shards_of, untrue_indexes
 from histoweave.simulate.factors import factors
 from histoweave.validation import CohortTables, check_inputs, models_of
 
@@ -78,7 +78,7 @@ class Wiring:
         """The slides of a shard that a rule makes.
 
         The user's own are no inputs: a job whose input has vanished would end the run, and whether they changed is
-        known from the records (`drop_untrue_indexes`).
+        known from the records (`untrue_indexes`).
         """
         return [row["path"] for row in self.shard(cohort, shard)] if self.tables[cohort].cohort.simulate else []
 
@@ -126,12 +126,12 @@ class Wiring:
         """The indexes of all shards of all cohorts."""
         return [path for name in self.tables for path in (*self.tile_indexes(name), *self.feature_indexes(name))]
 
-    def drop_untrue_indexes(self) -> list[str]:
-        """Remove the indexes of shards whose files have gone or whose slides have changed; returns those slides.
+    def untrue_indexes(self) -> dict[Path, list[str]]:
+        """The indexes of shards whose files have gone or whose slides have changed, and those slides.
 
         With `on_error: stop` also of shards that hold a slide that cannot be used, so that their jobs end the run.
         """
-        return drop_untrue_indexes(map(Path, self.indexes()), on_error=self.config.on_error)
+        return untrue_indexes(map(Path, self.indexes()), on_error=self.config.on_error)
 
     def folders(self) -> list[Path]:
         """Folders that a run writes to, as far as they are there: each cohort's, and those directly in it."""

@@ -11,10 +11,17 @@ def main(smk):
     with redirect(smk.log[0]):
         from histoweave.io import sha256_of
         from histoweave.privacy.share import check_shared, cohort_pseudonyms, shared_inputs
+        from histoweave.privacy.user_files import read_files
         from histoweave.report.applied import write_applied
         from histoweave.report.applied_inputs import AppliedInputs
 
-        names = cohort_pseudonyms(smk.params.privacy, patients=smk.input.patients, slides=smk.input.slides)
+        private = smk.params.privacy
+        names = cohort_pseudonyms(
+            private,
+            patients=smk.input.patients,
+            slides=smk.input.slides,
+            files=read_files(smk.config, [smk.wildcards.target]) if private else (),
+        )
         inputs = AppliedInputs(
             cohort=smk.wildcards.target,
             trained_on=smk.wildcards.trained,

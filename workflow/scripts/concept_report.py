@@ -17,11 +17,14 @@ def main(smk):
         from histoweave.gallery.page import write_concept_report
         from histoweave.io import read_table, sha256_of
         from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs
+        from histoweave.privacy.user_files import read_files
 
         config = smk.params.config
         source = config["sae"]["source"]
         kind = "cell" if source == "cells" else "slide"
-        names = concept_pseudonyms(smk.params.privacy, map(read_table, smk.input.images), kind=kind)
+        private = smk.params.privacy
+        files = read_files(smk.config, smk.params.tokens) if private else ()
+        names = concept_pseudonyms(private, map(read_table, smk.input.images), kind=kind, files=files)
         cohorts = read_cohorts(parse_config(smk.config), check_paths=False)
         root = Path(smk.input.sae[0]).parents[1]
         files = [

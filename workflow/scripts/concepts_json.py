@@ -15,11 +15,14 @@ def main(smk):
         from histoweave.gallery.machine import write_concepts_json
         from histoweave.io import read_table, sha256_of
         from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs
+        from histoweave.privacy.user_files import read_files
 
         config = smk.params.config
         kind = "cell" if config["sae"]["source"] == "cells" else "slide"
-        names = concept_pseudonyms(smk.params.privacy, map(read_table, smk.input.images), kind=kind)
         images = {Path(path).parents[2].name: path for path in smk.input.images}
+        private = smk.params.privacy
+        named = read_files(smk.config, images) if private else ()
+        names = concept_pseudonyms(private, map(read_table, smk.input.images), kind=kind, files=named)
         inputs = []
         for trained, cohorts in smk.params.dictionaries.items():
             root = Path(images[trained]).parent

@@ -10,17 +10,20 @@ def main(smk):
         from histoweave.crate import CrateInputs, write_crate
         from histoweave.io import read_table
         from histoweave.privacy.share import check_shared, cohort_pseudonyms
+        from histoweave.privacy.user_files import read_files
         from histoweave.report.versions import package_versions
 
         given = {name: [one] if isinstance(one, str) else list(one) for name, one in smk.input.items()}
         files = {name: given.get(name, []) for name in ("sources", "results", "pages")}
         slides = next((path for path in files["results"] if path.endswith("/cohort/slides.parquet")), None)
+        private = smk.params.privacy
         names = cohort_pseudonyms(
-            smk.params.privacy,
+            private,
             patients=next(iter(given.get("patients", [])), None),
             slides=slides,
             images=map(read_table, given.get("images", [])),
             kind="cell" if smk.params.config.get("sae", {}).get("source", "cells") == "cells" else "slide",
+            files=read_files(smk.config, [smk.wildcards.cohort]) if private else (),
         )
         inputs = CrateInputs(
             cohort=smk.wildcards.cohort,

@@ -9,6 +9,7 @@ def main(smk):
     with redirect(smk.log[0]):
         from histoweave.io import sha256_of, write_text
         from histoweave.privacy.share import check_shared, cohort_pseudonyms, shared_inputs
+        from histoweave.privacy.user_files import read_files
         from histoweave.report.figures import draw_figures
         from histoweave.report.inputs import ReportInputs, of_part, read_tables
         from histoweave.report.machine import write_report_json
@@ -40,7 +41,14 @@ def main(smk):
             **parts,
             **single,
         )
-        names = cohort_pseudonyms(smk.params.privacy, patients=inputs.patients, slides=inputs.slides)
+        private = smk.params.privacy
+        names = cohort_pseudonyms(
+            private,
+            patients=inputs.patients,
+            slides=inputs.slides,
+            samples=inputs.expression_report and inputs.expression_report.with_name("samples.parquet"),
+            files=read_files(smk.config, [inputs.cohort]) if private else (),
+        )
         inputs = shared_inputs(inputs, names)
         tables = read_tables(inputs)
         draw_figures(tables=tables, out_dir=inputs.figures)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from histoweave.errors import InputError, nearest
 COLUMNS = ["concept", "name", "verdict", "comment", "sae_sha256"]
 VERDICTS = ("accepted", "rejected", "")
 MAX_NAME, MAX_COMMENT = 100, 2000
+_FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
 NO_REVIEW = pd.DataFrame({column: pd.Series(dtype=object) for column in COLUMNS[1:4]}).assign(
     concept=pd.Series(dtype="int64")
 )[COLUMNS[:4]]
@@ -22,7 +24,8 @@ NO_REVIEW = pd.DataFrame({column: pd.Series(dtype=object) for column in COLUMNS[
 def read_review(path: str | os.PathLike, *, sae_sha256: str, n_latents: int | None = None) -> pd.DataFrame:
     """Read the CSV that the gallery saved, or a spreadsheet program saved again (byte order mark, semicolons).
 
-    What stands in `name` and `comment` is text and nothing else; whoever shows it escapes it.
+    What stands in `name` and `comment` is text and nothing else; whoever shows it escapes it. Texts are as they were
+    typed in the gallery, without the apostrophe that guards spreadsheets.
 
     Parameters
     ----------
@@ -50,6 +53,7 @@ def read_review(path: str | os.PathLike, *, sae_sha256: str, n_latents: int | No
             )
         if concept in found:
             raise InputError(f"{where}: concept {concept} is there twice; keep one of its rows")
+        cells |= {column: _restored(cells[column]) for column in ("name", "comment")}
         verdict = cells["verdict"].lower()
         if verdict not in VERDICTS:
             raise InputError(
@@ -110,6 +114,11 @@ def _rows(path: str | os.PathLike) -> list[tuple[int, dict[str, str]]]:
             raise InputError(f"{path}, row {row}: has {len(cells)} cells, the header {len(header)}; mend the row")
         rows.append((row, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}))
     return rows
+
+
+def _restored(text: str) -> str:
+    """A text without the apostrophe that the gallery puts before what a spreadsheet would run as a formula."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def _concept(text: str, n_latents: int | None, *, where: str) -> int:

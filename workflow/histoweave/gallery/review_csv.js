@@ -3,9 +3,11 @@
 const COLUMNS = ["concept", "name", "verdict", "comment", "sae_sha256"];
 const VERDICTS = ["", "accepted", "rejected"];
 
-// Spreadsheets run a text that begins like a formula; an apostrophe in front keeps it a text, and is taken off again.
-const defused = (text) => (/^'*[=+\-@\t\r]/.test(text) ? "'" + text : text);
-const restored = (text) => (/^'+[=+\-@\t\r]/.test(text) ? text.slice(1) : text);
+// Spreadsheets run a text that begins like a formula; an apostrophe in front keeps it a text, and is taken off again by
+// whoever reads it: here and in concepts/review.py.
+const FORMULA = /^'*[=+\-@\t\r＝＋－＠]/;
+const defused = (text) => (FORMULA.test(text) ? "'" + text : text);
+const restored = (text) => (text.startsWith("'") && FORMULA.test(text) ? text.slice(1) : text);
 
 function quoted(value) {
   const text = String(value);

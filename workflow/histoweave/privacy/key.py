@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 import os
 
 from histoweave.errors import InputError
+from histoweave.fingerprint import code_hash
 from histoweave.privacy_config import Privacy
 
 # Ids can be guessed (TCGA's are a public list), so whoever guesses the key can undo all pseudonyms.
 MIN_KEY_CHARACTERS = 16
+# So many characters must not follow from those before them.
+_MIN_FREE_CHARACTERS = 12
+_HOW = 'such as one of `python -c "import secrets; print(secrets.token_hex(32))"`'
 
 
 def read_key(key_env: str) -> bytes:
@@ -18,21 +23,51 @@ def read_key(key_env: str) -> bytes:
     Raises
     ------
     InputError
-        if it is not set or too short to resist guessing.
+        if it is not set, too short to resist guessing, or made so that it can be guessed. The key is not repeated.
     """
     key = os.environ.get(key_env, "").strip()
-    if len(key) < MIN_KEY_CHARACTERS:
-        problem = f"has {len(key)} characters, fewer than {MIN_KEY_CHARACTERS}" if key else "is not set"
+    problem = _weakness(key)
+    if problem:
         raise InputError(
             f"config: privacy.pseudonyms is on, and the environment variable {key_env} {problem}; set it to a key that "
-            'is kept secret, such as one of `python -c "import secrets; print(secrets.token_hex(32))"`'
+            f"is kept secret, {_HOW}"
         )
     return key.encode()
 
 
+def _weakness(key: str) -> str:
+    """What makes a key easy to guess; empty for a good one."""
+    if not key:
+        return "is not set"
+    if len(key) < MIN_KEY_CHARACTERS:
+        return f"has {len(key)} characters, fewer than {MIN_KEY_CHARACTERS}"
+    if key.strip("${}%") in os.environ:
+        return "holds the name of an environment variable, not a key"
+    if any("/" in place and os.path.exists(place) for place in key.split(os.pathsep)):
+        return "holds paths of this machine, not a key"
+    if "token_hex" in key:
+        return "holds the command that makes a key, not a key"
+    free = _free_characters(key)
+    if free < _MIN_FREE_CHARACTERS:
+        return f"repeats itself or counts up or down: only {free} of its {len(key)} characters are new"
+    return ""
+
+
+def _free_characters(key: str) -> int:
+    """How many characters do not follow from those before: they continue no row (aaa, 123, cba) and no piece of three
+    characters that was there before, in capitals or not."""
+    text = key.lower()
+    steps = [ord(one) - ord(other) for other, one in itertools.pairwise(text)]
+    in_a_row = (
+        place > 1 and abs(steps[place - 1]) <= 1 and steps[place - 1] == steps[place - 2] for place in range(len(text))
+    )
+    said_before = (place > 1 and text[place - 2 : place + 1] in text[:place] for place in range(len(text)))
+    return sum(not (row or before) for row, before in zip(in_a_row, said_before, strict=True))
+
+
 def privacy_params(settings: Privacy, *, required: bool = True) -> dict[str, str | list[str]]:
-    """What a rule of a shared artefact is told: nothing without pseudonyms, or `key_env`, `key` (a fingerprint) and
-    `columns`.
+    """What a rule of a shared artefact is told: nothing without pseudonyms, or `key_env`, `key` (a fingerprint),
+    `columns` and `code` (of what finds the names of files).
 
     Another key makes shared artefacts anew, and the fingerprint does not tell the key.
 
@@ -47,11 +82,16 @@ def privacy_params(settings: Privacy, *, required: bool = True) -> dict[str, str
     """
     if not settings.pseudonyms:
         return {}
+    told = {
+        "key_env": settings.key_env,
+        "columns": list(settings.columns),
+        "code": code_hash("histoweave.privacy.user_files"),
+    }
     try:
         key = read_key(settings.key_env)
     except InputError:
         if required:
             raise
-        return {"key_env": settings.key_env, "key": "", "columns": list(settings.columns)}
+        return told | {"key": ""}
     fingerprint = hmac.digest(key, b"histoweave: fingerprint of the key", "sha256").hex()
-    return {"key_env": settings.key_env, "key": fingerprint[:16], "columns": list(settings.columns)}
+    return told | {"key": fingerprint[:16]}

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import base64
 import hmac
+import html
+import itertools
 import re
 import string
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 from histoweave.errors import InputError
+from histoweave.privacy.files import WORD, FileNames, without_files
 from histoweave.privacy.values import HiddenValues
 
-PREFIXES = {"patient": "P-", "slide": "S-", "cell": "C-", "sample": "R-"}
+PREFIXES = {"patient": "P-", "slide": "S-", "cell": "C-", "sample": "R-", "file": "F-"}
 N_CHARACTERS = 10
 # From this length on, an id is found inside a longer word too, such as a barcode inside a file's name.
 _LONG = 6
 # Ids are met in lower case, and with the dots that R writes; a text keeps its length.
 _NORMAL = str.maketrans(string.ascii_uppercase + "._", string.ascii_lowercase + "--")
+# Names are looked up by so many characters first: a cohort of cells has as many names as cells.
+_START = 3
 # Hashes, and pictures as base64: no prose, and what looks like an id in them is chance.
 _NO_PROSE = re.compile(r"[0-9a-f]{16}|[0-9a-f]{40}|[0-9a-f]{64}|[A-Za-z0-9+/=]{200,}")
 _ENCODED = re.compile(r"[A-Za-z0-9+/=]{200,}")
 # What makes a short number an id in prose.
 _ANNOUNCED = re.compile(r"(patient|slide|cell|image|sample|case)s?[ :#'\"/]*$")
-_WORDS = re.compile(r"[a-z0-9][a-z0-9-]*")
+_PSEUDONYM = re.compile(rf"(?:{'|'.join(PREFIXES.values())})[A-Z2-7]{{{N_CHARACTERS}}}")
+_WORD = re.compile(r"[^\W_]+")
+_JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def pseudonym(identifier: str, kind: str, *, key: bytes) -> str:
@@ -38,7 +46,7 @@ class Pseudonyms:
     ----------
     key : secret bytes.
     ids : kind (of `PREFIXES`) → ids. An id of two kinds has the first one's prefix in free text.
-    also : other names (paths, names of files) → the id that they stand for.
+    files : names of the user's files, which stand for what they are of.
     values : the columns whose values are hidden as well; None: none.
 
     Raises
@@ -52,13 +60,19 @@ class Pseudonyms:
         key: bytes,
         ids: Mapping[str, Iterable[str]],
         *,
-        also: Mapping[str, str] | None = None,
+        files: FileNames | None = None,
         values: HiddenValues | None = None,
     ):
         self._key = key
         self.values = HiddenValues(key, {}) if values is None else values
         self.keeps_ids = False
+        files = FileNames() if files is None else files
         self._of_kind = {kind: frozenset(identifiers) for kind, identifiers in ids.items()}
+        known = frozenset().union(*self._of_kind.values())
+        # A file of something that no table of results knows is called as a file.
+        of_nobody = {name: name for name, owner in files.own.items() if owner not in known}
+        shared = files.shared | of_nobody
+        self._of_kind["file"] = frozenset(shared.values()) - known
         self._exact: dict[str, str] = {}
         owner: dict[str, str] = {}
         for kind, identifiers in self._of_kind.items():
@@ -70,13 +84,16 @@ class Pseudonyms:
                     )
                 self._exact.setdefault(identifier, given)
         self._ids = frozenset(self._exact)
-        for name, identifier in (also or {}).items():
-            self._exact.setdefault(name, self._exact[identifier])
+        for name, of in {**files.own, **shared}.items():
+            self._exact.setdefault(name, self._exact[of_nobody.get(name, of)])
         self._issued = frozenset(owner)
+        self._exact = {form: given for name, given in self._exact.items() for form in _forms(name)}
         self._normal: dict[str, str] = {}
         for name, given in self._exact.items():
-            self._normal.setdefault(name.translate(_NORMAL), given)
-        self._lengths = sorted({len(name) for name in self._exact if name}, reverse=True)
+            self._normal.setdefault(_normal(name), given)
+        self._lengths = _lengths_by_start(self._normal)
+        self._files = frozenset(files.own) | frozenset(shared)
+        self._words = {word: self.text(name) for word, name in files.words.items()}
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -111,10 +128,18 @@ class Pseudonyms:
             return text
         return self.values.text(self._without_ids(text))
 
+    def reason(self, text: str) -> str:
+        """Why something cannot be used: a free text (see `text`) in which no file is named, known or not."""
+        shown = self.text(text)
+        if self.keeps_ids:
+            return shown
+        return WORD.sub(lambda found: self._words.get(found[0], found[0]), without_files(shown, _PSEUDONYM))
+
     def _without_ids(self, text: str) -> str:
         if not self._lengths:
             return text
-        normal, parts, place = text.translate(_NORMAL), [], 0
+        text = unicodedata.normalize("NFC", text)
+        normal, parts, place = _normal(text), [], 0
         while place < len(text):
             length, replacement = self._at(text, normal, place)
             parts.append(replacement)
@@ -126,30 +151,75 @@ class Pseudonyms:
         issued = text[place : place + 2 + N_CHARACTERS]
         if issued in self._issued:
             return len(issued), issued
-        for length in self._lengths:
+        for length in self._lengths_at(normal, place):
             end = place + length
             found = self._exact.get(text[place:end]) or self._normal.get(normal[place:end])
             if found and _counts(normal, place, end):
                 return length, found
         return 1, text[place]
 
-    def leaks(self, text: str) -> list[str]:
-        """Known ids and hidden values that still stand in a finished artefact, sorted.
+    def _lengths_at(self, normal: str, place: int) -> Iterable[int]:
+        """Lengths that a name which begins here may have, the longest first."""
+        starts = (normal[place : place + n] for n in range(_START, 0, -1))
+        return itertools.chain.from_iterable(self._lengths.get(start, ()) for start in dict.fromkeys(starts))
 
-        Only ids that no text has by chance are looked for: of at least 6 characters with a digit, standing alone. Of
-        values see `HiddenValues.leaks`.
+    def leaks(self, text: str) -> list[str]:
+        """Known ids, names of files and hidden values that still stand in a finished artefact, sorted.
+
+        Only what no text has by chance is looked for: ids of at least 6 characters with a digit, names of files of as
+        many, standing alone. Of values see `HiddenValues.leaks`.
         """
         text = _ENCODED.sub(" ", text)
-        sought = {name.translate(_NORMAL): name for name in self._ids if len(name) >= _LONG and re.search(r"\d", name)}
-        lengths = sorted({len(name) for name in sought})
-        found = set()
-        for word in set(_WORDS.findall(text.translate(_NORMAL))):
-            for length in lengths:
-                for place in range(len(word) - length + 1):
-                    name = sought.get(word[place : place + length])
-                    if name and _alone(word, place, place + length):
-                        found.add(name)
+        ids = {name for name in self._ids if len(name) >= _LONG and re.search(r"\d", name)}
+        found = _standing_in(_plain(text), ids | {name for name in self._files if len(name) >= _LONG})
         return sorted(found | set(self.values.leaks(text)))
+
+
+def _normal(text: str) -> str:
+    """Lower case, with dashes for dots and underscores; as long as `text`."""
+    text = text.translate(_NORMAL)
+    if text.isascii():
+        return text
+    return "".join(lower if len(lower := each.lower()) == 1 else each for each in text)
+
+
+def _lengths_by_start(names: Iterable[str]) -> dict[str, list[int]]:
+    """First characters of names (as many as there are, at most `_START`) → the lengths of such names, falling."""
+    found: dict[str, set[int]] = {}
+    for name in filter(None, names):
+        found.setdefault(name[:_START], set()).add(len(name))
+    return {start: sorted(lengths, reverse=True) for start, lengths in found.items()}
+
+
+def _forms(name: str) -> set[str]:
+    """A name as a text may hold it: composed, as file systems may decompose it, and as HTML writes it."""
+    name = unicodedata.normalize("NFC", name)
+    return {name, html.escape(name).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")}
+
+
+def _plain(text: str) -> str:
+    """What a text of HTML or JSON says, so that names are found however they are written."""
+    said = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    return _normal(unicodedata.normalize("NFC", html.unescape(said)))
+
+
+def _standing_in(text: str, names: Iterable[str]) -> set[str]:
+    """Those of some names that stand alone in a text (of `_plain`); looked up by their first word and their length."""
+    sought: dict[str, dict[int, dict[str, str]]] = {}
+    for name in names:
+        normal = _normal(unicodedata.normalize("NFC", name))
+        first = _WORD.search(normal)
+        if first is not None:
+            rest = normal[first.start() :]
+            sought.setdefault(first[0], {}).setdefault(len(rest), {})[rest] = name
+    found = set()
+    for word in _WORD.finditer(text):
+        for length, of_length in sought.get(word[0], {}).items():
+            end = word.start() + length
+            name = of_length.get(text[word.start() : end])
+            if name and not text[end : end + 1].isalnum():
+                found.add(name)
+    return found
 
 
 def _alone(text: str, place: int, end: int) -> bool:

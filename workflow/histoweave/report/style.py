@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from histoweave.fusion.catalog import ModelInfo
-from histoweave.io import atomic_path
+from histoweave.io import write_text
 
 INK, MUTED, GRID, PAPER = "#1f2933", "#65707c", "#d5dae0", "#fefefe"
 BLUE, VERMILLION, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#b0558c", "#7d8590"
@@ -33,6 +35,7 @@ COLOUR_OF_MODALITIES = {
     frozenset({"image", "expression"}): GREEN,
 }
 WIDTH_IN = 5.4
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 _RC = {
     "svg.fonttype": "none", "svg.hashsalt": "histoweave", "text.parse_math": False,
@@ -75,9 +78,13 @@ def style() -> matplotlib.RcParams:
 
 
 def save_svg(figure: Figure, path: str | os.PathLike) -> None:
-    """Write an SVG, whole or not at all; equal figures give equal bytes (no date, fixed ids)."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
+    """Write an SVG, whole or not at all; equal figures give equal bytes (no date, fixed ids).
+
+    Characters of labels that XML cannot hold are shown as U+FFFD: one of them makes a file that nothing opens.
+    """
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    write_text(path, _NOT_XML.sub("\ufffd", drawn.getvalue()))
 
 
 def canvas(height_in: float, *, rows: int = 1, columns: int = 1, **subplots) -> tuple[Figure, np.ndarray]:

@@ -1,0 +1,138 @@
+"""What is planned besides what Snakemake finds by itself, on a cohort of stubs: nothing runs for hours here."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from dry_runs import dry_run
+from running import planned, snakemake
+from stubs import COHORT, CONFIG, make_cohort, pretend_done
+
+from histoweave.io import read_json, read_table
+from histoweave.planning import SETTINGS
+
+pytestmark = pytest.mark.xdist_group("planning")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planning") / "run"
+    make_cohort(folder)
+    pretend_done(folder)
+    return folder
+
+
+@pytest.fixture
+def run(done, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder, symlinks=True)
+    return folder
+
+
+def change(folder: Path, **keys) -> None:
+    raw = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(raw | keys))
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.glob("results/**/*") if path.is_file()}
+
+
+def test_only_a_run_changes_results(run):
+    index = next((run / "results" / COHORT / "tiles/shards").glob("*.json"))
+    slide = read_json(index)[0]["slide"]
+    (index.parents[1] / f"{slide}.h5").unlink()
+    before = files(run)
+    plain = dry_run(*CONFIG, directory=run)
+    assert planned(plain)["tile_slides"] == 1 and "they are due again" in plain.stdout + plain.stderr
+    summary = snakemake("--summary", *CONFIG, directory=run).stdout
+    assert f"results/{COHORT}/tiles/shards/{index.name}" in summary and "update pending" in summary
+    snakemake("--lint", *CONFIG, directory=run, check=False)
+    for arguments in (["--list-rules"], ["--unlock"], ["--report", "report.zip"], ["--rulegraph"]):
+        snakemake(*arguments, *CONFIG, directory=run, check=False)
+    assert files(run) == before
+
+
+def test_results_without_snakemakes_records_are_held_against_their_own(run):
+    assert read_json(run / f"results/{COHORT}/{SETTINGS}")["mixed"] is False
+    shutil.rmtree(run / ".snakemake")
+    assert planned(dry_run(*CONFIG, directory=run)) == {}, "made with these settings"
+    change(run, folds={"n_folds": 3})
+    said = dry_run(*CONFIG, directory=run)
+    jobs, text = planned(said), said.stdout + said.stderr
+    assert {"folds", "fusion_fold", "report", "expression", "cohort"} <= set(jobs)
+    (line,) = [line for line in text.splitlines() if line.startswith(tuple("123456789")) and f"'{COHORT}'" in line]
+    assert "folds.n_folds was 2 and is 3" in line and "--touch" in line
+    assert planned(dry_run(*CONFIG, directory=run)) == jobs, "a dry run vouches for nothing"
+    snakemake("--touch", "--cores", 1, "--quiet", "all", *CONFIG, directory=run)
+    assert not {"expression", "cohort"} & set(planned(dry_run(*CONFIG, directory=run)))
+
+
+def test_results_of_two_settings_stay_suspect_until_everything_was_made(run):
+    change(run, seed=5)
+    snakemake("--touch", "--cores", 1, f"results/{COHORT}/folds.parquet", *CONFIG, directory=run)
+    record = read_json(run / f"results/{COHORT}/{SETTINGS}")
+    assert record["mixed"] is True and record["settings"]["config"]["seed"] == 5
+    assert planned(dry_run("prepare", *CONFIG, directory=run)) == {}, "Snakemake's own records still stand"
+    shutil.rmtree(run / ".snakemake")
+    said = dry_run(*CONFIG, directory=run)
+    assert planned(said)["report"] == 1 and "the settings were changed in between" in said.stdout + said.stderr
+
+
+def test_results_that_nothing_tells_of_are_made_again(run):
+    shutil.rmtree(run / ".snakemake")
+    (run / f"results/{COHORT}/{SETTINGS}").write_text("[cut sho")
+    said = dry_run(*CONFIG, directory=run)
+    assert planned(said)["folds"] == 1 and f"no {SETTINGS} tells by which settings" in said.stdout + said.stderr
+
+
+def test_a_real_run_makes_again_what_other_settings_made(tmp_path):
+    """RNA alone, which is prepared in seconds."""
+    ids = [f"p{n}" for n in range(6)]
+    (tmp_path / "patients.tsv").write_text("patient\tlabel\n" + "".join(f"{each}\tab\n" for each in ids))
+    rows = [f"GENE{n}\t" + "\t".join(str(10 * n + m) for m in range(6)) + "\n" for n in range(5)]
+    (tmp_path / "rna.tsv").write_text("gene\t" + "\t".join(ids) + "\n" + "".join(rows))
+    rna = {"patients": "patients.tsv", "expression": {"path": "rna.tsv", "unit": "tpm"}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"cohorts": {"c": rna}}))
+    snakemake("prepare", "--cores", 1, *CONFIG, directory=tmp_path)
+    expression = tmp_path / "results/c/expression/expression.parquet"
+    before = read_table(expression)
+    shutil.rmtree(tmp_path / ".snakemake")
+    again = snakemake("prepare", "--cores", 1, *CONFIG, directory=tmp_path)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+    change(tmp_path, cohorts={"c": rna | {"expression": {"path": "rna.tsv", "unit": "log2"}}})
+    shutil.rmtree(tmp_path / ".snakemake")
+    changed = snakemake("prepare", "--cores", 1, *CONFIG, directory=tmp_path)
+    assert "cohorts.c.expression.unit was 'tpm' and is 'log2'" in changed.stderr
+    after = read_table(expression)
+    assert after.loc[1, "GENE1"] == 11 != before.loc[1, "GENE1"]
+
+
+def refusal(*arguments, directory) -> str:
+    """The one line that a dry run is refused with."""
+    found = snakemake("-n", *arguments, *CONFIG, directory=directory, check=False)
+    lines = [line for line in found.stderr.splitlines() if "rror" in line]
+    assert found.returncode == 1 and len(lines) == 1 and lines[0].startswith("error: "), found.stderr
+    assert "Job stats" not in found.stdout + found.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"folds": {"n_folds": 20}}, "n_folds"),
+        ({"apply": {"bundle": "nowhere.zip"}}, "apply.bundle 'nowhere.zip'"),
+        ({"explain": {"gene_sets": "nowhere.gmt"}}, "explain.gene_sets 'nowhere.gmt'"),
+        ({"fusion": {"models": ["image"], "gene_sets": "nowhere.gmt"}}, "nowhere.gmt"),
+    ],
+)
+def test_prepare_is_refused_for_nothing_that_only_fitting_needs(run, keys, words):
+    change(run, **keys)
+    prepare = dry_run("prepare", *CONFIG, directory=run)
+    assert not {"folds", "fusion_fold"} & set(planned(prepare))
+    assert words in refusal(directory=run)
+    assert words in refusal(f"results/{COHORT}/report.html", directory=run)
