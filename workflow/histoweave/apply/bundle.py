@@ -14,8 +14,7 @@ from threadpoolctl import threadpool_limits
 from histoweave import __version__
 from histoweave.apply import manifest as identity
 from histoweave.apply.card import write_card
-from histoweave.apply.conformal import SCORES
-from histoweave.apply.ensemble import TEMPERATURES
+from histoweave.apply.contents import SCORES, TEMPERATURES
 from histoweave.apply.measures import patient_totals
 from histoweave.apply.scanners import named_shares, scanner_shares
 from histoweave.apply.slide_facts import slide_facts

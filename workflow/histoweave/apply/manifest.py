@@ -10,12 +10,17 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field
 
+from histoweave import strict_json
 from histoweave.errors import InputError
+from histoweave.fusion import catalog
 from histoweave.ids import ID
 from histoweave.section import Section
 
 NAME = "bundle.json"
 FORMAT = 1
+FOLD_MEMBERS = ("model.safetensors", "config.json", "transforms.parquet")
+DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
+SUMMARY = "reference/summary.parquet"
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 
 
@@ -24,8 +29,8 @@ class EncoderIdentity(Section):
 
     name: str
     weights_sha256: str = Field(description="Empty if the features were made elsewhere and do not say.")
-    dim: int
-    input_px: int
+    dim: int = Field(ge=1)
+    input_px: int = Field(ge=0)
     arithmetic: list[str] = Field(description="Number formats inside the network; hardware decides between them.")
     precision: list[str] = Field(description="Number formats of the stored features.")
     licence: str
@@ -34,9 +39,18 @@ class EncoderIdentity(Section):
 class TileIdentity(Section):
     """The tiles that the features are of, as their files name them; NaN is written as null."""
 
-    tile_px: int
-    target_mpp: float | None
+    tile_px: int = Field(ge=0)
+    target_mpp: float | None = Field(gt=0, allow_inf_nan=False)
     settings: dict[str, Any] = Field(description="The section `tiles` of the configuration.")
+
+    @pydantic.field_validator("settings")
+    @classmethod
+    def _complete(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        for key, default in (("tile_px", None), ("target_mpp", None), ("mpp_tolerance", 0.05)):
+            value = settings.get(key, default)
+            if not isinstance(value, int | float) or not value > 0:
+                raise ValueError(f"{key} is missing or not a number above 0")
+        return settings
 
 
 class ExpressionIdentity(Section):
@@ -44,8 +58,8 @@ class ExpressionIdentity(Section):
 
     unit: str
     formula: str
-    n_genes: int = Field(description="Genes of the training table.")
-    genes: list[str] = Field(description="Genes that any model reads, sorted.")
+    n_genes: int = Field(ge=1, description="Genes of the training table.")
+    genes: list[str] = Field(min_length=1, description="Genes that any model reads, sorted.")
 
 
 class ModelIdentity(Section):
@@ -65,8 +79,8 @@ class Manifest(Section):
     cohort: str = Field(pattern=f"^{ID.pattern}$", description="The cohort that the models were fitted on.")
     classes: list[str] = Field(min_length=2, description="In order of the probabilities.")
     positive: str | None = Field(description="Positive class of two, the last.")
-    n_folds: int
-    repeats: int
+    n_folds: int = Field(ge=1)
+    repeats: int = Field(ge=1)
     models: list[ModelIdentity] = Field(min_length=1)
     encoder: EncoderIdentity | None
     tiles: TileIdentity | None
@@ -92,26 +106,68 @@ def parse(data: bytes, *, where: str) -> Manifest:
     Raises
     ------
     InputError
-        if it is no manifest, of another format, was changed, or names a member that could be a path elsewhere.
+        if it is no manifest, of another format, was changed, contradicts itself, or names a member that could be a path
+        elsewhere.
     """
-    broken = InputError(f"{where}: {NAME} is not the manifest of a bundle; copy the bundle again")
     try:
-        raw = json.loads(data)
-    except ValueError:
-        raise broken from None
-    if not isinstance(raw, dict) or "format" not in raw:
-        raise broken
+        raw = strict_json.parse(data)
+        if not isinstance(raw, dict) or "format" not in raw:
+            raise strict_json.NotJson("no key 'format'")
+    except strict_json.NotJson as error:
+        raise _broken(where, error) from None
     if raw["format"] != FORMAT:
         raise InputError(
-            f"{where}: bundle format {raw['format']!r} is not known here, which reads format {FORMAT}; "
+            f"{where}: bundle format {raw['format']!r:.40} is not known here, which reads format {FORMAT}; "
             "use the version of histoweave that made it"
         )
     try:
         manifest = Manifest.model_validate(raw)
-    except pydantic.ValidationError:
-        raise broken from None
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise _broken(where, f"{'.'.join(map(str, first['loc'])):.80}: {first['msg']:.200}") from None
     if manifest.own_sha256() != manifest.sha256:
         raise InputError(f"{where}: {NAME} was changed after the bundle was made; copy the bundle again")
     if bad := [name for name in manifest.files if not _MEMBER.fullmatch(name)]:
-        raise InputError(f"{where}: {NAME} names '{bad[0]}', which cannot be a member; copy the bundle again")
+        raise InputError(f"{where}: {NAME} names '{bad[0]:.80}', which cannot be a member; copy the bundle again")
+    if contradiction := _contradiction(manifest):
+        raise InputError(f"{where}: {NAME}: {contradiction}; make the bundle again")
     return manifest
+
+
+def _broken(where: str, why: object) -> InputError:
+    return InputError(f"{where}: {NAME} is not the manifest of a bundle ({why}); copy the bundle again")
+
+
+def _contradiction(manifest: Manifest) -> str | None:
+    """What in a manifest does not go together, None if everything does."""
+    classes, names = manifest.classes, [model.name for model in manifest.models]
+    if "" in classes or len(set(classes)) < len(classes):
+        return "a class has no name, or one name stands for two"
+    if manifest.positive is not None and (len(classes) != 2 or manifest.positive != classes[-1]):
+        return f"the positive class '{manifest.positive:.60}' is not the last of two classes"
+    if unknown := [name for name in names if name not in catalog.names()]:
+        return f"model '{unknown[0]:.60}' is not known to this version of histoweave"
+    if len(set(names)) < len(names):
+        return f"model '{max(names, key=names.count)}' is there twice"
+    n_folds = manifest.n_folds * manifest.repeats
+    for model in manifest.models:
+        if len(model.folds) != n_folds or model.folds != list(range(n_folds)):
+            return f"the folds of model '{model.name}' are not 0 to {n_folds - 1}, each once"
+        if set(model.modalities) != catalog.get(model.name).modalities:
+            return f"model '{model.name}' is said to read {' and '.join(model.modalities) or 'nothing':.80}"
+    read = set().union(*(model.modalities for model in manifest.models))
+    if catalog.IMAGE in read and (manifest.encoder is None or manifest.tiles is None):
+        return "a model reads images, and the encoder or the tiles are not told"
+    if catalog.EXPRESSION in read and manifest.expression is None:
+        return "a model reads RNA, and its unit and genes are not told"
+    if lacking := sorted(set(needed_members(manifest)) - set(manifest.files)):
+        return f"member '{lacking[0]}' is not listed"
+    return None
+
+
+def needed_members(manifest: Manifest) -> list[str]:
+    """The members that every bundle with these models has."""
+    folds = [f"models/{model.name}/fold{k}" for model in manifest.models for k in model.folds]
+    members = [f"{fold}/{name}" for fold in folds for name in FOLD_MEMBERS]
+    members += [f"sae/{name}" for name in DICTIONARY] if manifest.concepts else []
+    return [*members, SUMMARY]
