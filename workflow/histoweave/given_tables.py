@@ -47,15 +47,15 @@ def read_given_table(path: str | os.PathLike, columns: Mapping[str, Kind], *, me
         raise InputError(f"{path}: {against}")
     try:
         table = _read(path, columns)
+        for name, kind in columns.items():
+            if (row := _bad_row(table[name], kind)) is not None:
+                value = table[name][row].as_py()
+                raise _Wrong(f"column '{name}', row {row}: {value!r:.40} is not {_WORDS[kind]}")
+        return table.to_pandas()
     except _Wrong as error:
         raise InputError(f"{path}: {error}; {mend}") from None
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path}: cannot be read as parquet ({' '.join(str(error).split())[:200]}); {mend}") from None
-    for name, kind in columns.items():
-        if (row := _bad_row(table[name], kind)) is not None:
-            value = table[name][row].as_py()
-            raise InputError(f"{path}: column '{name}', row {row}: {value!r:.40} is not {_WORDS[kind]}; {mend}")
-    return table.to_pandas()
 
 
 class _Wrong(Exception):
