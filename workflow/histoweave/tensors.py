@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zipfile
 
 import safetensors.torch
 import torch
@@ -12,6 +13,7 @@ from histoweave.errors import InputError
 from histoweave.given_files import objection_to
 
 MAX_HEADER_BYTES = 8 << 20
+_MAX_RATIO = 4
 
 
 def read_tensors(path: str | os.PathLike, *, mend: str = "copy it again") -> dict[str, torch.Tensor]:
@@ -38,6 +40,26 @@ def read_tensors(path: str | os.PathLike, *, mend: str = "copy it again") -> dic
         raise InputError(
             f"{path}: not a whole safetensors file ({words}); {mend}. A pickled file is not opened under this name"
         ) from None
+
+
+def objection_to_pickled(path: str | os.PathLike) -> str | None:
+    """Why a file of torch.save is not opened, with what to do; None for one that can be.
+
+    Its archive stores tensors as they are: one whose members unpack to more than the file has is made to fill memory.
+    """
+    if against := objection_to(path):
+        return against
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                unpacked = sum(entry.file_size for entry in archive.infolist())
+            if unpacked > _MAX_RATIO * os.path.getsize(path) + MAX_HEADER_BYTES:
+                return (
+                    f"would unpack to {unpacked / 1e9:.1f} GB, more than a file of torch.save holds; take another file"
+                )
+    except Exception as error:  # a damaged archive can fail in any way
+        return f"is no whole file of torch.save ({' '.join(str(error).split())[:200]}); copy it again"
+    return None
 
 
 def not_finite(tensors: dict[str, torch.Tensor]) -> str | None:

@@ -14,7 +14,8 @@ from histoweave import io
 from histoweave.errors import InputError
 from histoweave.sae import foreign
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.sae.parts import check, inside, read_tensors, tensors_of
+from histoweave.sae.parts import check, inside, tensors_of
+from histoweave.tensors import read_tensors
 
 CONFIG, WEIGHTS, TRAINING = "cfg.json", "sae_weights.safetensors", "training.safetensors"
 FILES = (CONFIG, WEIGHTS, TRAINING)
