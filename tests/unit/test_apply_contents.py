@@ -222,7 +222,7 @@ def test_what_is_no_bundle_at_all(tmp_path):
     os.mkfifo(tmp_path / "pipe.zip")
     assert "is a pipe" in answer(lambda: read_manifest(tmp_path / "pipe.zip"))
     assert "is a device" in answer(lambda: read_manifest("/dev/zero"))
-    assert "no bundle.json" in answer(lambda: read_manifest(tmp_path))
+    assert "is not there" in answer(lambda: read_manifest(tmp_path))
 
 
 def test_a_member_of_a_folder_that_is_a_pipe_or_a_pointer_is_refused(home, content, tmp_path):

@@ -24,7 +24,7 @@ def objection_to(path: str | os.PathLike) -> str | None:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        return "is not there; check the path"
+        return "does not exist; check the path"
     except (OSError, ValueError) as error:
         return f"cannot be looked at: {getattr(error, 'strerror', None) or error}; check the path"
     if not stat.S_ISREG(mode):

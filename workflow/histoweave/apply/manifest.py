@@ -13,6 +13,7 @@ from pydantic import Field
 from histoweave import strict_json
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
+from histoweave.given_files import shown
 from histoweave.ids import ID
 from histoweave.section import Section
 
@@ -117,7 +118,7 @@ def parse(data: bytes, *, where: str) -> Manifest:
         raise _broken(where, error) from None
     if raw["format"] != FORMAT:
         raise InputError(
-            f"{where}: bundle format {raw['format']!r:.40} is not known here, which reads format {FORMAT}; "
+            f"{where}: bundle format {shown(raw['format'])} is not known here, which reads format {FORMAT}; "
             "use the version of histoweave that made it"
         )
     try:

@@ -60,13 +60,11 @@ def bundle_file(path: str | Path) -> Path:
         if there is none.
     """
     path = Path(path)
-    is_folder = path.is_dir()
-    file = path / NAME if is_folder else path
+    file = path / NAME if path.is_dir() else path
+    if not file.exists():
+        raise InputError(f"apply.bundle '{path}' is not there; give a bundle.zip, or its unpacked folder with {NAME}")
     if against := objection_to(file):
-        what = f"'{path}' has no {NAME} that can be read: it" if is_folder else f"'{path}'"
-        raise InputError(
-            f"apply.bundle {what} {against} (a bundle is a bundle.zip, or its unpacked folder with {NAME})"
-        )
+        raise InputError(f"apply.bundle '{path}': {file.name} {against}")
     return file
 
 

@@ -20,6 +20,7 @@ from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.transforms import Transforms, read_transforms, write_transforms
+from histoweave.given_files import shown
 from histoweave.io import atomic_path, write_json
 from histoweave.strict_json import read_object
 from histoweave.tensors import not_finite, read_tensors
@@ -114,8 +115,8 @@ def _read_config(path: Path) -> tuple[str, tuple[str, ...], Fusion]:
     """Model, classes and settings of `config.json`."""
     config = read_object(path, mend=_MEND)
     name, classes = config.get("model"), config.get("classes")
-    if name not in catalog.names():
-        raise InputError(f"{path}: model {name!r:.60} is not known here; use the version of histoweave that fitted it")
+    if not isinstance(name, str) or name not in catalog.names():
+        raise InputError(f"{path}: model {shown(name)} is not known here; use the version of histoweave that fitted it")
     texts = isinstance(classes, list) and all(isinstance(label, str) and label for label in classes)
     if not texts or len(set(classes)) != len(classes) or len(classes) < 2:
         raise InputError(f"{path}: classes {classes!r:.60} are not two or more different names; {_MEND}")
