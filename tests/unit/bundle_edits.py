@@ -10,7 +10,10 @@ import zipfile
 import pandas as pd
 from safetensors.torch import load, save
 
+from histoweave.apply.contents import TEMPERATURES, fold_model, read_scores, read_temperatures
 from histoweave.apply.manifest import NAME
+from histoweave.apply.reference import EMBEDDING, read_embedding, read_reference
+from histoweave.sae import format
 
 
 def members(path):
@@ -57,3 +60,17 @@ def with_json(content, name, change):
     raw = json.loads(content[name])
     change(raw)
     return content | {name: json.dumps(raw).encode()}
+
+
+def read_member(held, name):
+    """What an application reads of a member, with the members that belong to it."""
+    kind, *rest = name.split("/")
+    if kind == "models":
+        return fold_model(held, rest[0], int(rest[1].removeprefix("fold")))
+    if kind == "sae":
+        return format.load(held.folder / "sae")
+    if name == EMBEDDING:
+        return read_embedding(held.path(name), dim=held.manifest.encoder.dim)
+    if kind == "calibration":
+        return read_temperatures(held) if name == TEMPERATURES else read_scores(held)
+    return read_reference(held.folder, name)

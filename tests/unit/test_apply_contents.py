@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from apply_data import MODELS, N_FOLDS, made_home
-from bundle_edits import members, packed, sealed, with_json, with_table, with_tensors
+from bundle_edits import members, packed, read_member, sealed, with_json, with_table, with_tensors
 from fuzzing import answer
 
 from histoweave.apply.contents import SCORES, TEMPERATURES, check_contents
@@ -110,7 +110,12 @@ def change_first(value):
 )  # fmt: skip
 def test_a_member_that_does_not_fit_is_refused_by_name(content, tmp_path, name, edit, change, words):
     path = sealed(tmp_path / "b.zip", edit(content, name, change))
-    said = answer(lambda: read(path))
+
+    def read_it():
+        with opened(path) as held:
+            read_member(held, name)
+
+    said = answer(read_it)
     assert said is not None and words in said
     assert said.startswith(f"{path}: ") and "histoweave-bundle-" not in said  # the place it was unpacked to is no one's
     assert name.rsplit("/", 1)[0] in said
@@ -237,12 +242,11 @@ def test_a_member_of_a_folder_that_is_a_pipe_or_a_pointer_is_refused(home, conte
 # ------------------------------------------------------------ votes
 
 
-@pytest.mark.parametrize("value", [1e39, 1e300])
-def test_one_value_out_of_range_costs_one_patient_its_predictions(home, tmp_path, value):
+def test_one_value_out_of_range_costs_one_patient_its_predictions(home, tmp_path):
     _, others, bundle = home
     good = others.apply(bundle, tmp_path / "good")["predictions"].set_index(["model", "patient"])
     table = others.expression.set_index("patient")
-    table.loc["P043", "G1"] = value
+    table.loc["P043", "G1"] = 1e39
     found = replace(others, expression=table.reset_index()).apply(bundle, tmp_path / "bad")
     rows = found["predictions"].set_index(["model", "patient"])
     concerned = {model for model in MODELS if rows.loc[(model, "P043"), "status"] != "ok"}

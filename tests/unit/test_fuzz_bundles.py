@@ -8,16 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apply_data import made_home
-from bundle_edits import members, packed, sealed
+from bundle_edits import members, packed, read_member, sealed
 from fuzzing import answer, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histoweave.apply.contents import SCORES, TEMPERATURES, check_contents, fold_model, read_scores, read_temperatures
+from histoweave.apply.contents import SCORES, check_contents
 from histoweave.apply.manifest import NAME, parse
 from histoweave.apply.read import Bundle, opened, read_manifest
-from histoweave.apply.reference import EMBEDDING, read_embedding, read_reference
-from histoweave.sae import format
 
 NAMES = (
     "models/image/fold1/model.safetensors", "models/image/fold0/config.json", "models/image/fold0/transforms.parquet",
@@ -86,20 +84,6 @@ def test_a_damaged_archive(bundle, tmp_path, data):
     path.write_bytes(whole[:start] + data.draw(damage(whole[start:])))
     found = answer(lambda: read(path))
     assert isinstance(found, str) or found == read_manifest(bundle)
-
-
-def read_member(held, name):
-    """What an application reads of a member, with the members that belong to it."""
-    kind, *rest = name.split("/")
-    if kind == "models":
-        return fold_model(held, rest[0], int(rest[1].removeprefix("fold")))
-    if kind == "sae":
-        return format.load(held.folder / "sae")
-    if name == EMBEDDING:
-        return read_embedding(held.path(name), dim=held.manifest.encoder.dim)
-    if kind == "calibration":
-        return read_temperatures(held) if name == TEMPERATURES else read_scores(held)
-    return read_reference(held.folder, name)
 
 
 def read_changed(held, name, data):
