@@ -16,15 +16,26 @@ def is_lfs_pointer(path: str | os.PathLike) -> bool:
         return file.read(len(_POINTER)) == _POINTER
 
 
+def is_absent(path: str | os.PathLike) -> bool:
+    """Whether nothing has that name; False where that cannot be told, as in a folder that may not be looked into."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def objection_to(path: str | os.PathLike) -> str | None:
     """Why nothing can be read from `path`, with what to do; None for a file that can be opened.
 
     A pipe or a device is not opened: reading it might never end.
     """
+    if is_absent(path):
+        return "does not exist; check the path"
     try:
         mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return "does not exist; check the path"
     except (OSError, ValueError) as error:
         return f"cannot be looked at: {getattr(error, 'strerror', None) or error}; check the path"
     if not stat.S_ISREG(mode):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
@@ -23,24 +23,26 @@ FOLD_MEMBERS = ("model.safetensors", "config.json", "transforms.parquet")
 DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
 SUMMARY = "reference/summary.parquet"
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+MOST = 10**9  # of anything that is counted
+Words = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00\r\n]*$")]
 
 
 class EncoderIdentity(Section):
     """The network whose features the models read, as the feature files name it."""
 
-    name: str
-    weights_sha256: str = Field(description="Empty if the features were made elsewhere and do not say.")
-    dim: int = Field(ge=1)
-    input_px: int = Field(ge=0)
+    name: Words
+    weights_sha256: Words = Field(description="Empty if the features were made elsewhere and do not say.")
+    dim: int = Field(ge=1, le=MOST)
+    input_px: int = Field(ge=0, le=MOST)
     arithmetic: list[str] = Field(description="Number formats inside the network; hardware decides between them.")
     precision: list[str] = Field(description="Number formats of the stored features.")
-    licence: str
+    licence: Words
 
 
 class TileIdentity(Section):
     """The tiles that the features are of, as their files name them; NaN is written as null."""
 
-    tile_px: int = Field(ge=0)
+    tile_px: int = Field(ge=0, le=MOST)
     target_mpp: float | None = Field(gt=0, allow_inf_nan=False)
     settings: dict[str, Any] = Field(description="The section `tiles` of the configuration.")
 
@@ -57,17 +59,17 @@ class TileIdentity(Section):
 class ExpressionIdentity(Section):
     """The RNA that the models read."""
 
-    unit: str
-    formula: str
-    n_genes: int = Field(ge=1, description="Genes of the training table.")
+    unit: Words
+    formula: Words
+    n_genes: int = Field(ge=1, le=MOST, description="Genes of the training table.")
     genes: list[str] = Field(min_length=1, description="Genes that any model reads, sorted.")
 
 
 class ModelIdentity(Section):
     """One model and how many fold models it has."""
 
-    name: str
-    title: str
+    name: Words
+    title: Words
     modalities: list[str]
     folds: list[int] = Field(description="k = repeat × n_folds + fold of each.")
 
@@ -78,10 +80,10 @@ class Manifest(Section):
     format: Literal[1] = FORMAT
     version: str = Field(description="Of histoweave.")
     cohort: str = Field(pattern=f"^{ID.pattern}$", description="The cohort that the models were fitted on.")
-    classes: list[str] = Field(min_length=2, description="In order of the probabilities.")
+    classes: list[Words] = Field(min_length=2, description="In order of the probabilities.")
     positive: str | None = Field(description="Positive class of two, the last.")
-    n_folds: int = Field(ge=1)
-    repeats: int = Field(ge=1)
+    n_folds: int = Field(ge=1, le=MOST)
+    repeats: int = Field(ge=1, le=MOST)
     models: list[ModelIdentity] = Field(min_length=1)
     encoder: EncoderIdentity | None
     tiles: TileIdentity | None
@@ -161,6 +163,8 @@ def _contradiction(manifest: Manifest) -> str | None:
         return "a model reads images, and the encoder or the tiles are not told"
     if catalog.EXPRESSION in read and manifest.expression is None:
         return "a model reads RNA, and its unit and genes are not told"
+    if manifest.expression and len(set(manifest.expression.genes)) < len(manifest.expression.genes):
+        return "a gene is listed twice"
     if lacking := sorted(set(needed_members(manifest)) - set(manifest.files)):
         return f"member '{lacking[0]}' is not listed"
     return None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from histoweave.apply.manifest import NAME, Manifest, parse
 from histoweave.errors import InputError
-from histoweave.given_files import objection_to
+from histoweave.given_files import is_absent, objection_to
 from histoweave.io import sha256_of
 from histoweave.strict_json import MAX_BYTES as MAX_MANIFEST_BYTES
 
@@ -60,8 +60,8 @@ def bundle_file(path: str | Path) -> Path:
         if there is none.
     """
     path = Path(path)
-    file = path / NAME if path.is_dir() else path
-    if not file.exists():
+    file = path / NAME if os.path.isdir(path) else path  # of pathlib, this would end at a path that cannot be looked at
+    if is_absent(file):
         raise InputError(f"apply.bundle '{path}' is not there; give a bundle.zip, or its unpacked folder with {NAME}")
     if against := objection_to(file):
         raise InputError(f"apply.bundle '{path}': {file.name} {against}")

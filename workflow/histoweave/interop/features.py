@@ -23,7 +23,7 @@ from histoweave.slides.store import TileTable, tile_attributes
 logger = logging.getLogger(__name__)
 
 UNKNOWN_ENCODER = "unknown"
-LARGEST = 1e18  # the square of a larger value is beyond float32
+LARGEST = 1e12  # no network gives more, and what is computed of it stays within float32
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _check_values(rows: h5py.Dataset, *, precision: str) -> None:
             largest = np.abs(block).max(axis=1).astype(np.float64)
         for wrong, what in (
             (~np.isfinite(largest), "a value is not finite"),
-            (largest > LARGEST, f"a value is beyond {LARGEST:g}, which nothing can be computed with"),
+            (largest > LARGEST, f"a value is beyond {LARGEST:g}, which no network gives"),
             (largest == 0, "all values are 0, as of a tile that was never encoded; leave it out, or encode it"),
         ):
             if wrong.any():

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-from histoweave.given_files import objection_to
+from histoweave.given_files import is_absent, objection_to
 from histoweave.interop.apart import try_reading
 from histoweave.interop.storage import dataset
 from histoweave.slides.refusal import OK, Refusal
@@ -69,7 +69,7 @@ def open_h5(path: Path) -> Iterator[h5py.File]:
         `missing_file`; `unreadable` for what is no HDF5 file, is cut short or is damaged, also where that shows while the
         block reads; `bad_features` or `bad_coords` for values that the file does not hold itself (`storage.dataset`).
     """
-    if not path.exists():
+    if is_absent(path):
         raise Refusal("missing_file", f"{path} does not exist")
     if against := objection_to(path):
         raise Refusal("unreadable", f"{path.name}: {against}")

@@ -137,4 +137,4 @@ def _listed(names: list[str]) -> str:
 
 def inside(folder: str | os.PathLike, *names: str) -> bool:
     """Whether a folder has all these files."""
-    return all((Path(folder) / name).is_file() for name in names)
+    return all(os.path.isfile(Path(folder) / name) for name in names)
