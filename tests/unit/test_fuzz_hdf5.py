@@ -10,12 +10,24 @@ import pytest
 from fuzzing import answer, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
-from interop_theirs import CORNERS, refusal_of, stamp_attributes, tiles_of, trident_attributes, vectors, write
+from interop_theirs import (
+    CORNERS,
+    SIZE,
+    SPACING,
+    refusal_of,
+    stamp_attributes,
+    tiles_of,
+    trident_attributes,
+    vectors,
+    write,
+)
 
 from histoweave.config import Tiles
+from histoweave.feature_file import FeatureFile
 from histoweave.interop import apart, storage
 from histoweave.interop.features import given_features
 from histoweave.slides.refusal import Refusal
+from histoweave.slides.store import TileTable, tile_attributes
 
 N, DIM = 4, 6
 
@@ -238,6 +250,26 @@ def test_words_of_a_file_fit_in_one_line_and_numbers_in_a_file(made):
     huge = trident_attributes(patch_size_level0=1e308, level0_width=1e300, patch_size=2**63)
     path = write(made(lambda file: None).with_name("g.h5"), coords=(CORNERS, huge))
     assert refusal_of(tiles_of, path)[0] == "bad_coords"
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_own_files_whose_values_were_changed(tmp_path, precision):
+    place = {"slide": "S1", "tile_px": 256, "target_mpp": 0.5, "overlap_px": 0, "spacing": SPACING, "size_lv0": SIZE}
+    tiles = TileTable("S1", "slide", tile_attributes(**place, edge_lv0=512), coords=CORNERS.astype(np.int64))
+    rows = vectors(dtype=np.dtype(precision))
+    path = tmp_path / "f.h5"
+    with FeatureFile(path, tiles=tiles, dim=DIM, precision=precision, attributes={"encoder": "x"}) as file:
+        file.put(np.arange(N), rows)
+        file.finish()
+    assert (features_of(path) == rows).all()
+    for name in ("features", "coords"):
+        with h5py.File(path, "a") as file:
+            before = file[name][1, 1]
+            file[name][1, 1] = before + 1
+        assert "not those that the file was made with" in refused(path)
+        with h5py.File(path, "a") as file:
+            file[name][1, 1] = before
+    assert (features_of(path) == rows).all()
 
 
 # ------------------------------------------------------------ damage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -113,7 +114,10 @@ def given_features(
         if len(coords) != shape[0]:
             raise Refusal("bad_features", f"{shape[0]} rows of features but {len(coords)} of coordinates")
         precision = "float16" if rows.dtype == np.float16 else "float32"
-        _check_values(rows, precision=precision)
+        digest = hashlib.sha256()
+        _check_values(rows, precision=precision, digest=digest)
+        if told.format == "histoweave":
+            _check_unchanged(file, coords, digest)
         encoder, encoder_attributes = _encoder(file, rows, told=told, slide=slide, precision=precision)
         failed_coords = _failed_coords(file) if told.format == "histoweave" else np.empty((0, 2), np.int64)
         name = rows.name
@@ -176,10 +180,14 @@ def _blocks(rows: h5py.Dataset, *, precision: str, max_bytes: int) -> Iterator[n
             yield block.astype(precision, copy=False)
 
 
-def _check_values(rows: h5py.Dataset, *, precision: str) -> None:
-    """Refuse rows that no network gives: not finite, beyond `LARGEST`, or nothing but zeros, as of a tile never encoded."""
+def _check_values(rows: h5py.Dataset, *, precision: str, digest: hashlib._Hash) -> None:
+    """Refuse rows that no network gives: not finite, beyond `LARGEST`, or nothing but zeros, as of a tile never encoded.
+
+    digest: takes the bytes of all rows.
+    """
     first = 0
     for block in _blocks(rows, precision=precision, max_bytes=BLOCK_BYTES):
+        digest.update(np.ascontiguousarray(block))
         with np.errstate(invalid="ignore"):
             largest = np.abs(block).max(axis=1).astype(np.float64)
         for wrong, what in (
@@ -190,6 +198,14 @@ def _check_values(rows: h5py.Dataset, *, precision: str) -> None:
             if wrong.any():
                 raise Refusal("bad_features", f"features, row {first + int(wrong.argmax())}: {what}")
         first += len(block)
+
+
+def _check_unchanged(file: h5py.File, coords: np.ndarray, digest: hashlib._Hash) -> None:
+    """Refuse one of this workflow's own files whose values are not those that it was made with."""
+    made = text(file.attrs.get("features_sha256"))
+    digest.update(np.ascontiguousarray(coords))
+    if made and made != digest.hexdigest():
+        raise Refusal("bad_features", "the values are not those that the file was made with (SHA-256); copy it again")
 
 
 def _failed_coords(file: h5py.File) -> np.ndarray:

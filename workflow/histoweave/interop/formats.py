@@ -73,8 +73,8 @@ def open_h5(path: Path) -> Iterator[h5py.File]:
         raise Refusal("missing_file", f"{path} does not exist")
     if against := objection_to(path):
         raise Refusal("unreadable", f"{path.name}: {against}")
-    try_reading(path)
     try:
+        try_reading(path)
         with h5py.File(path, "r") as file:
             yield file
     except Refusal:
