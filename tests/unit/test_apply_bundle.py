@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from apply_data import MODELS, made_bundle, made_home, state
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from histoweave.apply.manifest import parse
 from histoweave.apply.measures import DISTANCE, RESIDUAL, image_measures
@@ -174,6 +177,17 @@ def test_calibration_of_some_folds_alone_is_refused_and_of_some_models_is_not(tr
     with pytest.raises(InputError, match="temperatures of 'image' lack fold 1"):
         made_bundle(tmp_path, dataclasses.replace(training, temperatures=some))
     made_bundle(tmp_path, dataclasses.replace(training, temperatures=table[table["model"] != "image"]))
+
+
+def test_a_fold_that_could_not_vote_makes_no_bundle(training, tmp_path):
+    shutil.copytree(training.root, tmp_path / "fusion")
+    path = tmp_path / "fusion/image/fold1/model.safetensors"
+    tensors = load_file(path)
+    tensors[min(tensors)].fill_(torch.nan)
+    save_file(tensors, path)
+    with pytest.raises(InputError, match=re.escape(f"{path}: '{min(tensors)}' holds NaN or infinity")):
+        made_bundle(tmp_path, dataclasses.replace(training, root=tmp_path / "fusion"))
+    assert not (tmp_path / "bundle.zip").exists()
 
 
 def test_slides_of_two_encoders_make_no_bundle(training, tmp_path):

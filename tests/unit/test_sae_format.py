@@ -86,7 +86,7 @@ def test_a_folder_that_is_written_over_is_unfinished_until_its_last_file(tmp_pat
     monkeypatch.setattr("histoweave.sae.format._write_tensors", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         save(random_sae(seed=2), tmp_path)
-    refused(tmp_path, "cfg.json", "no such file")
+    refused(tmp_path, "cfg.json", "does not exist")
 
 
 def test_weights_that_diverged_are_not_saved(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from running import planned, snakemake
 
-from histoweave.apply.conformal import SCORES
+from histoweave.apply.contents import SCORES
 from histoweave.apply.measures import RESIDUAL, TOTAL
 from histoweave.apply.read import read_manifest
 from histoweave.io import read_json, read_table, sha256_of

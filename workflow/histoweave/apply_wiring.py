@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from histoweave.apply.manifest import Manifest
+from histoweave.apply.manifest import DICTIONARY, FOLD_MEMBERS, Manifest
 from histoweave.apply.read import bundle_file, read_manifest
 from histoweave.config import Config
 from histoweave.errors import InputError
@@ -12,8 +12,6 @@ from histoweave.fusion import catalog
 from histoweave.validation import CohortTables
 from histoweave.wiring import Wiring
 
-FOLD_MEMBERS = ("model.safetensors", "config.json", "transforms.parquet")
-DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
 COMPARED = ("compatibility.json", "drift.parquet")
 APPLIED = ("predictions.parquet", "members.parquet", "metrics.parquet", "coverage.parquet")
 

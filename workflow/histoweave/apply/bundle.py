@@ -14,8 +14,7 @@ from threadpoolctl import threadpool_limits
 from histoweave import __version__
 from histoweave.apply import manifest as identity
 from histoweave.apply.card import write_card
-from histoweave.apply.conformal import SCORES
-from histoweave.apply.ensemble import TEMPERATURES
+from histoweave.apply.contents import SCORES, TEMPERATURES
 from histoweave.apply.measures import patient_totals
 from histoweave.apply.scanners import named_shares, scanner_shares
 from histoweave.apply.slide_facts import slide_facts
@@ -25,7 +24,7 @@ from histoweave.encoders import registry
 from histoweave.errors import InputError
 from histoweave.expression.normalise import FORMULAS
 from histoweave.fusion import catalog
-from histoweave.fusion.transforms import read_transforms
+from histoweave.fusion.fitted import load_fold
 from histoweave.io import atomic_path, read_json, sha256_of, write_json, write_table, write_text
 from histoweave.sae import format
 from histoweave.sae.model import SparseAutoencoder
@@ -39,7 +38,7 @@ def write_bundle(path: Path, training: Training) -> None:
     Raises
     ------
     InputError
-        if the features of the cohort come from different encoders or tile sizes.
+        if the features of the cohort come from different encoders or tile sizes, or a fold's model cannot be used.
     """
     included = training.patients[training.patients["included"]]
     slides = training.slides[training.slides["patient"].isin(included["patient"])]
@@ -60,7 +59,9 @@ def write_bundle(path: Path, training: Training) -> None:
         manifest = _manifest(training, slides, genes)
         write_card(folder / "MODEL_CARD.md", manifest, training, scanners=named_shares(scanner_shares(slides)))
         files = {str(file.relative_to(folder)): sha256_of(file) for file in _files(folder)}
-        write_text(folder / identity.NAME, manifest.model_copy(update={"files": files}).text())
+        text = manifest.model_copy(update={"files": files}).text()
+        identity.parse(text.encode(), where=str(path))
+        write_text(folder / identity.NAME, text)
         _write_zip(path, folder)
 
 
@@ -87,7 +88,7 @@ def _write_models(folder: Path, training: Training) -> list[str]:
             counts = {f"n_{role}": len(config.pop(role)) for role in ("train", "val")}
             config["settings"]["gene_sets"] = None  # a path of the training site; the groups are in the transforms
             write_json(target / "config.json", config | counts)
-            rna = read_transforms(source / "transforms.parquet").expression
+            rna = load_fold(source).transforms.expression
             genes |= set(rna.kept_genes) if rna else set()
     return sorted(genes)
 

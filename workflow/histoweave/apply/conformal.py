@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 
 from histoweave.apply.ensemble import OK
-from histoweave.apply.read import Bundle
+from histoweave.class_sets import joined, parted
 from histoweave.evaluation.binomial import clopper_pearson
-from histoweave.io import read_table
 
-SCORES = "calibration/conformal_scores.parquet"
 COVERAGE_TYPES = {
     "model": "str", "level": "float64", "scope": "str", "coverage": "float64", "ci_low": "float64",
     "ci_high": "float64", "mean_set_size": "float64", "n": "int64", "singletons": "int64", "empty": "int64",
@@ -20,7 +18,7 @@ COVERAGE_TYPES = {
 def prediction_sets(
     members: pd.DataFrame, scores: pd.DataFrame, *, classes: list[str], level: float
 ) -> dict[tuple[str, str], str]:
-    """(model, patient) → the classes of the set, joined by `; `; models without scores have none.
+    """(model, patient) → the classes of the set (`class_sets.joined`); models without scores have none.
 
     Cross-conformal prediction (Vovk, Ann Math Artif Intell 2015;74:9): each fold model compares its own score of a class,
     1 − p, with the scores of the training patients that it had not seen. A class is in the set unless the share of those
@@ -45,13 +43,8 @@ def prediction_sets(
             counted.loc[part["patient"]] += larger
         share = (1 + counted) / (1 + n_scores[model])
         for patient, kept in zip(share.index, (share > 1 - level).to_numpy(), strict=True):
-            found[model, patient] = "; ".join(label for label, inside in zip(classes, kept, strict=True) if inside)
+            found[model, patient] = joined(label for label, inside in zip(classes, kept, strict=True) if inside)
     return found
-
-
-def read_scores(bundle: Bundle) -> pd.DataFrame | None:
-    """The training patients' scores, None for a bundle without."""
-    return read_table(bundle.path(SCORES)) if bundle.has(SCORES) else None
 
 
 def coverage(predictions: pd.DataFrame, *, level: float, confidence: float) -> pd.DataFrame:
@@ -72,7 +65,7 @@ def coverage(predictions: pd.DataFrame, *, level: float, confidence: float) -> p
 
 
 def _covered(part: pd.DataFrame, confidence: float) -> tuple[float, float, float, float, int, int, int]:
-    sets = [text.split("; ") if text else [] for text in part["set"]]
+    sets = [parted(text) for text in part["set"]]
     sizes = np.array([len(names) for names in sets])
     hits = sum(truth in names for truth, names in zip(part["y_true"], sets, strict=True))
     low, high = clopper_pearson(hits, len(part), confidence=confidence)

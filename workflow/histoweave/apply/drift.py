@@ -19,7 +19,6 @@ from histoweave.apply.measures import (
 )
 from histoweave.apply.read import Bundle
 from histoweave.apply.scanners import EVERYWHERE, TOLERATED, UNSEEN, compare_scanners
-from histoweave.io import read_table
 from histoweave.sae import format
 
 COLUMNS = ("modality", "feature", "site", "value", "reference_low", "reference_high", "flagged", "says")
@@ -58,7 +57,7 @@ def drift(
     """
     site = patients.set_index("patient")["site"]
     rows: list[dict] = []
-    summary = reference.read_reference(bundle.path(reference.SUMMARY), "feature")
+    summary = reference.read_reference(bundle.folder, reference.SUMMARY)
     usable = slides["status"].eq("ok").any()
     for modality, table in _measured(bundle, slides, expression, totals, comparable):
         known = summary[summary["modality"] == modality]
@@ -70,11 +69,11 @@ def drift(
     if usable:
         rows += _scanners(bundle, slides, site)
     if expression is not None and "expression" in comparable and bundle.has(reference.GENES):
-        genes = reference.read_reference(bundle.path(reference.GENES), "gene")
+        genes = reference.read_reference(bundle.folder, reference.GENES)
         rows += _outside("expression", OUTSIDE_GENES, expression, genes[["low", "high"]], site)
         rows += _outside("expression", OUTSIDE_HALF, expression, genes[["lower", "upper"]], site)
     if usable and "image" in comparable and bundle.has(reference.CONCEPTS):
-        concepts = reference.read_reference(bundle.path(reference.CONCEPTS), "concept")
+        concepts = reference.read_reference(bundle.folder, reference.CONCEPTS)
         fired = concept_measures(slides, format.load(bundle.folder / "sae"))
         rows += _outside("concepts", OUTSIDE_CONCEPTS, fired, concepts[["low", "high"]], site)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"flagged": bool})
@@ -87,10 +86,10 @@ def _measured(
     if slides["status"].eq("ok").any():
         yield "slides", slide_measures(slides)
         if "image" in comparable and bundle.has(reference.EMBEDDING):
-            embedding = reference.read_embedding(bundle.path(reference.EMBEDDING))
+            embedding = reference.read_embedding(bundle.path(reference.EMBEDDING), dim=bundle.manifest.encoder.dim)
             yield "image", image_measures(patient_means(slides), embedding)
     if expression is not None and "expression" in comparable and bundle.has(reference.GENES):
-        genes = reference.read_reference(bundle.path(reference.GENES), "gene")
+        genes = reference.read_reference(bundle.folder, reference.GENES)
         yield "expression", expression_measures(expression, genes, totals)
 
 
@@ -117,7 +116,7 @@ def _row(modality: str, feature: str, site: str, values: pd.Series, limits: pd.S
 
 def _scanners(bundle: Bundle, slides: pd.DataFrame, site: pd.Series) -> list[dict]:
     """How many slides come from scanners that training did not have; NaN, and never flagged, where nobody can tell."""
-    training = read_table(bundle.path(reference.SCANNERS)) if bundle.has(reference.SCANNERS) else None
+    training = reference.read_reference(bundle.folder, reference.SCANNERS) if bundle.has(reference.SCANNERS) else None
     usable = slides[slides["status"] == "ok"]
     rows = []
     for place, members in _sites(pd.Index(usable["patient"].unique()), site):

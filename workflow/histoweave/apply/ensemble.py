@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from histoweave.apply.contents import fold_model, read_temperatures
 from histoweave.apply.read import Bundle
 from histoweave.evaluation.tempered import rescale
 from histoweave.fusion import catalog
-from histoweave.fusion.fitted import FittedModel, load_fold
+from histoweave.fusion.fitted import FittedModel
+from histoweave.fusion.models.base import Batch
 from histoweave.fusion.patients import PatientSet
-from histoweave.io import read_table
 
-TEMPERATURES = "calibration/temperatures.parquet"
 OK, CANNOT = "ok", "cannot"
+LARGEST = 1e18  # of float32 values whose squares are to be finite too
 
 
 def unlabelled(patients: pd.DataFrame, *, slides: pd.DataFrame, expression: pd.DataFrame | None) -> PatientSet:
@@ -31,38 +33,67 @@ def unlabelled(patients: pd.DataFrame, *, slides: pd.DataFrame, expression: pd.D
     return PatientSet(table, slides, expression).subset(table.index)
 
 
-def member_predictions(bundle: Bundle, patients: PatientSet) -> pd.DataFrame:
-    """Every fold model's probabilities, after its temperature: `model`, `fold`, `patient`, `p_<class>`.
+@dataclasses.dataclass(frozen=True)
+class Votes:
+    """What the fold models say.
+
+    Attributes
+    ----------
+    table : `model`, `fold`, `patient`, `p_<class>`, a row per fold model and patient that it gives probabilities.
+    unusable : (model, patient) → why a fold model gave none although the patient has what it reads.
+    """
+
+    table: pd.DataFrame
+    unusable: dict[tuple[str, str], str]
+
+
+def member_predictions(bundle: Bundle, patients: PatientSet) -> Votes:
+    """Every fold model's probabilities, after its temperature.
 
     A gene that nobody of the cohort has counts as its training mean; a value that one patient lacks takes the training
-    median, as in training.
+    median, as in training. Of a patient with a value beyond float32 after the model's transforms, no vote is counted.
+
+    Raises
+    ------
+    InputError
+        naming the member of the bundle that is damaged or does not fit its manifest.
     """
-    temperature = _temperatures(bundle)
+    temperature = read_temperatures(bundle)
     types = {"model": "str", "fold": "int64", "patient": "str"} | dict.fromkeys(_columns(bundle), "float64")
     parts = [pd.DataFrame(columns=list(types)).astype(types)]
+    unusable: dict[tuple[str, str], str] = {}
     for model in bundle.manifest.models:
         able = patients.handled_by(catalog.get(model.name))
         if not able.ids:
             continue
         for k in model.folds:
-            fitted = with_mean_for_absent(load_fold(bundle.folder / f"models/{model.name}/fold{k}"), able.expression)
-            values, _ = fitted.predict(fitted.batcher(able), image_of=able.ids, expression_of=able.ids)
+            fitted = with_mean_for_absent(fold_model(bundle, model.name, k), able.expression)
+            batcher = fitted.batcher(able)
+            against = {patient: _too_large(batcher.batch([patient], [patient])) for patient in able.ids}
+            ids = [patient for patient in able.ids if not against[patient]]
+            values, _ = fitted.predict(batcher, image_of=ids, expression_of=ids)
             values = rescale(values, temperature.get((model.name, k), 1.0))
-            head = pd.DataFrame({"model": model.name, "fold": k, "patient": able.ids})
-            parts.append(head.join(pd.DataFrame(values, columns=_columns(bundle))))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+            voted = np.isfinite(values).all(axis=1)
+            against |= dict.fromkeys(
+                np.array(ids, dtype=object)[~voted], f"the model of fold {k} gives no probabilities"
+            )
+            for patient in filter(against.get, against):
+                unusable.setdefault((model.name, patient), against[patient])
+            head = pd.DataFrame({"model": model.name, "fold": k, "patient": ids})
+            parts.append(head.join(pd.DataFrame(values, columns=_columns(bundle)))[voted])
+    return Votes(pd.concat(parts[1:] or parts, ignore_index=True), unusable)
+
+
+def _too_large(batch: Batch) -> str:
+    """Why no model can compute with a patient's values, empty if it can."""
+    parts = {"a tile feature": batch.tiles, "an RNA value": batch.genes}
+    # Written so that NaN counts as too large as well: it comes of infinities alone.
+    large = [name for name, values in parts.items() if not (values.abs() < LARGEST).all()]
+    return f"{' and '.join(large)} is larger than can be computed with ({LARGEST:g} after scaling)" if large else ""
 
 
 def _columns(bundle: Bundle) -> list[str]:
     return [f"p_{label}" for label in bundle.manifest.classes]
-
-
-def _temperatures(bundle: Bundle) -> dict[tuple[str, int], float]:
-    """(model, k) → temperature; without calibration none."""
-    if not bundle.has(TEMPERATURES):
-        return {}
-    table = read_table(bundle.path(TEMPERATURES))
-    return dict(zip(zip(table["model"], table["fold"], strict=True), table["temperature"], strict=True))
 
 
 def with_mean_for_absent(fitted: FittedModel, expression: pd.DataFrame | None) -> FittedModel:
@@ -76,17 +107,19 @@ def with_mean_for_absent(fitted: FittedModel, expression: pd.DataFrame | None) -
     return dataclasses.replace(fitted, transforms=dataclasses.replace(fitted.transforms, expression=filled))
 
 
-def ensemble_predictions(bundle: Bundle, members: pd.DataFrame, patients: pd.DataFrame) -> pd.DataFrame:
+def ensemble_predictions(bundle: Bundle, votes: Votes, patients: pd.DataFrame) -> pd.DataFrame:
     """One row per model and patient, in order of the models, then of the ids; columns as in docs/artefacts.md.
+
+    A patient is predicted by a model only if every one of its fold models voted.
 
     Parameters
     ----------
-    members : of `member_predictions`.
+    votes : of `member_predictions`.
     patients : of the cohort stage, all of them.
     """
     head = patients.sort_values("patient")[["patient", "label", "site", "has_image", "has_expression"]]
     head = head.rename(columns={"label": "y_true"})
-    parts = [_of_model(head, model, bundle, members) for model in catalog_order(bundle)]
+    parts = [_of_model(head, model, bundle, votes) for model in catalog_order(bundle)]
     front = ["model", "patient", "y_true", "site", "has_image", "has_expression"]
     rest = ["called", "entropy", "disagreement", "n_models", "status", "reason"]
     return pd.concat(parts, ignore_index=True)[[*front, *_columns(bundle), *rest]]
@@ -97,13 +130,14 @@ def catalog_order(bundle: Bundle) -> Iterator[catalog.ModelInfo]:
     return (catalog.get(model.name) for model in bundle.manifest.models)
 
 
-def _of_model(head: pd.DataFrame, info: catalog.ModelInfo, bundle: Bundle, members: pd.DataFrame) -> pd.DataFrame:
+def _of_model(head: pd.DataFrame, info: catalog.ModelInfo, bundle: Bundle, votes: Votes) -> pd.DataFrame:
     columns, classes = _columns(bundle), np.array(bundle.manifest.classes, dtype=object)
-    grouped = members[members["model"] == info.name].groupby("patient")[columns]
+    grouped = votes.table[votes.table["model"] == info.name].groupby("patient")[columns]
     ids = head["patient"]
-    p = grouped.mean().reindex(ids).to_numpy(np.float64)
-    spread = grouped.std(ddof=0).mean(axis=1).reindex(ids).to_numpy(np.float64)
-    known = ~np.isnan(p).any(axis=1)
+    n_votes = grouped.size().reindex(ids).fillna(0).to_numpy(np.int64)
+    known = n_votes == bundle.manifest.n_folds * bundle.manifest.repeats
+    p = np.where(known[:, None], grouped.mean().reindex(ids).to_numpy(np.float64), np.nan)
+    spread = np.where(known, grouped.std(ddof=0).mean(axis=1).reindex(ids).to_numpy(np.float64), np.nan)
     safe = np.where(known[:, None], p, 1.0)
     entropy = -(safe * np.log(np.maximum(safe, np.finfo(np.float64).tiny))).sum(axis=1)
     table = head.reset_index(drop=True).assign(model=info.name, **dict(zip(columns, p.T, strict=True)))
@@ -111,19 +145,16 @@ def _of_model(head: pd.DataFrame, info: catalog.ModelInfo, bundle: Bundle, membe
         called=np.where(known, classes[safe.argmax(axis=1)], None),
         entropy=np.where(known, entropy, np.nan),
         disagreement=spread,
-        n_models=grouped.size().reindex(ids).fillna(0).to_numpy(np.int64),
+        n_models=n_votes,
         status=np.where(known, OK, CANNOT),
         reason=[
-            "" if ok else _reason(info, has_image=row.has_image, has_expression=row.has_expression)
+            "" if ok else votes.unusable.get((info.name, row.patient)) or _reason(row)
             for ok, row in zip(known, head.itertuples(), strict=True)
         ],
     )
 
 
-def _reason(info: catalog.ModelInfo, *, has_image: bool, has_expression: bool) -> str:
-    """Why a model cannot predict a patient."""
-    if not has_image and not has_expression:
-        return "no usable slide and no RNA"
-    lacking = {catalog.IMAGE: "no usable slide", catalog.EXPRESSION: "no RNA"}
-    has = {catalog.IMAGE: has_image, catalog.EXPRESSION: has_expression}
-    return " and ".join(lacking[modality] for modality in catalog.MODALITIES if not has[modality])
+def _reason(row: Any) -> str:
+    """Why a model that reads what a patient lacks cannot predict: of `has_image` and `has_expression`."""
+    lacking = {"no usable slide": row.has_image, "no RNA": row.has_expression}
+    return " and ".join(words for words, has in lacking.items() if not has)

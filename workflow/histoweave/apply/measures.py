@@ -97,7 +97,8 @@ def expression_measures(expression: pd.DataFrame, genes: pd.DataFrame, totals: p
     defined = ~np.isnan(z)
     n = np.maximum(defined.sum(axis=1), 1)
     mean = np.where(defined, z, 0.0).sum(axis=1) / n
-    spread = np.sqrt(np.where(defined, z - mean[:, None], 0.0).__pow__(2).sum(axis=1) / n)
+    with np.errstate(over="ignore"):
+        spread = np.sqrt(np.where(defined, z - mean[:, None], 0.0).__pow__(2).sum(axis=1) / n)
     table = pd.DataFrame(
         {
             ZEROS: (values == 0).mean(axis=1).to_numpy(),

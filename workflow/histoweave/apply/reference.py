@@ -5,25 +5,70 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from safetensors.numpy import load_file
+import torch
 
+from histoweave.apply import manifest
 from histoweave.apply.measures import Embedding
-from histoweave.io import read_table
+from histoweave.errors import InputError
+from histoweave.given_tables import Kind, read_given_table
+from histoweave.tensors import not_finite, read_tensors
 
-SUMMARY, GENES, EMBEDDING, CONCEPTS, SCANNERS = (
-    "reference/summary.parquet", "reference/genes.parquet", "reference/embedding.safetensors",
-    "reference/concepts.parquet", "reference/scanners.parquet",
+SUMMARY = manifest.SUMMARY
+GENES, EMBEDDING, CONCEPTS, SCANNERS = (
+    "reference/genes.parquet", "reference/embedding.safetensors", "reference/concepts.parquet",
+    "reference/scanners.parquet",
 )  # fmt: skip
+_RANGE: dict[str, Kind] = {"low": "measure", "median": "measure", "high": "measure"}
+_COLUMNS: dict[str, dict[str, Kind]] = {
+    SUMMARY: {"modality": "text", "feature": "text"} | _RANGE,
+    GENES: {"gene": "text"} | _RANGE | {"lower": "measure", "upper": "measure", "mean": "measure", "sd": "measure"},
+    CONCEPTS: {"concept": "text"} | _RANGE,
+    SCANNERS: {"vendor": "text", "model": "text", "share": "number"},
+}
+_KEYS = {SUMMARY: "feature", GENES: "gene", CONCEPTS: "concept"}
+_MEND = "copy the bundle again"
 # Shares of the training patients between `low` and `high`: of a measure, and of each of many genes or concepts. The median
 # of five patients of the same kind leaves the first once in 400 times, of more patients hardly ever.
 RANGE, WIDE_RANGE = 0.9, 0.98
 
 
-def read_embedding(path: Path) -> Embedding:
-    """The components of the training patients' mean tile features."""
-    return Embedding(**load_file(path))
+def read_embedding(path: Path, *, dim: int) -> Embedding:
+    """The components of the training patients' mean tile features, of length `dim`.
+
+    Raises
+    ------
+    InputError
+        if the file is damaged, its tensors do not fit together, or a value is not finite.
+    """
+    tensors = read_tensors(path, mend=_MEND)
+    n = tensors["scale"].numel() if "scale" in tensors else 0
+    shapes = {"mean": (dim,), "loadings": (dim, n), "scale": (n,)}
+    if {name: tuple(value.shape) for name, value in tensors.items()} != shapes or not n:
+        raise InputError(f"{path}: does not hold components of features of {dim} values; {_MEND}")
+    if any(value.dtype != torch.float64 for value in tensors.values()) or not_finite(tensors) is not None:
+        raise InputError(f"{path}: holds NaN, infinity or numbers of another format; {_MEND}")
+    if not (tensors["scale"] > 0).all():
+        raise InputError(f"{path}: 'scale' is not above 0; {_MEND}")
+    return Embedding(**{name: value.numpy() for name, value in tensors.items()})
 
 
-def read_reference(path: Path, key: str) -> pd.DataFrame:
-    """A table of the reference, indexed by `key`."""
-    return read_table(path).set_index(key)
+def read_reference(folder: Path, member: str) -> pd.DataFrame:
+    """A table of the reference, indexed by its key where it has one; values in the order of the file.
+
+    Raises
+    ------
+    InputError
+        if the member is damaged, lacks a column, or has a key twice or a range upside down.
+    """
+    table = read_given_table(folder / member, _COLUMNS[member], mend=_MEND)
+    key = _KEYS.get(member)
+    if key is None:
+        return table
+    if table[key].duplicated().any():
+        raise InputError(
+            f"{folder / member}: {key} '{table[key][table[key].duplicated()].iloc[0]:.80}' is there twice; {_MEND}"
+        )
+    for low, high in (("low", "median"), ("median", "high"), ("lower", "upper")):
+        if low in table and (table[low] > table[high]).any():
+            raise InputError(f"{folder / member}: '{low}' is above '{high}'; {_MEND}")
+    return table.set_index(key)

@@ -10,6 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from histoweave.apply import compatibility, conformal, drift, ensemble
+from histoweave.apply.contents import check_contents, read_scores
 from histoweave.apply.measures import patient_totals
 from histoweave.apply.read import Bundle, opened
 from histoweave.apply.slide_facts import slide_facts
@@ -52,6 +53,7 @@ def compare(
     """
     expression = None if expression is None or expression.empty else expression.set_index("patient")
     with opened(bundle) as held, threadpool_limits(1):
+        check_contents(held)
         manifest = held.manifest
         of_images = compatibility.check_images(manifest, slide_facts(slides), tiles=tiles)
         of_rna = compatibility.check_expression(manifest, expression, unit=unit, limit=settings.missing_genes_limit)
@@ -102,34 +104,39 @@ def apply(
     expression = None if expression is None else expression.set_index("patient")
     with opened(bundle) as held, threadpool_limits(1):
         known = ensemble.unlabelled(patients, slides=slides, expression=expression)
-        members = ensemble.member_predictions(held, known)
-        predictions = ensemble.ensemble_predictions(held, members, patients)
-        predictions = _with_sets(held, predictions, members, level=settings.level)
+        votes = ensemble.member_predictions(held, known)
+        for (model, patient), reason in votes.unusable.items():
+            _log.warning("model %s cannot predict patient %s: %s", model, patient, reason)
+        predictions = ensemble.ensemble_predictions(held, votes, patients)
+        predictions = _with_sets(held, predictions, votes.table, level=settings.level)
         scored = predictions.assign(
             y_true=predictions["y_true"].where(predictions["y_true"].isin(held.manifest.classes))
         )
-        write_table(out["members"], members)
+        write_table(out["members"], votes.table)
         write_table(out["predictions"], predictions)
-        write_table(out["metrics"], _metrics(held, scored, settings=evaluation, seed=seed))
+        compared = scored[~scored["patient"].isin([patient for _, patient in votes.unusable])]
+        write_table(out["metrics"], _metrics(held, compared, settings=evaluation, seed=seed))
         coverage = conformal.coverage(scored, level=settings.level, confidence=evaluation.confidence)
         write_table(out["coverage"], coverage)
 
 
 def _with_sets(bundle: Bundle, predictions: pd.DataFrame, members: pd.DataFrame, *, level: float) -> pd.DataFrame:
     """`set` before `status`: None for models without conformal scores and for patients without a prediction."""
-    scores = conformal.read_scores(bundle)
+    scores = read_scores(bundle)
     sets = {}
     if scores is not None:
         sets = conformal.prediction_sets(members, scores, classes=bundle.manifest.classes, level=level)
-    pairs = zip(predictions["model"], predictions["patient"], strict=True)
-    predictions.insert(predictions.columns.get_loc("status"), "set", [sets.get(pair) for pair in pairs])
+    rows = predictions[["model", "patient", "status"]].itertuples(index=False)
+    found = [sets.get((row.model, row.patient)) if row.status == ensemble.OK else None for row in rows]
+    predictions.insert(predictions.columns.get_loc("status"), "set", found)
     return predictions.astype({"set": object})
 
 
 def _metrics(bundle: Bundle, predictions: pd.DataFrame, *, settings: Evaluation, seed: int) -> pd.DataFrame:
     """Metrics as in training, of the patients with a label that the models know; no rows without any.
 
-    The pooled scope holds the patients that have every modality that any scored model reads and the cohort offers.
+    The pooled scope holds the patients that have every modality that any scored model reads and the cohort offers. A
+    patient whom a model cannot predict because of the values is left out of all of them, for they are compared in pairs.
     """
     nothing = pd.DataFrame(columns=list(METRIC_TYPES)).astype(METRIC_TYPES)
     scored = predictions[(predictions["status"] == ensemble.OK) & predictions["y_true"].notna()]

@@ -17,10 +17,10 @@ import math
 import numpy as np
 import pandas as pd
 
+from histoweave.class_sets import joined
 from histoweave.evaluation.binomial import clopper_pearson
 from histoweave.evaluation.sample import probabilities
 
-SEPARATOR = "; "
 _ROUNDING = 1e-9  # (n + 1) · level is often meant to be whole, and is not in binary
 
 
@@ -61,7 +61,7 @@ def conformal_scores(calibrated: pd.DataFrame, classes: list[str]) -> pd.DataFra
 
 def cross_sets(calibrated: pd.DataFrame, classes: list[str], levels: list[float]) -> pd.DataFrame:
     """Each test patient's set at each level: `model`, `patient`, `repeat`, `fold`, `y_true`, `level`, `set`
-    (classes joined by '; '), `size`, `covered`."""
+    (`class_sets.joined`), `size`, `covered`."""
     scored = conformal_scores(calibrated, classes)["score"].to_numpy()
     p = probabilities(calibrated, classes)
     truth = pd.Index(classes).get_indexer(calibrated["y_true"])
@@ -73,7 +73,7 @@ def cross_sets(calibrated: pd.DataFrame, classes: list[str], levels: list[float]
             for level in levels:
                 inside = sets(p[own], scored[others], level)
                 part = calibrated.iloc[own][["model", "patient", "repeat", "fold", "y_true"]]
-                named = [SEPARATOR.join(np.array(classes)[row]) for row in inside]
+                named = [joined(np.array(classes)[row]) for row in inside]
                 columns = {"set": named, "size": inside.sum(axis=1), "covered": inside[np.arange(len(own)), truth[own]]}
                 parts.append(part.assign(level=level, **columns))
     return pd.concat(parts, ignore_index=True)

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-BOUNDS = (0.05, 20.0)
+from histoweave.evaluation.tempered import BOUNDS
+
 MIN_PATIENTS = 10
 _XATOL = 1e-6  # of log T
 

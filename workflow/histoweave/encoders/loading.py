@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError  # raised by torch.load(weights_only=True) for anything but tensors
+from typing import Any
 
-import safetensors
-import safetensors.torch
 import timm
 import timm.data
 import timm.layers
@@ -22,6 +22,7 @@ from histoweave.encoders import lite0
 from histoweave.encoders.entry import EncoderEntry
 from histoweave.encoders.registry import HUB, TIMM, check, get
 from histoweave.errors import InputError
+from histoweave.tensors import not_finite, objection_to_pickled, read_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -161,31 +162,39 @@ def _pretrained(name: str, model: str, *, entry: EncoderEntry | None = None, **o
 
 
 def _with_local_weights(network: nn.Module, path: Path) -> nn.Module:
+    architecture = network.pretrained_cfg["architecture"]
     try:
         if path.suffix == ".pth":
+            if against := objection_to_pickled(path):
+                raise InputError(f"{path}: {against}")
             state = _dinov2_teacher(torch.load(path, map_location="cpu", weights_only=True), network)
         else:
-            state = safetensors.torch.load_file(path)
+            state = read_tensors(path)
         network.load_state_dict(_without_classifier(state, network))
+    except InputError as error:
+        raise InputError(f"encoder.weights: {error}") from None
     except UnpicklingError:
         raise InputError(
             f"encoder.weights '{path}' holds more than tensors, which is not loaded; "
             "save its tensors with safetensors.torch.save_file"
         ) from None
-    except (safetensors.SafetensorError, OSError, KeyError, RuntimeError) as error:
+    except Exception as error:  # a damaged file, or one of another network, can fail in any way
         raise InputError(
-            f"encoder.weights '{path}' does not fit {network.pretrained_cfg['architecture']}: "
+            f"encoder.weights '{path}' does not fit {architecture}: "
             f"{_one_line(error)}; give the file and the architecture that belong together"
         ) from None
+    if (name := not_finite(network.state_dict())) is not None:
+        raise InputError(f"encoder.weights '{path}': '{name}' holds NaN or infinity; take another file")
     return network
 
 
-def _dinov2_teacher(checkpoint: dict, network: nn.Module) -> dict[str, torch.Tensor]:
+def _dinov2_teacher(checkpoint: Any, network: nn.Module) -> dict[str, torch.Tensor]:
     """The backbone of a DINOv2 training checkpoint (`teacher`, prefix `backbone.`) under timm's names."""
     prefix = "backbone."
-    backbone = {
-        key.removeprefix(prefix): value for key, value in checkpoint["teacher"].items() if key.startswith(prefix)
-    }
+    teacher = checkpoint.get("teacher") if isinstance(checkpoint, Mapping) else None
+    if not isinstance(teacher, Mapping):
+        raise ValueError("it is no training checkpoint of DINOv2, for it has no 'teacher'")
+    backbone = {str(key).removeprefix(prefix): value for key, value in teacher.items() if str(key).startswith(prefix)}
     return checkpoint_filter_fn(backbone, network)
 
 

@@ -9,6 +9,7 @@ from histoweave.config import Encoder
 from histoweave.encoders import blood, general, pathology
 from histoweave.encoders.entry import EncoderEntry
 from histoweave.errors import InputError, nearest
+from histoweave.given_files import objection_to
 
 TIMM = "timm:"
 HUB = "hf-hub:"
@@ -86,8 +87,8 @@ def _check_weights(encoder: Encoder) -> None:
             f"encoder.weights '{weights}' is not a {' or '.join(suffixes)} file; "
             "save the weights with safetensors.torch.save_file"
         )
-    if not weights.is_file():
-        raise InputError(f"encoder.weights '{weights}' does not exist; check the path")
+    if against := objection_to(weights):
+        raise InputError(f"encoder.weights '{weights}' {against}")
 
 
 def _check_timm(name: str) -> None:

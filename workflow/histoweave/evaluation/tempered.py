@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import log_softmax
 
+BOUNDS = (0.05, 20.0)  # of a temperature that is fitted
+
 
 def rescale(p: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
     """Probabilities (n, C) float64 at a temperature (one, or (n,) of each row). A probability of 0 stays 0, and at

@@ -7,18 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from histoweave import __version__
 from histoweave.config import Fusion
+from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.transforms import Transforms, read_transforms, write_transforms
-from histoweave.io import atomic_path, read_json, write_json
+from histoweave.given_files import shown
+from histoweave.io import atomic_path, write_json
+from histoweave.strict_json import read_object
+from histoweave.tensors import not_finite, read_tensors
+
+_MEND = "copy the folder again, or fit the model again"
+_MAX_MEMBERSHIP = 1 << 28  # gene groups × genes
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,91 @@ class FittedModel:
 
 
 def load_fold(folder: str | Path, *, device: str = "cpu") -> FittedModel:
-    """The fitted model of a folder `fusion/<model>/fold<k>/`, ready to predict; needs nothing outside the folder."""
+    """The fitted model of a folder `fusion/<model>/fold<k>/`, ready to predict; needs nothing outside the folder.
+
+    Raises
+    ------
+    InputError
+        naming the file, if one is missing or damaged, if they do not belong together, or a weight is NaN or infinite.
+    """
     folder = Path(folder)
-    config = read_json(folder / "config.json")
-    settings, classes = Fusion.model_validate(config["settings"]), tuple(config["classes"])
+    name, classes, settings = _read_config(folder / "config.json")
     transforms = read_transforms(folder / "transforms.parquet")
-    module = build(config["model"], Shape.of(transforms, n_classes=len(classes)), settings)
-    module.load_state_dict(load_file(folder / "model.safetensors"))
-    return FittedModel(catalog.get(config["model"]), classes, settings, transforms, module, device)
+    info = catalog.get(name)
+    _check_transforms(folder / "transforms.parquet", info, transforms)
+    path = folder / "model.safetensors"
+    weights = read_tensors(path, mend=_MEND)
+    shape = Shape.of(transforms, n_classes=len(classes))
+    _check_size(path, info, shape, settings, n_values=sum(value.numel() for value in weights.values()))
+    module = build(name, shape, settings)
+    _check_weights(path, weights, module.state_dict())
+    module.load_state_dict(weights)
+    return FittedModel(info, classes, settings, transforms, module, device)
+
+
+def _read_config(path: Path) -> tuple[str, tuple[str, ...], Fusion]:
+    """Model, classes and settings of `config.json`."""
+    config = read_object(path, mend=_MEND)
+    name, classes = config.get("model"), config.get("classes")
+    if not isinstance(name, str) or name not in catalog.names():
+        raise InputError(f"{path}: model {shown(name)} is not known here; use the version of histoweave that fitted it")
+    texts = isinstance(classes, list) and all(isinstance(label, str) and label for label in classes)
+    if not texts or len(set(classes)) != len(classes) or len(classes) < 2:
+        raise InputError(f"{path}: classes {classes!r:.60} are not two or more different names; {_MEND}")
+    try:
+        settings = Fusion.model_validate(config.get("settings"))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("settings", *first["loc"])))
+        raise InputError(f"{path}: {where}: {first['msg']}; {_MEND}") from None
+    if settings.width % settings.heads:
+        raise InputError(f"{path}: settings.heads {settings.heads} does not divide width {settings.width}; {_MEND}")
+    return name, tuple(classes), settings
+
+
+def _check_transforms(path: Path, info: catalog.ModelInfo, transforms: Transforms) -> None:
+    """Of the modalities that the model reads and no other; a model that tolerates a missing one may have been fitted
+    without it. Networks need the groups of the genes."""
+    parts = {catalog.IMAGE: transforms.image, catalog.EXPRESSION: transforms.expression}
+    has = {modality for modality, part in parts.items() if part is not None}
+    wanted = has == info.modalities or (info.tolerates_missing and has and has < info.modalities)
+    grouped = transforms.expression is None or not _neural(info) or transforms.expression.tokens.min() >= 0
+    if not (wanted and grouped):
+        raise InputError(f"{path}: are not the transforms of a model '{info.name}'; {_MEND}")
+
+
+def _neural(info: catalog.ModelInfo) -> bool:
+    return info.neural or bool(info.needs)
+
+
+def _check_size(path: Path, info: catalog.ModelInfo, shape: Shape, settings: Fusion, *, n_values: int) -> None:
+    """Refuse settings that ask for a larger model than the file has weights for, before any of it is built.
+
+    Every network maps each value of a tile, and each gene, to a token of its own.
+    """
+    inputs = shape.tile_width if catalog.IMAGE in info.modalities else 0
+    inputs += len(shape.gene_tokens) if catalog.EXPRESSION in info.modalities else 0
+    per_input = settings.members * settings.width if _neural(info) else shape.n_classes
+    least = per_input * inputs
+    if catalog.IMAGE in info.modalities:
+        least += settings.members * settings.width**2
+    membership = (max(shape.gene_tokens) + 1) * len(shape.gene_tokens)
+    if least > n_values or membership > _MAX_MEMBERSHIP:
+        raise InputError(f"{path}: has {n_values} weights, fewer than config.json asks for; {_MEND}")
+
+
+def _check_weights(path: Path, weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    if odd := sorted(set(weights) ^ set(wanted)):
+        what = "is not one of the model" if odd[0] in weights else "is missing"
+        raise InputError(f"{path}: tensor '{odd[0]:.80}' {what}; {_MEND}")
+    for name, value in weights.items():
+        form = wanted[name]
+        if (value.shape, value.dtype) != (form.shape, form.dtype):
+            raise InputError(
+                f"{path}: '{name}' has shape {tuple(value.shape)} and type {value.dtype} where {tuple(form.shape)} and "
+                f"{form.dtype} are needed; {_MEND}"
+            )
+    # A class that no training patient had is ruled out by a bias of minus infinity.
+    ruled_out = {"bias": weights["bias"].nan_to_num(nan=torch.nan, neginf=0.0)} if "bias" in weights else {}
+    if (name := not_finite(weights | ruled_out)) is not None:
+        raise InputError(f"{path}: '{name}' holds NaN or infinity, so this fold could not vote; {_MEND}")

@@ -14,9 +14,15 @@ from histoweave.errors import InputError
 from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.genes import groups_from_sets, learned_groups, read_gmt
-from histoweave.io import read_table, write_table
+from histoweave.given_tables import Kind, read_given_table
+from histoweave.io import write_table
 
 _SAMPLED_TILES = 8192
+_COLUMNS: dict[str, Kind] = {
+    "modality": "text", "feature": "text", "kept": "flag", "mean": "measure", "scale": "measure", "fill": "measure",
+    "group": "whole", "loadings": "numbers",
+}  # fmt: skip
+_MEND = "copy it again, or fit the model again"
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,12 @@ class ImageTransform:
         return len(self.mean) if self.loadings is None else self.loadings.shape[1]
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(N,D) features to (N,k) float32; ValueError if D is not the fitted one."""
+        """(N,D) features to (N,k) float32, infinite beyond its range; ValueError if D is not the fitted one."""
         if features.shape[1] != len(self.mean):
             raise ValueError(f"has {features.shape[1]} features per tile where {len(self.mean)} are expected")
-        scaled = (features - self.mean) / self.scale
-        return (scaled if self.loadings is None else scaled @ self.loadings).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (features - self.mean) / self.scale
+            return (scaled if self.loadings is None else scaled @ self.loadings).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -75,10 +82,12 @@ class ExpressionTransform:
         return self.group[self.kept]
 
     def __call__(self, expression: pd.DataFrame) -> np.ndarray:
-        """Patients × genes (log2) to (n,G) float32; a gene that the table lacks gets the training median."""
+        """Patients × genes (log2) to (n,G) float32, infinite beyond its range; a gene that the table lacks gets the
+        training median."""
         values = expression.reindex(columns=self.kept_genes).to_numpy(np.float64)
         values = np.where(np.isnan(values), self.fill[self.kept], values)
-        return ((values - self.mean[self.kept]) / self.scale[self.kept]).astype(np.float32)
+        with np.errstate(over="ignore"):
+            return ((values - self.mean[self.kept]) / self.scale[self.kept]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -187,24 +196,54 @@ def write_transforms(path: str | Path, transforms: Transforms) -> None:
                 }
             )
         )
-    columns = ["modality", "feature", "kept", "mean", "scale", "fill", "group", "loadings"]
-    write_table(path, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns))
+    write_table(path, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_COLUMNS)))
 
 
 def read_transforms(path: str | Path) -> Transforms:
-    """Read what `write_transforms` wrote, exactly."""
-    table = read_table(path)
-    image = expression = None
-    rows = table[table["modality"] == IMAGE]
-    if len(rows):
-        loadings = np.stack(rows["loadings"].to_list())
-        image = ImageTransform(
-            rows["mean"].to_numpy(), rows["scale"].to_numpy(), loadings if loadings.shape[1] else None
-        )
-    rows = table[table["modality"] == EXPRESSION]
-    if len(rows):
-        expression = ExpressionTransform(
-            tuple(rows["feature"]),
-            *(rows[column].to_numpy() for column in ("kept", "mean", "scale", "fill", "group")),
-        )
+    """Read what `write_transforms` wrote, exactly.
+
+    Raises
+    ------
+    InputError
+        naming the file, if it is missing or damaged, or its rows cannot be transforms.
+    """
+    table = read_given_table(path, _COLUMNS, mend=_MEND)
+    of_image, of_expression = table["modality"] == IMAGE, table["modality"] == EXPRESSION
+    try:
+        _require((of_image | of_expression).all(), "a row is of no modality")
+        image = _image(table[of_image]) if of_image.any() else None
+        expression = _expression(table[of_expression]) if of_expression.any() else None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; {_MEND}") from None
     return Transforms(image, expression)
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
+
+
+def _image(rows: pd.DataFrame) -> ImageTransform:
+    """ValueError if the rows are not those of one feature after the other."""
+    _require(rows["feature"].tolist() == [str(i) for i in range(len(rows))], "image features are not in order")
+    mean, scale = rows["mean"].to_numpy(), rows["scale"].to_numpy()
+    _require(np.isfinite(mean).all(), "a mean of the image features is missing")
+    _require((scale > 0).all(), "a scale of the image features is not above 0")
+    widths = rows["loadings"].map(len)
+    _require((widths == widths.iloc[0]).all() and widths.iloc[0] <= len(rows), "loadings are not as many in each row")
+    loadings = np.stack(rows["loadings"].to_list())
+    _require(loadings.dtype.kind == "f" and np.isfinite(loadings).all(), "a loading is not finite")
+    return ImageTransform(mean, scale, loadings if loadings.shape[1] else None)
+
+
+def _expression(rows: pd.DataFrame) -> ExpressionTransform:
+    """ValueError if the rows are not those of different genes, each with all that it needs."""
+    genes, kept = tuple(rows["feature"]), rows["kept"].to_numpy()
+    _require("" not in genes and len(set(genes)) == len(genes), "a gene is there twice or has no name")
+    _require(kept.any(), "no gene is kept")
+    mean, scale, fill, group = (rows[column].to_numpy() for column in ("mean", "scale", "fill", "group"))
+    _require(np.isfinite(mean[kept]).all() and np.isfinite(fill[kept]).all(), "a mean of a kept gene is missing")
+    _require((scale[kept] > 0).all(), "a scale of a kept gene is not above 0")
+    tokens = np.unique(group[kept])
+    _require(tokens.tolist() in ([-1], list(range(len(tokens)))), "the groups of the genes are not numbered 0, 1, …")
+    return ExpressionTransform(genes, kept, mean, scale, fill, group)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from histoweave.config import Tiles
-from histoweave.interop.formats import carry_refusal, dataset, open_h5, stated
+from histoweave.interop.formats import carry_refusal, open_h5, stated
 from histoweave.interop.places import check_scale, coords_lv0, edge_lv0
+from histoweave.interop.storage import dataset, member
 from histoweave.slides.reader import coarsest_level
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
@@ -56,13 +57,15 @@ def given_tiles(
         raise against
     with open_h5(Path(coords_file)) as file:
         carry_refusal(file)
-        if "tile_file" in file:
+        if member(file, "tile_file") is not None:
             raise Refusal("bad_coords", "the file is of a folder of ready-made tiles, not of a slide")
         told = stated(file)
-        coords = coords_lv0(file["coords"], stated=told, mpp=spacing.mpp, size_lv0=size_lv0)
+        coords = coords_lv0(dataset(file, "coords"), stated=told, mpp=spacing.mpp, size_lv0=size_lv0)
         own_share = dataset(file, "tissue_fraction") if told.format == "histoweave" else None
         share = np.full(len(coords), np.nan, np.float32) if own_share is None else own_share[()]
-    edge = edge_lv0(told, mpp=spacing.mpp, downsamples=downsamples)
+        if share.shape != (len(coords),) or share.dtype.kind != "f":
+            raise Refusal("bad_coords", f"{len(coords)} tiles, but tissue_fraction has shape {share.shape}")
+        edge = edge_lv0(told, mpp=spacing.mpp, downsamples=downsamples)
     if not edge:
         raise Refusal(
             "bad_coords",

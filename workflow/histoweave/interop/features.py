@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -13,8 +14,9 @@ import h5py
 import numpy as np
 
 from histoweave.config import Tiles
-from histoweave.interop.formats import BLOCK_BYTES, Stated, carry_refusal, dataset, open_h5, stated, text
-from histoweave.interop.places import check_scale, coords_lv0, edge_lv0
+from histoweave.interop.formats import BLOCK_BYTES, Stated, carry_refusal, names_in, open_h5, stated, text
+from histoweave.interop.places import MAX_TILES, check_scale, coords_lv0, edge_lv0
+from histoweave.interop.storage import dataset, member
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, tile_attributes
@@ -22,6 +24,7 @@ from histoweave.slides.store import TileTable, tile_attributes
 logger = logging.getLogger(__name__)
 
 UNKNOWN_ENCODER = "unknown"
+LARGEST = 1e12  # no network gives more, and what is computed of it stays within float32
 
 
 @dataclass(frozen=True)
@@ -107,17 +110,19 @@ def given_features(
             spacing = Spacing(told.mpp, told.mpp, told.mpp_source)
         mpp = None if math.isnan(spacing.mpp) else spacing.mpp
         shape = _shape(rows) if rows.size else (0, 0)
-        coords = coords_lv0(file["coords"], stated=told, mpp=mpp, size_lv0=size_lv0)
+        coords = coords_lv0(dataset(file, "coords"), stated=told, mpp=mpp, size_lv0=size_lv0)
         if len(coords) != shape[0]:
             raise Refusal("bad_features", f"{shape[0]} rows of features but {len(coords)} of coordinates")
         precision = "float16" if rows.dtype == np.float16 else "float32"
-        _check_finite(rows, precision=precision)
+        digest = hashlib.sha256()
+        _check_values(rows, precision=precision, digest=digest)
+        if told.format == "histoweave":
+            _check_unchanged(file, coords, digest)
         encoder, encoder_attributes = _encoder(file, rows, told=told, slide=slide, precision=precision)
-        own_failed = dataset(file, "failed_coords") if told.format == "histoweave" else None
-        failed_coords = np.empty((0, 2), np.int64) if own_failed is None else own_failed[()]
+        failed_coords = _failed_coords(file) if told.format == "histoweave" else np.empty((0, 2), np.int64)
         name = rows.name
-    edge = edge_lv0(told, mpp=mpp, downsamples=downsamples)
-    check_scale(edge_lv0=edge, mpp=mpp, tile_px=told.tile_px, stated=told, settings=settings)
+        edge = edge_lv0(told, mpp=mpp, downsamples=downsamples)
+        check_scale(edge_lv0=edge, mpp=mpp, tile_px=told.tile_px, stated=told, settings=settings)
     logger.info("%s: %d tiles from %s (%s, encoder %s)", slide, len(coords), path, told.format, encoder)
     return GivenFeatures(
         slide=slide,
@@ -137,19 +142,17 @@ def given_features(
 def _feature_rows(file: h5py.File) -> h5py.Dataset:
     """The dataset of features: `features`, STAMP's `feats`, or the only one in AtlasPatch's group `features`."""
     for name in ("features", "feats"):
-        found = file.get(name)
-        if isinstance(found, h5py.Dataset):
-            return found
-        if isinstance(found, h5py.Group):
-            encoders = sorted(found)
-            if len(encoders) == 1 and isinstance(found[encoders[0]], h5py.Dataset):
-                return found[encoders[0]]
+        if (rows := dataset(file, name)) is not None:
+            return rows
+        if isinstance(group := member(file, name), h5py.Group):
+            if len(group) == 1 and (rows := dataset(group, next(iter(group)))) is not None:
+                return rows
             raise Refusal(
                 "bad_features",
-                f"the file holds features of {len(encoders)} encoders ({', '.join(encoders)}); "
+                f"the file holds features of {len(group)} encoders ({names_in(group)}); "
                 "give a file with those of one encoder",
             )
-    raise Refusal("bad_features", f"the file has no dataset 'features' or 'feats'; it has {', '.join(file) or 'none'}")
+    raise Refusal("bad_features", f"the file has no dataset 'features' or 'feats'; it has {names_in(file)}")
 
 
 def _shape(rows: h5py.Dataset) -> tuple[int, int]:
@@ -177,13 +180,44 @@ def _blocks(rows: h5py.Dataset, *, precision: str, max_bytes: int) -> Iterator[n
             yield block.astype(precision, copy=False)
 
 
-def _check_finite(rows: h5py.Dataset, *, precision: str) -> None:
+def _check_values(rows: h5py.Dataset, *, precision: str, digest: hashlib._Hash) -> None:
+    """Refuse rows that no network gives: not finite, beyond `LARGEST`, or nothing but zeros, as of a tile never encoded.
+
+    digest: takes the bytes of all rows.
+    """
     first = 0
     for block in _blocks(rows, precision=precision, max_bytes=BLOCK_BYTES):
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            raise Refusal("bad_features", f"features, row {first + int(finite.argmin())}: a value is not finite")
+        digest.update(np.ascontiguousarray(block))
+        with np.errstate(invalid="ignore"):
+            largest = np.abs(block).max(axis=1).astype(np.float64)
+        for wrong, what in (
+            (~np.isfinite(largest), "a value is not finite"),
+            (largest > LARGEST, f"a value is beyond {LARGEST:g}, which no network gives"),
+            (largest == 0, "all values are 0, as of a tile that was never encoded; leave it out, or encode it"),
+        ):
+            if wrong.any():
+                raise Refusal("bad_features", f"features, row {first + int(wrong.argmax())}: {what}")
         first += len(block)
+
+
+def _check_unchanged(file: h5py.File, coords: np.ndarray, digest: hashlib._Hash) -> None:
+    """Refuse one of this workflow's own files whose values are not those that it was made with."""
+    made = text(file.attrs.get("features_sha256"))
+    digest.update(np.ascontiguousarray(coords))
+    if made and made != digest.hexdigest():
+        raise Refusal("bad_features", "the values are not those that the file was made with (SHA-256); copy it again")
+
+
+def _failed_coords(file: h5py.File) -> np.ndarray:
+    """Corners of the tiles that one of this workflow's own files leaves out: (M,2) int64."""
+    found = dataset(file, "failed_coords")
+    if found is None:
+        return np.empty((0, 2), np.int64)
+    if found.ndim != 2 or found.shape[1] != 2 or len(found) > MAX_TILES or found.dtype.kind not in "iu":
+        raise Refusal(
+            "bad_coords", f"failed_coords has shape {found.shape} and type {found.dtype}, not rows of x and y"
+        )
+    return found[()].astype(np.int64)
 
 
 def _encoder(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,17 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from histoweave.given_files import is_absent, objection_to
+from histoweave.interop.apart import try_reading
+from histoweave.interop.storage import dataset
 from histoweave.slides.refusal import OK, Refusal
 from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
 from histoweave.slides.scanner import Scanner
 
 BLOCK_BYTES = 2**24  # of features in memory at a time
+_LEAST, _MOST, _LEVELS = 1e-9, 1e12, 64  # numbers that can be a size, a spacing or a magnification; levels of a pyramid
+_MOST_NAMES = 8
+_STATUS = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -53,32 +61,40 @@ class Stated:
 
 @contextlib.contextmanager
 def open_h5(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file for reading.
+    """Open an HDF5 file of somebody else for reading. It is read in another process first: `apart.try_reading`.
 
     Raises
     ------
     Refusal
-        `missing_file`, or `unreadable` for a file that is not HDF5, is cut short or is damaged.
+        `missing_file`; `unreadable` for what is no HDF5 file, is cut short or is damaged, also where that shows while the
+        block reads; `bad_features` or `bad_coords` for values that the file does not hold itself (`storage.dataset`).
     """
-    if not path.is_file():
+    if is_absent(path):
         raise Refusal("missing_file", f"{path} does not exist")
+    if against := objection_to(path):
+        raise Refusal("unreadable", f"{path.name}: {against}")
     try:
+        try_reading(path)
         with h5py.File(path, "r") as file:
             yield file
-    except OSError as error:
+    except Refusal:
+        raise
+    except Exception as error:  # the library answers damage with errors of any kind
         raise Refusal("unreadable", f"{path.name} cannot be read as HDF5: {error}") from None
 
 
-def dataset(file: h5py.File, name: str) -> h5py.Dataset | None:
-    """The dataset `name`, None if the file has none of that name (a group does not count)."""
-    found = file.get(name)
-    return found if isinstance(found, h5py.Dataset) else None
+def names_in(group: h5py.Group) -> str:
+    """The first names in a file or group, for a message."""
+    names = [clean(name, longest=40) for name in itertools.islice(group, _MOST_NAMES + 1)]
+    return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "") if names else "none"
 
 
 def carry_refusal(file: h5py.File) -> None:
     """Raise the refusal that one of this workflow's own files records, if it records one."""
     status = text(file.attrs.get("status", OK))
     if status != OK:
+        if not _STATUS.fullmatch(status):
+            raise Refusal("bad_features", f"the file has an attribute 'status' with no meaning here: '{status:.40}'")
         raise Refusal(status, text(file.attrs.get("reason")))
 
 
@@ -93,7 +109,7 @@ def stated(file: h5py.File) -> Stated:
     coords = dataset(file, "coords")
     if coords is None:
         raise Refusal("bad_coords", "the file has no dataset 'coords', so its tiles have no place on the slide")
-    if "feats" in file or "tile_size_um" in file.attrs:
+    if dataset(file, "feats") is not None or "tile_size_um" in file.attrs:
         return _stamp(file.attrs)
     if "mpp_source" in coords.attrs:
         return _histoweave(coords.attrs)
@@ -105,12 +121,12 @@ def stated(file: h5py.File) -> Stated:
 
 
 def number(attributes: Mapping[str, Any], key: str) -> float | None:
-    """A positive number; of a pair (one value per axis) the mean. None if absent, not a number, or not above 0."""
+    """A positive number; of a pair (one value per axis) the mean. None if absent, or not a number from 1e-9 to 1e12."""
     try:
         value = float(np.mean(np.asarray(attributes.get(key), dtype=np.float64)))
     except (TypeError, ValueError):
         return None
-    return value if math.isfinite(value) and value > 0 else None
+    return value if _LEAST <= value <= _MOST else None
 
 
 def _whole(attributes: Mapping[str, Any], key: str) -> int | None:
@@ -121,14 +137,22 @@ def _whole(attributes: Mapping[str, Any], key: str) -> int | None:
 def _level(attributes: Mapping[str, Any]) -> int | None:
     """A pyramid level, which may be 0."""
     try:
-        return int(np.asarray(attributes.get("patch_level")).item())
-    except (TypeError, ValueError):
+        level = int(np.asarray(attributes.get("patch_level")).item())
+    except (TypeError, ValueError, OverflowError):
         return None
+    return level if abs(level) < _LEVELS else None
 
 
 def text(value: Any) -> str:
-    """A string attribute, whichever way HDF5 holds it; empty if there is none."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value if value is not None else "")
+    """A string attribute as one line, whichever way HDF5 holds it; empty if there is none."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    return clean(str(value if value is not None else ""))
+
+
+def clean(words: str, *, longest: int = 500) -> str:
+    """Words of a file that can be written anywhere: no control or half characters, and not too many."""
+    return "".join(letter if letter.isprintable() else " " for letter in words[:longest]).strip()
 
 
 def _size(attributes: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -13,6 +13,8 @@ from histoweave.slides.refusal import Refusal
 from histoweave.slides.store import NOMINAL_MAGNIFICATION_UM
 
 MAX_DOWNSAMPLE_ERROR = 0.02
+MAX_TILES = 5_000_000  # of one slide; the largest slides have a tenth of that, with tiles that overlap by half
+_MAX_COLUMNS = 64
 
 
 def edge_lv0(stated: Stated, *, mpp: float | None, downsamples: Sequence[float] | None) -> int | None:
@@ -66,6 +68,10 @@ def coords_lv0(
         raise Refusal("bad_coords", f"coords has shape {dataset.shape} and type {dataset.dtype}, not N rows of x and y")
     if not shape[0]:
         raise Refusal("no_tissue", "the file holds no tiles")
+    if shape[0] > MAX_TILES or shape[1] > _MAX_COLUMNS:
+        raise Refusal(
+            "bad_coords", f"coords has shape {dataset.shape}, more than a slide has tiles (up to {MAX_TILES})"
+        )
     if stated.size_lv0 is not None and size_lv0 is not None and stated.size_lv0 != tuple(size_lv0):
         raise Refusal(
             "bad_coords",

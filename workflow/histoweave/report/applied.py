@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from histoweave.apply.scanners import EVERYWHERE, UNSEEN
+from histoweave.class_sets import parted
 from histoweave.io import write_text
 from histoweave.report import applied_wording, views
 from histoweave.report.applied_inputs import AppliedInputs, AppliedTables, read_applied
@@ -101,14 +102,10 @@ def key_numbers(tables: AppliedTables, level: float) -> list[KeyNumber]:
         cell = estimate(scores.loc[tables.main], digits=2)
         cards.append(KeyNumber("AUROC here", cell.text, cell.small, tables.titles[tables.main]))
     else:
-        single = int((rows["set"].fillna("").map(_set_size) == 1).sum())
+        single = sum(len(parted(text)) == 1 for text in rows["set"].fillna(""))
         note = f"conformal sets at {level:.0%} that hold one class"
         cards.append(KeyNumber("Patients with one class in their set", str(single), f"of {len(rows)}", note))
     return cards
-
-
-def _set_size(text: str) -> int:
-    return len([label for label in text.split("; ") if label])
 
 
 def compatibility_table(compatibility: dict) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pickle
@@ -14,9 +13,11 @@ from typing import Any
 import torch
 
 from histoweave.errors import InputError
-from histoweave.io import read_json
+from histoweave.given_files import shown
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.sae.parts import assemble, read_tensors
+from histoweave.sae.parts import assemble, check
+from histoweave.strict_json import read_object
+from histoweave.tensors import objection_to_pickled, read_tensors
 
 # What must have this value, if it is said at all, for the weights alone to tell how tokens become activations.
 _SAELENS_NEUTRAL = {
@@ -41,22 +42,14 @@ _WANTED = "{'cfg': {}, 'state_dict': the state_dict}"
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
-    """A `cfg.json`.
+    """A `cfg.json`; NaN and infinity, which Python writes though JSON has none, are taken for values that are not given.
 
     Raises
     ------
     InputError
         if it is not JSON, or no table of keys.
     """
-    try:
-        config = read_json(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; is the folder complete?") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error}); copy the folder again") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: not a table of keys; is it the configuration of a sparse autoencoder?")
-    return config
+    return read_object(path, mend="copy the folder again", constants=True)
 
 
 def read_saelens(
@@ -72,7 +65,7 @@ def read_saelens(
     architecture, k = _saelens_architecture(config)
     if architecture not in ("standard", "topk", "jumprelu"):
         raise InputError(
-            f"{path}: architecture '{architecture}' cannot be applied here; only standard, topk and jumprelu can"
+            f"{path}: architecture {shown(architecture)} cannot be applied here; only standard, topk and jumprelu can"
         )
     tensors = read_tensors(weights)
     unscaled = tensors.get("scaling_factor")
@@ -89,7 +82,8 @@ def read_saelens(
         metadata=metadata,
     )
     if architecture == "topk" and config.get("rescale_acts_by_decoder_norm"):
-        return _with_unit_rows(sae)
+        sae = _with_unit_rows(sae)
+        check(weights, sae)
     return sae
 
 
@@ -146,11 +140,11 @@ def read_checkpoint(path: str | os.PathLike) -> SparseAutoencoder:
     InputError
         if there is anything else in it, so that opening it could run code.
     """
+    if against := objection_to_pickled(path):
+        raise InputError(f"{path}: {against}")
     try:
         with torch.serialization.safe_globals([(_Settings, name) for name in _SETTINGS_CLASSES]):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; check the path") from error
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
         what = f"'{found[1]}'" if found else "something"
@@ -163,8 +157,8 @@ def read_checkpoint(path: str | os.PathLike) -> SparseAutoencoder:
     tensors = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(tensors, Mapping):
         raise InputError(f"{path}: no 'state_dict' in it; save {_WANTED} with torch.save")
-    settings = content.get("cfg", content.get("config")) or {}
-    settings = vars(settings) if isinstance(settings, _Settings) else settings
+    settings = content.get("cfg", content.get("config"))
+    settings = vars(settings) if isinstance(settings, _Settings) else {} if settings is None else settings
     _check_neutral(path, settings, {"gated_sae": (False, None), "architecture": ("standard", None)})
     return assemble(path, tensors, architecture="standard", metadata=_plain(settings))
 
@@ -175,7 +169,7 @@ def _check_neutral(path: str | os.PathLike, config: Any, neutral: Mapping[str, t
     for key, allowed in neutral.items():
         if key in config and config[key] not in allowed:
             raise InputError(
-                f"{path}: {key} is {config[key]!r}, which cannot be applied here; "
+                f"{path}: {key} is {shown(config[key])}, which cannot be applied here; "
                 "fold it into the weights with the tool that made it, or take another dictionary"
             )
 

@@ -14,7 +14,8 @@ from histoweave import io
 from histoweave.errors import InputError
 from histoweave.sae import foreign
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.sae.parts import check, inside, read_tensors, tensors_of
+from histoweave.sae.parts import check, inside, tensors_of
+from histoweave.tensors import read_tensors
 
 CONFIG, WEIGHTS, TRAINING = "cfg.json", "sae_weights.safetensors", "training.safetensors"
 FILES = (CONFIG, WEIGHTS, TRAINING)
@@ -65,7 +66,7 @@ def load(path: str | os.PathLike) -> SparseAutoencoder:
         another part that the applied form does not have.
     """
     path = Path(path)
-    if path.is_file() and path.suffix == ".pt":
+    if path.suffix == ".pt" and os.path.isfile(path):
         return foreign.read_checkpoint(path)
     if inside(path, "sae.safetensors"):
         return foreign.read_sparsify(path)

@@ -7,32 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 
 from histoweave.errors import InputError
+from histoweave.given_files import shown
 from histoweave.sae.model import Architecture, SparseAutoencoder
 
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
-
-
-def read_tensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """All tensors of a .safetensors file.
-
-    Raises
-    ------
-    InputError
-        if it is none: torn, pickled, something else.
-    """
-    try:
-        return safetensors.torch.load_file(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file; is the folder complete?") from error
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a whole safetensors file ({error}); copy it again. A pickled file is not opened under this name"
-        ) from error
+LARGEST = 1e18  # the square of a larger value is beyond float32
 
 
 def assemble(
@@ -62,17 +44,24 @@ def assemble(
         naming the file and the tensor: missing, unknown, of a wrong shape, not of numbers, NaN or infinite; or `k`.
     """
     names = {*WEIGHTS, "threshold"} if architecture == "jumprelu" else set(WEIGHTS)
+    if strange := [name for name in tensors if not isinstance(name, str)]:
+        raise InputError(f"{path}: {strange[0]!r:.40} is no name of a tensor; is it a sparse autoencoder?")
     if missing := sorted(names - set(tensors)):
         raise InputError(f"{path}: {_listed(missing)} missing; a '{architecture}' sparse autoencoder has it")
     if unknown := sorted(set(tensors) - names):
         raise InputError(
             f"{path}: {_listed(unknown)} not known in a '{architecture}' sparse autoencoder; it cannot be applied here"
         )
+    if not is_plain(tensors["W_enc"]):
+        raise InputError(f"{path}: 'W_enc' does not hold floating-point numbers; is it a sparse autoencoder?")
     if tensors["W_enc"].ndim != 2:
         raise InputError(f"{path}: 'W_enc' has {tensors['W_enc'].ndim} dimensions in place of 2; is the file whole?")
     d, n_latents = tensors["W_enc"].shape
+    if not d or not n_latents:
+        raise InputError(f"{path}: 'W_enc' has shape {(d, n_latents)}, which is nothing; is the file whole?")
     for value, said, what in zip((d, n_latents), dims, ("tokens of", "latents:"), strict=True):
         if said is not None and said != value:
+            said = shown(said)
             raise InputError(f"{path}: {what} {value} by the weights, {said} by the configuration beside; which is it?")
     shapes = {
         "W_enc": (d, n_latents), "b_enc": (n_latents,), "W_dec": (n_latents, d), "b_dec": (d,),
@@ -81,9 +70,9 @@ def assemble(
     found = {**tensors, **(training or {})}
     values = {name: _checked(path, name, found[name], shape) for name, shape in shapes.items() if name in found}
     if architecture == "topk" and not (type(k) is int and 1 <= k <= n_latents):
-        raise InputError(f"{path}: k is {k!r}, but must be a whole number from 1 to {n_latents}; mend it there")
+        raise InputError(f"{path}: k is {shown(k)}, but must be a whole number from 1 to {n_latents}; mend it there")
     if not centred:
-        values["b_enc"] = values["b_enc"] + values["b_dec"] @ values["W_enc"]
+        values["b_enc"] = _usable(path, "b_enc", values["b_enc"] + values["b_dec"] @ values["W_enc"])
     return SparseAutoencoder(
         architecture=architecture,
         k=k if architecture == "topk" else None,
@@ -114,22 +103,38 @@ def tensors_of(sae: SparseAutoencoder) -> tuple[dict[str, torch.Tensor], dict[st
 
 def _checked(path: str | os.PathLike, name: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:
     where = f"{path}: '{name}'"
-    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+    if not is_plain(value) or not value.is_floating_point():
         raise InputError(f"{where} does not hold floating-point numbers; is it a sparse autoencoder?")
     if tuple(value.shape) != shape:
         raise InputError(f"{where} has shape {tuple(value.shape)}, but {shape} belongs to 'W_enc'; is the file whole?")
-    value = value.detach().to(device="cpu", dtype=torch.float32)
-    if not value.isfinite().all():
+    return _usable(path, name, value.detach().to(dtype=torch.float32)).contiguous()
+
+
+def _usable(path: str | os.PathLike, name: str, value: torch.Tensor) -> torch.Tensor:
+    """The tensor itself, whose numbers, and the squares of them, are finite."""
+    if not (value.abs() < LARGEST).all():
         raise InputError(
-            f"{where} holds NaN or infinity; fit it again with a lower learning rate, or take another file"
+            f"{path}: '{name}' holds NaN or infinity, or values beyond {LARGEST:g}; fit it again with a lower learning "
+            "rate, or take another file"
         )
-    return value.contiguous()
+    return value
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is a tensor whose numbers are all there, one after the other or in another order.
+
+    A pickled tensor can be sparse, can have no numbers at all, or can repeat a few of them to any size.
+    """
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return not value.is_quantized and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names) + (" is" if len(names) == 1 else " are")
+    shown = [f"'{name:.40}'" for name in names[:5]] + (["…"] if len(names) > 5 else [])
+    return ", ".join(shown) + (" is" if len(names) == 1 else " are")
 
 
 def inside(folder: str | os.PathLike, *names: str) -> bool:
     """Whether a folder has all these files."""
-    return all((Path(folder) / name).is_file() for name in names)
+    return all(os.path.isfile(Path(folder) / name) for name in names)
