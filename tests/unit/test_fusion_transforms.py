@@ -196,8 +196,8 @@ def test_genes_of_other_identifiers_are_named_as_such():
     [
         ("one\tdescription\n", "line 1: is not a GMT line"),
         ("one\td\ta\none\td\tb\n", "line 2: gene set 'one' is there twice"),
-        ("\n\n", "the file is empty"),
-        ("", "the file is empty"),
+        ("\n\n", "is empty"),
+        ("", "is empty; copy it again"),
         ("one\td\ta\ntwo\td\t2-Sep\n", "line 2: gene '2-Sep' is a date"),
         (None, "does not exist"),
         ("one\td\tsomething\n", "none of its genes"),

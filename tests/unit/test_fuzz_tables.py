@@ -94,7 +94,7 @@ def test_parquet_matrices(tmp_path, content, data):
     answer(lambda: read_matrix(tmp_path / "m.parquet"))
 
 
-@fuzz(40)
+@fuzz(10)
 @given(data=st.data())
 def test_h5ad_matrices(tmp_path_factory, tmp_path, data):
     whole = tmp_path_factory.getbasetemp() / "whole.h5ad"

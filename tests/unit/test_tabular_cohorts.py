@@ -130,7 +130,7 @@ def test_every_patient_gets_their_own_rna_from_a_parquet(tmp_path, cohort, turne
     assert not isinstance(found := check_values(tmp_path / "rna.parquet", cohort), str), found
 
 
-@fuzz(40)
+@fuzz(5)
 @drawn(cohort=cohorts(), turned=st.booleans(), form=st.sampled_from(["names", "numbered", "column"]))
 def test_every_patient_gets_their_own_rna_from_an_h5ad(tmp_path, cohort, turned, form):
     table = cohort if turned else cohort.T

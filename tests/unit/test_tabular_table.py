@@ -127,7 +127,7 @@ def test_numbers_of_lines_are_those_of_the_file(tmp_path):
 
 def test_what_was_read_is_said(tmp_path):
     table = read(tmp_path, "# x\n" + HEAD + ROWS)
-    said = table.said(table.rows["patient"].tolist()).sentence()
+    said = table.said("patients", table.rows["patient"].tolist()).sentence()
     for words in ("2 rows", "3 columns", "UTF-8", "tabs", "first id P1", "last id P2", "1 comment line skipped"):
         assert words in said
 
@@ -135,7 +135,7 @@ def test_what_was_read_is_said(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.tsv")
-    for name, words in (("pipe.tsv", "no regular file"), ("", "unknown table form"), ("gone.tsv", "does not exist")):
+    for name, words in (("pipe.tsv", "is a pipe, not a file"), ("", "unknown table form"), ("gone.tsv", "does not exist")):
         with pytest.raises(InputError, match=words):
             read_table(str(tmp_path / name), required=["patient"])
     (tmp_path / "folder.tsv").mkdir()

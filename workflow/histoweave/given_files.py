@@ -33,7 +33,7 @@ def objection_to(path: str | os.PathLike) -> str | None:
     A pipe or a device is not opened: reading it might never end.
     """
     if is_absent(path):
-        return "does not exist; check the path"
+        return "does not exist; check the path (relative to the working directory)"
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
@@ -50,7 +50,7 @@ def objection_to(path: str | os.PathLike) -> str | None:
                 "comes from, and copy the file that this fetches"
             )
     except OSError as error:
-        return f"cannot be read: {error.strerror}; mend that and run again"
+        return f"cannot be read: {error.strerror}; correct that and run again"
     return None
 
 

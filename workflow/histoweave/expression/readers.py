@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from histoweave.config import ExpressionInput
-from histoweave.errors import InputError
+from histoweave.errors import InputError, short
 from histoweave.expression.gene_rows import describes, keep_genes
 from histoweave.expression.star import read_star_folder
 from histoweave.ids import dashed, is_tcga, tcga_patient
-from histoweave.tabular.matrix import NamedMatrix, check_unique, read_matrix, shown
+from histoweave.tabular.matrix import NamedMatrix, check_unique, read_matrix
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.reading import Reading
 
@@ -106,8 +106,8 @@ def _oriented(
     in_rows = sum(map(is_patient, matrix.row_names))
     if not in_columns and not in_rows:
         raise InputError(
-            f"{source.path}: none of its rows (such as '{shown(matrix.row_names[0])}') or columns (such as "
-            f"'{shown(matrix.column_names[0])}') is a patient of the patients table (such as '{min(patients)}'); "
+            f"{source.path}: none of its rows (such as {short(matrix.row_names[0])}) or columns (such as "
+            f"{short(matrix.column_names[0])}) is a patient of the patients table (such as '{min(patients)}'); "
             "make the names agree"
         )
     if in_columns and in_rows and source.orientation == "auto":

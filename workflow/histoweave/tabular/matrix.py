@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from histoweave.errors import InputError
+from histoweave.errors import InputError, short
 from histoweave.tabular.fields import DELIMITERS, OWN, Grid, clean, grid, split_line
 from histoweave.tabular.missing import SPELLINGS, is_missing
-from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers, shown
+from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import check_characters, rising, skipped
 from histoweave.tabular.text import read_text_file
@@ -155,7 +155,7 @@ def _without_words(
     texts: dict[str, list[str]] = {}
     for at in words:
         if columns[at] in texts:
-            raise InputError(f"{lines.file}: column '{shown(columns[at])}' is there twice; keep one of them")
+            raise InputError(f"{lines.file}: column {short(columns[at])} is there twice; keep one of them")
         texts[columns[at]] = [clean(fields[at]) for fields in split]
     kept = [at for at in range(len(columns)) if at not in set(words)]
     return [mark.join(fields[at] for at in kept) for fields in split], [columns[at] for at in kept], texts
@@ -226,7 +226,7 @@ def _chunk(
         [
             parse_numbers(
                 [""] if len(columns) == 1 and not rest else split_line(rest, lines.delimiter, lines.file, number),
-                where=f"{lines.file}, row {number} ('{shown(name)}')",
+                where=f"{lines.file}, row {number} ({short(name)})",
                 columns=columns,
             )
             for number, name, rest in zip(numbers, names, rests, strict=True)
@@ -245,5 +245,5 @@ def check_unique(names: Iterable[str], *, file: str, what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise InputError(f"{file}: {what} '{shown(name)}' appears twice; keep one of them")
+            raise InputError(f"{file}: {what} {short(name)} appears twice; keep one of them")
         seen.add(name)

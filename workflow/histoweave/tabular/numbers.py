@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from histoweave.errors import InputError
+from histoweave.errors import InputError, short
 from histoweave.tabular.missing import is_missing
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
@@ -29,7 +29,7 @@ def parse_numbers(texts: Sequence[str], *, where: str, columns: Sequence[str]) -
         elif NUMBER.fullmatch(text):
             values[at] = float(text)
         else:
-            raise InputError(f"{where}: value '{shown(text)}' of '{columns[at]}' is not a number{_hint(text)}")
+            raise InputError(f"{where}: value {short(text)} of '{columns[at]}' is not a number{_hint(text)}")
     return values
 
 
@@ -37,11 +37,6 @@ def _hint(text: str) -> str:
     if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+", text):
         return "; write a decimal point in place of the comma, and no separators of thousands"
     return "; leave missing values empty or write NA, and remove columns that hold words"
-
-
-def shown(text: str) -> str:
-    """A user's text, cut for a message."""
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def looks_numeric(text: str) -> bool:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from histoweave.errors import InputError
 from histoweave.tabular.fields import clean
+from histoweave.tabular.h5ad_trial import objection_of_trial
 from histoweave.tabular.matrix import MAX_VALUES, NamedMatrix
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers
@@ -77,6 +78,8 @@ def read_h5ad(path: Path) -> NamedMatrix:
     import anndata
 
     check_file(path, max_bytes=MAX_STORED_BYTES)
+    if against := objection_of_trial(path):
+        raise InputError(f"{path}: cannot be read as .h5ad, damaged or cut short ({against})")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

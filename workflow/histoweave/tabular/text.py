@@ -7,11 +7,11 @@ import gzip
 import io
 import os
 import re
-import stat
 import zlib
 from dataclasses import dataclass
 
 from histoweave.errors import InputError
+from histoweave.given_files import objection_to
 
 _BLOCK_BYTES = 1 << 22
 _NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a byte order mark", "latin-1": "Latin-1"}
@@ -72,7 +72,7 @@ def read_text_file(path: str | os.PathLike, *, max_bytes: int) -> TextFile:
         raise InputError(f"{path}: this is a web page and not a table; download the file itself")
     text, encoding = _decoded(data, path)
     if not text.strip():
-        raise InputError(f"{path}: the file is empty; check what was exported or downloaded")
+        raise InputError(f"{path}: is empty; copy or export it again")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(f"{path}, row {line}: holds a byte of value 0, so this is no text or damaged; save it again")
@@ -96,29 +96,15 @@ def check_file(path: str | os.PathLike, *, max_bytes: int) -> None:
 
 
 def _read(path: str | os.PathLike, *, max_bytes: int, n_bytes: int) -> bytes:
+    if against := objection_to(path):
+        raise InputError(f"{path}: {against}")
+    if os.path.getsize(path) > max_bytes:
+        raise _too_large(path, max_bytes)
     try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{path}: this is a folder; give a file")
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path}: this is no regular file; give a file")
-        if status.st_size > max_bytes:
-            raise _too_large(path, max_bytes)
         with open(path, "rb") as file:
-            data = file.read(n_bytes)
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: file does not exist; check the path in the config (relative to the working directory)"
-        ) from None
-    except PermissionError:
-        raise InputError(f"{path}: may not be read (missing permission); give yourself the right to read it") from None
-    except (OSError, ValueError) as error:  # ValueError: a path that holds a byte of value 0
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    if not data:
-        raise InputError(f"{path}: the file is empty; check what was exported or downloaded")
-    if data.startswith(b"version https://git-lfs"):
-        raise InputError(f"{path}: this is a Git LFS pointer and not the file itself; fetch it with 'git lfs pull'")
-    return data
+            return file.read(n_bytes)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); correct that and run again") from None
 
 
 def _decompressed(path: str | os.PathLike, *, max_bytes: int) -> bytes:
@@ -136,7 +122,7 @@ def _decompressed(path: str | os.PathLike, *, max_bytes: int) -> bytes:
     except (OSError, EOFError, zlib.error):
         raise InputError(f"{path}: the compressed file is cut short or damaged; copy or download it again") from None
     if not size:
-        raise InputError(f"{path}: the file is empty; check what was exported or downloaded")
+        raise InputError(f"{path}: is empty; copy or export it again")
     return b"".join(parts)
 
 
