@@ -85,7 +85,8 @@ def test_a_header_alone_is_an_empty_review(tmp_path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("", "column 'concept' is missing; the gallery saves concept, name"),
+        ("", "is empty; copy it again"),
+        ("\n", "is empty"),
         ("a,b\n1,2\n", "column 'concept' is missing"),
         ("concept,name,verdict,comment\n1,x,,\n", "column 'sae_sha256' is missing"),
         (HEADER + f"1,x,,,{'cd' * 32}\n", "row 2: the answer is about another sparse autoencoder (cdcdcdcdcdcd, this"),
@@ -103,7 +104,7 @@ def test_a_header_alone_is_an_empty_review(tmp_path):
         (HEADER + f"1,x,,{SHA}\n", "row 2: has 4 cells, the header 5; mend the row"),
         (HEADER + f'1,"x,,,{SHA}\n', "line 2: is not a CSV (unexpected end of data)"),
         (HEADER + f"1,{'x' * 200_000},,,{SHA}\n", "is not a CSV (field larger than field limit"),
-        (HEADER.encode() + f"1,K\u00f6rnchen,,,{SHA}\n".encode("cp1252"), "is not UTF-8"),
+        (HEADER.encode() + f"1,K\u00f6rnchen,,,{SHA}\n".encode("cp437"), "row 2: byte 0x94 is not UTF-8"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path, content, message):
@@ -114,7 +115,7 @@ def test_what_is_wrong_is_named(tmp_path, content, message):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match=r"review\.csv: file does not exist"):
+    with pytest.raises(InputError, match=r"review\.csv: does not exist"):
         read_review(tmp_path / "review.csv", sae_sha256=SHA)
 
 

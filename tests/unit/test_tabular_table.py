@@ -135,7 +135,11 @@ def test_what_was_read_is_said(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.tsv")
-    for name, words in (("pipe.tsv", "is a pipe, not a file"), ("", "unknown table form"), ("gone.tsv", "does not exist")):
+    for name, words in (
+        ("pipe.tsv", "is a pipe, not a file"),
+        ("", "unknown table form"),
+        ("gone.tsv", "does not exist"),
+    ):
         with pytest.raises(InputError, match=words):
             read_table(str(tmp_path / name), required=["patient"])
     (tmp_path / "folder.tsv").mkdir()

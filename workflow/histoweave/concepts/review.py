@@ -6,15 +6,16 @@ import csv
 import io
 import os
 import re
-from pathlib import Path
 
 import pandas as pd
 
 from histoweave.errors import InputError, nearest
+from histoweave.tabular.text import read_text_file
 
 COLUMNS = ["concept", "name", "verdict", "comment", "sae_sha256"]
 VERDICTS = ("accepted", "rejected", "")
 MAX_NAME, MAX_COMMENT = 100, 2000
+_MAX_BYTES = 1 << 28
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
 NO_REVIEW = pd.DataFrame({column: pd.Series(dtype=object) for column in COLUMNS[1:4]}).assign(
     concept=pd.Series(dtype="int64")
@@ -90,12 +91,8 @@ def rejected_concepts(path: str | os.PathLike, *, sae_sha256: str, n_latents: in
 
 def _rows(path: str | os.PathLike) -> list[tuple[int, dict[str, str]]]:
     """Row number and stripped cells of every row that is not blank."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: file does not exist; save it from the gallery, or take concepts.review out")
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 ({error.reason}); save it as 'CSV UTF-8'") from None
+    # Comments may have several lines, which no other table of users may: the gallery's own form is read by RFC 4180.
+    text = "\n".join(read_text_file(path, max_bytes=_MAX_BYTES).lines)
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first else ",", strict=True)
     try:
