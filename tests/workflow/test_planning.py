@@ -74,6 +74,7 @@ def test_results_without_snakemakes_records_are_held_against_their_own(run):
 def test_results_of_two_settings_stay_suspect_until_everything_was_made(run):
     change(run, seed=5)
     snakemake("--touch", "--cores", 1, f"results/{COHORT}/folds.parquet", *CONFIG, directory=run)
+    snakemake("--touch", "--cores", 1, "--until", "folds", *CONFIG, directory=run)
     record = read_json(run / f"results/{COHORT}/{SETTINGS}")
     assert record["mixed"] is True and record["settings"]["config"]["seed"] == 5
     assert planned(dry_run("prepare", *CONFIG, directory=run)) == {}, "Snakemake's own records still stand"

@@ -110,7 +110,9 @@ class Plan:
 
     def end(self) -> None:
         """Note, after the last job of a run of everything, that all results are of these settings."""
-        if {rule.name for rule in self._workflow.dag.targetrules} == {_WHOLE}:
+        asked = self._workflow.dag_settings
+        part = asked.until or asked.omit_from or asked.batch or asked.allowed_rules
+        if not part and {rule.name for rule in self._workflow.dag.targetrules} == {_WHOLE}:
             for cohort in self._cohorts:
                 self._write(cohort, mixed=False)
 
@@ -141,7 +143,7 @@ class Plan:
         if not problem:
             return []
         found = [path for path in _results(Path("results", cohort)) if self._unrecorded(path)]
-        if found:
+        if found and not self._workflow.touch:
             print(
                 f"{len(found)} results of cohort '{cohort}' are made again: .snakemake holds no record of how they were "
                 f"made, and {problem}; bring back the .snakemake of these results, or call Snakemake with --touch if you "
