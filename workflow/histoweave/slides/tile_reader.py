@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import openslide
 
+from histoweave.pictures import on_white
 from histoweave.slides.blocks import is_worth_a_region
-from histoweave.slides.reader import on_white, open_slide, read_region, resize
+from histoweave.slides.reader import open_slide, read_region, resize
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.store import TileTable
 from histoweave.slides.tile_folder import read_tile_image
@@ -79,7 +80,7 @@ class TileReader:
         for row in rows:
             try:
                 found.append(read_tile_image(self._path / self._tiles.tile_file[row]))
-            except OSError as error:
+            except Refusal as error:
                 logger.warning("tile %d cannot be read: %s", row, error)
                 found.append(None)
         return found
