@@ -63,7 +63,9 @@ def open_picture(source: Path | str | BinaryIO, *, name: str = "", status: str =
         raise
     except UnidentifiedImageError:
         raise Refusal(
-            status, f"{name} cannot be read: cannot identify it as a JPEG, PNG, BMP or TIFF picture"
+            status,
+            f"{name} cannot be read: cannot identify it as a JPEG, PNG, BMP or TIFF picture of a usual kind; save it as "
+            "one with 8 bits per channel",
         ) from None
     except Image.DecompressionBombError:
         raise Refusal(
