@@ -92,7 +92,9 @@ def test_the_series_is_found_in_every_way_of_writing(tmp_path, syntax, nested):
     with pytest.raises(Refusal) as caught:
         slide_file(folder)
     assert caught.value.status == "unreadable"
-    assert "2 DICOM series" in caught.value.reason and "1.2.3 (a and 1 more), 4.5 (other)" in caught.value.reason
+    assert (
+        "2 DICOM series" in caught.value.reason and "1.2.3 ('d/a' and 1 more), 4.5 ('d/other')" in caught.value.reason
+    )
 
 
 def test_dicom_is_known_by_its_content_and_hidden_files_do_not_count(tmp_path):
@@ -105,7 +107,7 @@ def test_dicom_is_known_by_its_content_and_hidden_files_do_not_count(tmp_path):
 
 def test_what_is_no_slide_is_said(tmp_path):
     folder = write(tmp_path / "a", label=header(kind="LABEL"), broken__dcm=header()[:150], none__dcm=b"")
-    with pytest.raises(Refusal, match="none of the 3 DICOM files shows a whole slide; broken"):
+    with pytest.raises(Refusal, match="none of the 3 DICOM files shows a whole slide; 'a/broken"):
         slide_file(folder)
     assert slide_file(write(tmp_path / "b", x__png=b"")) == tmp_path / "b"
 

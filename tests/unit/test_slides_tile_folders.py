@@ -69,7 +69,9 @@ def test_masks_thumbnails_and_other_pictures_are_left_out_and_said(tmp_path):
     (tmp_path / "broken.png").write_text("x")
     table = taken(tmp_path)
     assert places(table) == dict(zip(names, CORNERS, strict=True))
-    assert table.reason.startswith("19 pictures are no tiles and were left out, such as broken.png (tiles: 32 x 32 px")
+    assert table.reason.startswith(
+        "19 pictures are no tiles and were left out, such as 'broken.png' (tiles: 32 x 32 px"
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1"])
@@ -84,7 +86,9 @@ def test_two_tiles_in_one_place_are_refused_by_name(tmp_path):
     write(tmp_path, "s_{x}_{y}")
     write(tmp_path, "other_{x}_{y}", CORNERS[:1])
     said = refused(tmp_path)
-    assert said.status == "bad_coords" and "other_640_320.png and s_640_320.png state the same position" in said.reason
+    assert (
+        said.status == "bad_coords" and "'other_640_320.png' and 's_640_320.png' state the same position" in said.reason
+    )
 
 
 def test_hidden_files_are_not_seen_and_links_are_followed(tmp_path):

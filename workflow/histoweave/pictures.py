@@ -7,7 +7,7 @@ PostScript, whatever the file is called).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from histoweave.folders import check_readable
 from histoweave.slides.refusal import Refusal, words_of
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
-MAX_PIXELS = 89_000_000  # about where Pillow begins to warn of decompression bombs
+MAX_PIXELS = 178_000_000  # about where Pillow itself speaks of decompression bombs
 _STRIP_PX = 4_000_000
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 274, 258, 262, 0
 # What brings a picture upright, by the EXIF orientation that it states.
@@ -34,9 +34,15 @@ _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+class NoPicture(Refusal):
+    """The refusal of a file in none of the formats."""
+
+
 @contextlib.contextmanager
-def open_picture(source: Path | str | BinaryIO, *, name: str = "", status: str = "unreadable") -> Iterator[Image.Image]:
-    """Open a JPEG, PNG, BMP or TIFF picture of at most 89 million px.
+def open_picture(
+    source: Path | str | BinaryIO, *, name: str = "", status: str = "unreadable", formats: Sequence[str] = FORMATS
+) -> Iterator[Image.Image]:
+    """Open a picture of at most 178 million px.
 
     Whatever goes wrong here or while the block works on the picture is this picture's refusal: decoders raise nearly
     every exception on damaged files.
@@ -45,31 +51,33 @@ def open_picture(source: Path | str | BinaryIO, *, name: str = "", status: str =
     ----------
     name: what the refusal calls it; the file's name if empty.
     status: of the refusal.
+    formats: as Pillow names them.
 
     Raises
     ------
     Refusal
-        `missing_file`, or `status`.
+        `missing_file`, or `status`; as `NoPicture` for a file in none of the formats.
     """
     if isinstance(source, (str, Path)):
         check_readable(source, status=status)
         name = name or Path(source).name
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with Image.open(source, formats=formats) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
     except Refusal:
         raise
     except UnidentifiedImageError:
-        raise Refusal(
+        raise NoPicture(
             status,
             f"{name} cannot be read: cannot identify it as a JPEG, PNG, BMP or TIFF picture of a usual kind; save it as "
             "one with 8 bits per channel",
         ) from None
     except Image.DecompressionBombError:
         raise Refusal(
-            status, f"{name} has more than {MAX_PIXELS // 1_000_000} million px; cut it into smaller pictures"
+            status,
+            f"{name} has more than {MAX_PIXELS // 1_000_000} million px; cut it into smaller pictures, or save a slide as a pyramidal TIFF",
         ) from None
     except Exception as error:
         raise Refusal(status, f"{name} cannot be read: {words_of(error)}") from None
@@ -88,10 +96,14 @@ def read_picture(source: Path | str | BinaryIO, *, name: str = "", status: str =
         as `open_picture`; also for pixels that are 32-bit or floating-point numbers.
     """
     with open_picture(source, name=name, status=status) as image:
-        image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        pixels = _rgb(image)
-        return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+        channels = _channels(image)
+        return channels if channels.shape[2] == 3 else on_white(channels)
+
+
+def read_channels(source: Path | str | BinaryIO, *, formats: Sequence[str] = FORMATS) -> np.ndarray:
+    """As `read_picture`, but transparency is kept: (H,W,3) or (H,W,4) uint8 RGB or RGBA."""
+    with open_picture(source, formats=formats) as image:
+        return _channels(image)
 
 
 def on_white(rgba: np.ndarray) -> np.ndarray:
@@ -116,13 +128,21 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
+def _channels(image: Image.Image) -> np.ndarray:
+    """The pixels of an opened picture, upright: (H,W,3) uint8, or (H,W,4) if some may be transparent."""
+    image.load()
+    turn = _UPRIGHT.get(_orientation(image))
+    pixels = _as_stored(image)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def _as_stored(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I;16"):
         return _from_deep_grey(image)
     if image.mode in ("I", "F"):
         raise ValueError("its pixels are 32-bit numbers; save it with 8 bits per channel")
     if image.has_transparency_data:
-        return on_white(np.asarray(image.convert("RGBA")))
+        return np.asarray(image.convert("RGBA"))
     return np.asarray(image.convert("RGB"))
 
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR
 
 from histoweave.folders import files_in, may_read
 from histoweave.slides.dicom import is_dicom, may_be_dicom
@@ -35,14 +36,12 @@ def files_of(path: str | os.PathLike) -> list[Path]:
     if place.is_dir():
         return files_in(place)
     suffix = place.suffix.lower()
-    if suffix in _ALONE:
-        return [place]
     if suffix == ".mrxs":
         data = place.with_suffix("")
         return [place, *(files_in(data) if data.is_dir() else [])]
     if suffix in (".vms", ".vmu"):
         return [place, *_named_in(place)]
-    if suffix == ".dcm" or is_dicom(place):
+    if suffix not in _ALONE and (suffix == ".dcm" or is_dicom(place)):
         return [place, *(file for file in files_in(place.parent) if may_be_dicom(file) and file.name != place.name)]
     return [place]
 
@@ -86,11 +85,12 @@ def source(path: str | os.PathLike | None) -> Source:
     if not path:
         return Source(None)
     try:
-        is_folder = os.path.isdir(path)
-        if not is_folder:
-            os.stat(path)  # companions alone are nothing
+        stat = os.stat(path)  # companions alone are nothing
+        is_folder = S_ISDIR(stat.st_mode)
         if not may_read(path, is_folder=is_folder):
             return Source(None)
+        if not is_folder and Path(path).suffix.lower() in _ALONE:
+            return Source([stat.st_size, stat.st_mtime_ns], stat.st_ctime_ns, (Path(path),))
         found = files_of(path)
     except (OSError, ValueError):  # ValueError: a NUL in its name
         return Source(None)

@@ -19,7 +19,7 @@ import pandas as pd
 from histoweave.cells.archive import read_member
 from histoweave.cells.table import BOX
 from histoweave.folders import check_readable
-from histoweave.pictures import MAX_PIXELS, read_picture
+from histoweave.pictures import read_picture
 from histoweave.slides.reader import resize
 from histoweave.slides.refusal import FAILED, Refusal, words_of
 
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 _ENLARGE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 UNREADABLE = "unreadable_cell"
 MAX_COORDINATE_PX = 10**9
+MAX_CELL_PIXELS = 64_000_000  # of a box that reaches over the border, which has to be filled
 Box = tuple[float, float, float, float]
 
 
@@ -166,7 +167,7 @@ def cut_out(picture: np.ndarray, box: Box | None, *, crop: float) -> np.ndarray:
         raise Refusal("bad_box", f"the box {_named(box)} lies beside the picture of {width} x {height} px")
     if inner.shape[:2] == (bottom - top, right - left):
         return inner
-    if (bottom - top) * (right - left) > MAX_PIXELS:
+    if (bottom - top) * (right - left) > MAX_CELL_PIXELS:
         raise Refusal("bad_box", f"the box {_named(box)} reaches far beyond the picture of {width} x {height} px")
     frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     cell = np.empty((bottom - top, right - left, 3), np.uint8)

@@ -74,7 +74,7 @@ def slide_file(folder: Path) -> Path:
         try:
             found = _slide_series(file)
         except (OSError, ValueError, struct.error) as error:
-            problem = problem or f"; {file.name}: {words_of(error)}"
+            problem = problem or f"; {_some([file])}: {words_of(error)}"
             continue
         if found:
             series.setdefault(found, []).append(file)
@@ -91,7 +91,8 @@ def slide_file(folder: Path) -> Path:
 
 
 def _some(files: list[Path]) -> str:
-    return files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+    first = f"'{files[0].parent.name}/{files[0].name}'"
+    return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
 
 
 def _slide_series(file: Path) -> str:

@@ -16,7 +16,7 @@ import openslide
 from PIL import Image
 
 from histoweave.folders import check_readable
-from histoweave.pictures import on_white
+from histoweave.pictures import NoPicture, on_white, read_channels
 from histoweave.slides.dicom import slide_file
 from histoweave.slides.refusal import Refusal
 
@@ -82,17 +82,9 @@ def _plain_picture(file: Path) -> Image.Image | None:
         `unreadable`, for one that is cut short or too large to be held.
     """
     try:
-        picture = Image.open(file, formats=PICTURES)
-    except OSError:
+        return Image.fromarray(read_channels(file, formats=PICTURES))
+    except NoPicture:
         return None
-    except Image.DecompressionBombError:
-        raise Refusal("unreadable", f"{file.name} is too large to be held whole; save it as a pyramidal TIFF") from None
-    with picture:
-        try:
-            # Now, not at the first read: threads that read share it.
-            return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-        except OSError as error:
-            raise Refusal("unreadable", f"{file.name}: {error}") from None
 
 
 def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: float) -> int:

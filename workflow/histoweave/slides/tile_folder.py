@@ -106,8 +106,9 @@ def tile_folder(
     places = named_places(files)
     forms = _forms(files, places)
     form = _common_form(files, places, forms)
-    left_out = [file for file in files if (places and file not in places) or forms[file] not in (form, None)]
-    tiles = [file for file in files if file not in set(left_out)]
+    are_tiles = [(not places or file in places) and forms[file] in (form, None) for file in files]
+    tiles = [file for file, is_tile in zip(files, are_tiles, strict=True) if is_tile]
+    left_out = [file for file, is_tile in zip(files, are_tiles, strict=True) if not is_tile]
     edge_px = form.width_px
     edge_lv0 = form.named_size[0] if form.named_size else edge_px
     coords, placed = _coords(tiles, places, edge_lv0=edge_lv0)
@@ -197,7 +198,7 @@ def _check_apart(tiles: list[Path], coords: np.ndarray) -> None:
         if corner in first:
             raise Refusal(
                 "bad_coords",
-                f"{first[corner].name} and {file.name} state the same position; keep one picture per tile, and masks "
+                f"'{first[corner].name}' and '{file.name}' state the same position; keep one picture per tile, and masks "
                 "in a folder of their own",
             )
         first[corner] = file
@@ -209,7 +210,7 @@ def _said_of(left_out: list[Path], form: _Form, *, has_places: bool) -> list[str
     n = len(left_out)
     return [
         f"{n} {'pictures are no tiles and were' if n > 1 else 'picture is no tile and was'} left out, such as "
-        f"{left_out[0].name} (tiles: {form}{', with a position in the name' if has_places else ''})"
+        f"'{left_out[0].name}' (tiles: {form}{', with a position in the name' if has_places else ''})"
     ]
 
 

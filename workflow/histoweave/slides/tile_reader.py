@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import openslide
 
+from histoweave.folders import check_readable
 from histoweave.pictures import on_white
 from histoweave.slides.blocks import is_worth_a_region
 from histoweave.slides.reader import open_slide, read_region, resize
@@ -51,8 +52,8 @@ class TileReader:
         self._handle: openslide.OpenSlide | None = None
         if tiles.tile_file is None:
             self._handle = open_slide(path)
-        elif not path.is_dir():
-            raise Refusal("missing_file", f"{path} is not a folder (any more)")
+        else:
+            check_readable(path)
 
     def __enter__(self) -> TileReader:
         return self
