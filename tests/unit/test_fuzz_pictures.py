@@ -107,7 +107,7 @@ def test_damaged_pictures(kind, data):
     if isinstance(found, np.ndarray):
         assert found.dtype == np.uint8 and found.ndim == 3 and found.shape[2] == 3
     else:
-        assert found.startswith("unreadable: p ")
+        assert found.startswith("unreadable: 'p' ")
         assert answer(lambda: read_picture(io.BytesIO(content), name="p"), Refusal) == found  # the same in equal runs
 
 

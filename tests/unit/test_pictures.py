@@ -211,7 +211,7 @@ def test_a_refusal_is_one_printable_line_without_places_in_memory():
 def test_whatever_happens_while_a_picture_is_read_is_its_refusal():
     for error in (TypeError("odd"), KeyError(3), MemoryError(), ZeroDivisionError()):
         with (
-            pytest.raises(Refusal, match=f"p cannot be read: {type(error).__name__}"),
+            pytest.raises(Refusal, match=f"'p' cannot be read: {type(error).__name__}"),
             open_picture(saved(RGB), name="p"),
         ):
             raise error

@@ -211,6 +211,14 @@ def test_a_grid_of_tiles_is_told_from_numbers_of_rows_and_columns(cells, overlap
     assert are_rows_and_columns(neighbours, edge=224)
 
 
+def test_what_is_not_read_is_said(tmp_path):
+    (tmp_path / "tiles").mkdir()
+    assert "of its 1 folders" in refused(tmp_path).reason
+    write(tmp_path)
+    (tmp_path / "s_0_0.webp").write_bytes(b"x")
+    assert taken(tmp_path).reason.startswith("1 picture is no tile and was left out, such as 's_0_0.webp'")
+
+
 def test_names_may_hold_anything(tmp_path):
     odd = [
         tmp_path / name

@@ -71,16 +71,16 @@ def open_picture(
     except UnidentifiedImageError:
         raise NoPicture(
             status,
-            f"{name} cannot be read: cannot identify it as a JPEG, PNG, BMP or TIFF picture of a usual kind; save it as "
+            f"'{name}' cannot be read: cannot identify it as a JPEG, PNG, BMP or TIFF picture of a usual kind; save it as "
             "one with 8 bits per channel",
         ) from None
     except Image.DecompressionBombError:
         raise Refusal(
             status,
-            f"{name} has more than {MAX_PIXELS // 1_000_000} million px; cut it into smaller pictures, or save a slide as a pyramidal TIFF",
+            f"'{name}' has more than {MAX_PIXELS // 1_000_000} million px; cut it into smaller pictures, or save a slide as a pyramidal TIFF",
         ) from None
     except Exception as error:
-        raise Refusal(status, f"{name} cannot be read: {words_of(error)}") from None
+        raise Refusal(status, f"'{name}' cannot be read: {words_of(error)}") from None
 
 
 def read_picture(source: Path | str | BinaryIO, *, name: str = "", status: str = "unreadable") -> np.ndarray:

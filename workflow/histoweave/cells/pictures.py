@@ -120,11 +120,11 @@ class PictureReader:
         try:
             return io.BytesIO(read_member(self._archive(place.path), place.member))
         except KeyError:
-            raise Refusal("missing_file", f"{path.name} has no member '{place.member}'") from None
+            raise Refusal("missing_file", f"'{path.name}' has no member '{place.member}'") from None
         except Refusal:
             raise
         except Exception as error:  # as many kinds as there are ways to damage an archive
-            words = f"{place.member} cannot be read from {path.name}: {words_of(error)}"
+            words = f"'{place.member}' cannot be read from '{path.name}': {words_of(error)}"
             raise Refusal(UNREADABLE, words) from None
 
     def _archive(self, path: str) -> zipfile.ZipFile:

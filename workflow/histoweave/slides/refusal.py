@@ -38,6 +38,8 @@ def plain_line(text: str) -> str:
 
 def words_of(error: BaseException) -> str:
     """What an exception says, as one line: the system's words, else its own, with its type where they say little."""
+    if isinstance(error, Refusal):
+        return error.reason
     if isinstance(error, OSError) and error.strerror:
         return plain_line(error.strerror)
     if isinstance(error, (OSError, SyntaxError, ValueError, EOFError)) and str(error):

@@ -26,6 +26,7 @@ from histoweave.slides.store import TileTable, tile_attributes
 from histoweave.slides.tile_names import NamedPlace, are_rows_and_columns, named_places
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif")
 MONTAGE_TILES = 64
 _LEAST_SHARE = 0.2  # of coloured pictures among those of their size: a tile may have several masks
 _COLOURED = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
@@ -102,13 +103,16 @@ def tile_folder(
     """
     files = tile_images(folder)
     if not files:
-        raise Refusal("no_tissue", f"the folder has no tile images ({', '.join(SUFFIXES)})")
+        folders = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        hint = f"; of its {len(folders)} folders, give the path of the one with the tiles" if folders else ""
+        raise Refusal("no_tissue", f"the folder has no tile images ({', '.join(SUFFIXES)}){hint}")
     places = named_places(files)
     forms = _forms(files, places)
     form = _common_form(files, places, forms)
     are_tiles = [(not places or file in places) and forms[file] in (form, None) for file in files]
     tiles = [file for file, is_tile in zip(files, are_tiles, strict=True) if is_tile]
     left_out = [file for file, is_tile in zip(files, are_tiles, strict=True) if not is_tile]
+    left_out += [file for file in files_in(folder) if file.suffix.lower() in _OTHER_PICTURES]
     edge_px = form.width_px
     edge_lv0 = form.named_size[0] if form.named_size else edge_px
     coords, placed = _coords(tiles, places, edge_lv0=edge_lv0)
