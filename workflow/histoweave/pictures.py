@@ -77,10 +77,15 @@ def open_picture(
     except Image.DecompressionBombError:
         raise Refusal(
             status,
-            f"'{name}' has more than {MAX_PIXELS // 1_000_000} million px; cut it into smaller pictures, or save a slide as a pyramidal TIFF",
+            f"'{name}' has more than {MAX_PIXELS // 1_000_000} million px; cut it into smaller pictures, or save a slide as "
+            "a pyramidal TIFF",
         ) from None
     except Exception as error:
-        raise Refusal(status, f"'{name}' cannot be read: {words_of(error)}") from None
+        words = words_of(error)
+        damaged = words.startswith("decoder error")  # and a number is all that Pillow says then
+        raise Refusal(
+            status, f"'{name}' cannot be read: {f'its data are damaged ({words})' if damaged else words}"
+        ) from None
 
 
 def read_picture(source: Path | str | BinaryIO, *, name: str = "", status: str = "unreadable") -> np.ndarray:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 _X, _Y = r"(?P<x>\d{1,9})", r"(?P<y>\d{1,9})"
 # QuPath's tile export `[x=15680,y=39200,w=224,h=224]`, `_(x,y)`, `_x_y`, and `x_y` alone.
@@ -16,7 +15,7 @@ _FORMS = (
     re.compile(rf"_?\({_X},\s*{_Y}\)$"),
     re.compile(rf"(?:^|_){_X}_{_Y}$"),
 )
-# Tiles of one slide that lie on each other but for this share of their edge are counted, not measured.
+# Of a tile's edge: neighbours are no closer, however much they overlap.
 _NEAR = 1 / 8
 
 
@@ -44,9 +43,8 @@ def _place(match: re.Match) -> NamedPlace:
 def are_rows_and_columns(coords: np.ndarray, *, edge: int) -> bool:
     """Whether the positions (N,2) of tiles of `edge` level-0 px are numbers of a grid, or of files, and no px.
 
-    Then most tiles would lie on another one, less than an eighth of their edge beside it.
+    Then most tiles would lie nearly on another one: in the same square of an eighth of their edge.
     """
-    if len(coords) < 2:
-        return False
-    apart, _ = cKDTree(np.unique(coords, axis=0)).query(np.unique(coords, axis=0), k=2, p=np.inf)
-    return bool((apart[:, 1] < edge * _NEAR).mean() > 0.5)
+    squares = np.unique(coords, axis=0) // max(1, round(edge * _NEAR))
+    _, square, n_tiles = np.unique(squares, axis=0, return_inverse=True, return_counts=True)
+    return bool((n_tiles[square.ravel()] > 1).mean() > 0.5)
