@@ -133,8 +133,8 @@ def archive(method):
 @pytest.mark.filterwarnings("ignore")
 @fuzz(250)
 @given(st.sampled_from(METHODS), st.data())
-def test_damaged_archives(tmp_path_factory, method, data):
-    path = tmp_path_factory.mktemp("zip") / "cells.zip"
+def test_damaged_archives(tmp_path, method, data):
+    path = tmp_path / "cells.zip"
     path.write_bytes(data.draw(damage(archive(method))))
     with PictureReader(edge_px=8, crop=1.0) as reader:
         for member in ("cell.png", "folder/cell.jpg", data.draw(st.text(max_size=20))):
