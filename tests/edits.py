@@ -71,6 +71,10 @@ def touch(*names: str) -> Callable[[Run], None]:
     return lambda run: [os.utime(run.folder / name) for name in names] and None
 
 
+def other_rights(name: str) -> Callable[[Run], None]:
+    return lambda run: (run.folder / name).chmod(0o640)
+
+
 def delete(name: str) -> Callable[[Run], None]:
     return lambda run: (run.folder / name).unlink()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from running import snakemake
 
 from histoweave.apply.manifest import NAME, ExpressionIdentity, Manifest, ModelIdentity
 from histoweave.io import write_json
-from histoweave.shards import Outcome, Record, source_stamp
+from histoweave.shards import Outcome, Record
+from histoweave.sources import source
 from histoweave.wiring import Wiring, load
 
 COHORT, EXTERNAL = "stub", "beyond"
@@ -141,9 +143,9 @@ def _pretend_shard(folder: Path, index: Path, slides: list[dict], suffixes: tupl
         files = [place / f"{given['slide']}.{suffix}" for suffix in suffixes]
         for file in files:
             file.write_bytes(b"stub")
-        sources = {given["path"]: source_stamp(folder / given["path"])}
+        sizes = {file.name: 4 for file in files}
         outcome = Outcome("ok", content=given["slide"])
-        records.append(asdict(Record(given["slide"], outcome, sources, {file.name: 4 for file in files})))
+        records.append(asdict(Record(given["slide"], outcome, files=sizes, **_seen(folder, [given["path"]]))))
     write_json(index, records)
 
 
@@ -151,6 +153,15 @@ def _stamp_again(folder: Path, index: Path) -> None:
     stat = index.stat()
     records = yaml.safe_load(index.read_text())
     for record in records:
-        record["sources"] = {path: source_stamp(folder / path) for path in record["sources"]}
+        record |= _seen(folder, record["sources"])
     write_json(index, records)
     os.utime(index, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def _seen(folder: Path, paths: Iterable[str]) -> dict[str, dict]:
+    """What a record says of its sources."""
+    found = {path: source(folder / path) for path in paths}
+    return {
+        "sources": {path: one.stamp for path, one in found.items()},
+        "looks": {path: [one.changed_ns, one.look()] for path, one in found.items()},
+    }

@@ -246,6 +246,9 @@ def test_a_folder_of_tiles(tmp_path, encoder, form):
     status, content = run(tmp_path, folder, encoder, max_failed_share=0.25)
     assert status == "ok"
     assert content["failed_coords"].tolist() == [[0, 64]]
+    assert (
+        "µm per px are not known" in content["attributes"]["reason"]
+    )  # a usable slide, of which something is to be said
     expected = []
     for corner in content["coords"]:
         tile = cv2.resize(images[tuple(corner)], (48, 48), interpolation=cv2.INTER_AREA)

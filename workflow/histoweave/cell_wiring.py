@@ -10,7 +10,7 @@ from histoweave.config import Config
 from histoweave.encoders import registry as encoders
 from histoweave.errors import InputError
 from histoweave.fingerprint import code_hash
-from histoweave.shards import source_stamp
+from histoweave.sources import source_stamp
 
 FIT_FILES = ("sae_weights.safetensors", "cfg.json", "training.safetensors", "history.parquet")
 CONCEPT_TABLES = ("concepts.parquet", "top_images.parquet", "associations.parquet")

@@ -81,7 +81,7 @@ class FeatureFile:
         self._write_in_order()
 
     def finish(self, *, failed_before: np.ndarray | None = None) -> None:
-        """Write the last chunk, the coordinates and the status `ok`.
+        """Write the last chunk, the coordinates and the status `ok`, with what the tiling says of the slide.
 
         failed_before: (M,2) int64, corners of tiles that failed before the tile table was made.
         """
@@ -93,7 +93,7 @@ class FeatureFile:
         failed = self._tiles.coords[~self._kept]
         if failed_before is not None:
             failed = np.concatenate([failed_before, failed])
-        _write_rest(self._file, self._tiles, "ok", "", coords, failed, self._digest.hexdigest())
+        _write_rest(self._file, self._tiles, "ok", self._tiles.reason, coords, failed, self._digest.hexdigest())
 
     def refuse(self, status: str, reason: str) -> None:
         """No features: the status and its reason; tiles that were left out are listed all the same."""

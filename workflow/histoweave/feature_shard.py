@@ -13,8 +13,9 @@ from histoweave.device import resolve_device
 from histoweave.encoders.inference import TileEncoder
 from histoweave.encoders.loading import load
 from histoweave.features import adopt, extract, refuse, too_many_failed
-from histoweave.shards import Outcome, Record, SlideWork, read_index, run_shard, source_stamp
+from histoweave.shards import Outcome, Record, SlideWork, read_index, run_shard
 from histoweave.slides.refusal import OK
+from histoweave.sources import source_stamp
 
 
 def extract_shard(
@@ -102,6 +103,7 @@ def extract_shard(
             run=run,
             refuse=give_up,
             stands=stands,
+            refused_before=tiled[slide].status != OK,
         )
 
     return run_shard([work(given) for given in slides], index=index, on_error=on_error, prepare=prepare)

@@ -77,7 +77,7 @@ def extract(
                     interpolation=encoder.encoder.interpolation,
                 ) as reader:
                     _encode(reader, tiles, encoder, file, tile_batch=tile_batch, read_workers=read_workers)
-                _check_share(file.kept, max_failed_share)
+                _check_share(file.kept, max_failed_share, problem=reader.first_problem)
             except Refusal as refusal:
                 status, reason = refusal.status, refusal.reason
             except FloatingPointError as error:
@@ -164,11 +164,12 @@ def too_many_failed(n_failed: int, n_tiles: int, max_failed_share: float) -> boo
     return n_failed > max_failed_share * n_tiles or n_failed == n_tiles
 
 
-def _check_share(kept: np.ndarray, max_failed_share: float) -> None:
+def _check_share(kept: np.ndarray, max_failed_share: float, *, problem: str) -> None:
     n_failed = int((~kept).sum())
     if too_many_failed(n_failed, len(kept), max_failed_share):
         raise Refusal(
-            "unreadable_tiles", f"{n_failed} of {len(kept)} tiles cannot be read, over {max_failed_share:.0%}"
+            "unreadable_tiles",
+            f"{n_failed} of {len(kept)} tiles cannot be read, over {max_failed_share:.0%}; the first: {problem}",
         )
 
 

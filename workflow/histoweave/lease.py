@@ -174,6 +174,12 @@ def _try_lock(path: Path, how: int = fcntl.LOCK_EX) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    except OSError as error:
+        os.close(descriptor)
+        raise InputError(
+            f"{path.parent} lies on a file system without locks ({error.strerror}), which jobs need to share GPUs; "
+            "set TMPDIR to a folder on a local disk"
+        ) from None
     return descriptor
 
 

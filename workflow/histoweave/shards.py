@@ -24,13 +24,13 @@ from typing import Any
 from histoweave.config import OnError
 from histoweave.errors import InputError
 from histoweave.io import read_json, write_json
-from histoweave.slides.refusal import OK
+from histoweave.slides.refusal import FAILED, OK, plain_line
+from histoweave.sources import source, source_stamp
 
 logger = logging.getLogger(__name__)
 
-FAILED = "failed"
 # A slide with one of these is tried again whenever its shard's job runs.
-PASSING = (FAILED, "missing_file")
+PASSING = (FAILED, "missing_file", "unreadable")
 
 
 def shards_of(slides: Iterable[str], *, slides_per_shard: int) -> dict[str, list[str]]:
@@ -49,19 +49,6 @@ def shards_of(slides: Iterable[str], *, slides_per_shard: int) -> dict[str, list
         number = int.from_bytes(hashlib.sha256(slide.encode()).digest()[:8], "big") % n_shards
         found.setdefault(f"{number:0{digits}d}-of-{n_shards}", []).append(slide)
     return dict(sorted(found.items()))
-
-
-def source_stamp(path: str | os.PathLike | None) -> list[int] | None:
-    """Size in bytes and time of change in ns of a file, of all files of a folder together; None if there is none."""
-    if not path:
-        return None
-    place = Path(path)
-    try:
-        files = [place, *sorted(place.iterdir())] if place.is_dir() else [place]
-        stats = [file.stat() for file in files]
-    except OSError:
-        return None
-    return [sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)]
 
 
 def fingerprint(**what: Any) -> str:
@@ -92,6 +79,7 @@ class SlideWork:
     run: does the work; returns the outcome after all files are whole.
     refuse: writes the same files for a slide on which `run` failed unexpectedly, given a status and a reason.
     stands: whether an outcome is also that of settings that are no inputs (a limit that only some slides come near).
+    refused_before: an earlier stage refused the slide, so trying again here is of no use.
     """
 
     slide: str
@@ -101,11 +89,18 @@ class SlideWork:
     run: Callable[[], Outcome]
     refuse: Callable[[str, str], Outcome]
     stands: Callable[[Outcome], bool] = lambda outcome: True
+    refused_before: bool = False
 
 
 @dataclass(frozen=True)
 class Record:
-    """That a slide is done. `files`: bytes by name; `sources`: stamp by path; `seconds`: how long it took."""
+    """That a slide is done.
+
+    Attributes
+    ----------
+    sources: `Source.stamp` by path. looks: `Source.changed_ns` and `Source.look()` by path.
+    files: bytes by name. seconds: how long it took.
+    """
 
     slide: str
     outcome: Outcome
@@ -113,6 +108,7 @@ class Record:
     files: dict[str, int]
     seconds: float = 0.0
     fingerprint: str = field(default="", compare=False)
+    looks: dict[str, list[int]] = field(default_factory=dict)
 
     def holds(self, folder: Path) -> bool:
         """True if the slide's files are there in their full size and its sources are those that were read."""
@@ -120,7 +116,16 @@ class Record:
             whole = all((folder / name).stat().st_size == size for name, size in self.files.items())
         except OSError:
             return False
-        return whole and all(source_stamp(path) == stamp for path, stamp in self.sources.items())
+        return whole and all(self._is_as_it_was(path) for path in self.sources)
+
+    def _is_as_it_was(self, path: str) -> bool:
+        now = source(path)
+        if now.stamp != self.sources[path]:
+            return False
+        changed_ns, look = self.looks.get(path, (now.changed_ns, None))  # records of earlier versions have none
+        # What could not be read may be readable now though nothing about the file has changed.
+        is_in_doubt = now.changed_ns != changed_ns or self.outcome.status in PASSING
+        return look is None or not is_in_doubt or now.look() == look
 
 
 def _record(content: dict) -> Record:
@@ -244,14 +249,15 @@ def _done(folder: Path, work: SlideWork, key: str) -> Record | None:
     if not place.is_file():
         return None
     record = _record(read_json(place))
-    lasts = record.outcome.status not in PASSING and work.stands(record.outcome)
+    lasts = (record.outcome.status not in PASSING or work.refused_before) and work.stands(record.outcome)
     return record if record.fingerprint == key and lasts and record.holds(folder) else None
 
 
 def _work_on(work: SlideWork, *, key: str, folder: Path, on_error: OnError) -> Record:
     place = record_path(folder, work.slide)
     place.unlink(missing_ok=True)
-    sources = {path: source_stamp(path) for path in work.sources}
+    sources = {path: source(path) for path in work.sources}
+    looks = {path: [found.changed_ns, found.look()] for path, found in sources.items()}
     started = time.monotonic()
     try:
         outcome = work.run()
@@ -261,11 +267,12 @@ def _work_on(work: SlideWork, *, key: str, folder: Path, on_error: OnError) -> R
         if on_error == "stop":
             raise
         traceback.print_exc()
-        outcome = work.refuse(FAILED, f"{type(error).__name__}: {error}")
+        outcome = work.refuse(FAILED, plain_line(f"{type(error).__name__}: {error}"))
     record = Record(
         slide=work.slide,
         outcome=outcome,
-        sources=sources,
+        sources={path: found.stamp for path, found in sources.items()},
+        looks=looks,
         files={file.name: file.stat().st_size for file in work.files},
         seconds=round(time.monotonic() - started, 3),
         fingerprint=key,

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import threading
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
 
+from histoweave.cells.archive import read_member
 from histoweave.cells.table import BOX
-from histoweave.slides.reader import on_white, resize
-from histoweave.slides.refusal import Refusal
+from histoweave.folders import check_readable
+from histoweave.pictures import read_picture
+from histoweave.slides.reader import resize
+from histoweave.slides.refusal import FAILED, Refusal, words_of
+
+logger = logging.getLogger(__name__)
 
 _ENLARGE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
-_UNREADABLE = (
-    OSError, SyntaxError, ValueError, EOFError, NotImplementedError, RuntimeError, Image.DecompressionBombError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+UNREADABLE = "unreadable_cell"
+MAX_COORDINATE_PX = 10**9
+MAX_CELL_PIXELS = 64_000_000  # of a box that reaches over the border, which has to be filled
 Box = tuple[float, float, float, float]
 
 
@@ -79,10 +83,16 @@ class PictureReader:
         Raises
         ------
         Refusal
-            `missing_file`, `unreadable_cell` or `bad_box`.
+            `missing_file`, `unreadable_cell` or `bad_box`; `failed` for whatever else goes wrong with it.
         """
-        cell = cut_out(self._picture(place), place.box, crop=self._crop)
-        return resize(cell, width=self._edge_px, height=self._edge_px, enlarge=self._enlarge)
+        try:
+            cell = cut_out(self._picture(place), place.box, crop=self._crop)
+            return resize(cell, width=self._edge_px, height=self._edge_px, enlarge=self._enlarge)
+        except Refusal:
+            raise
+        except Exception as error:
+            logger.exception("a cell of %s failed", place.member or Path(place.path).name)
+            raise Refusal(FAILED, f"{type(error).__name__}: {error}") from error
 
     def read_all(self, places: Sequence[Place]) -> list[np.ndarray | Refusal]:
         """`read` of each, with the refusals of those that cannot be used."""
@@ -104,16 +114,18 @@ class PictureReader:
 
     def _source(self, place: Place) -> Path | io.BytesIO:
         path = Path(place.path)
-        if not path.is_file():
-            raise Refusal("missing_file", f"{path} does not exist")
+        check_readable(path, status=UNREADABLE)
         if not place.member:
             return path
         try:
-            return io.BytesIO(self._archive(place.path).read(place.member))
+            return io.BytesIO(read_member(self._archive(place.path), place.member))
         except KeyError:
-            raise Refusal("missing_file", f"{path.name} has no member '{place.member}'") from None
-        except _UNREADABLE as error:
-            raise Refusal("unreadable_cell", f"{place.member} cannot be read from {path.name}: {error}") from None
+            raise Refusal("missing_file", f"'{path.name}' has no member '{place.member}'") from None
+        except Refusal:
+            raise
+        except Exception as error:  # as many kinds as there are ways to damage an archive
+            words = f"'{place.member}' cannot be read from '{path.name}': {words_of(error)}"
+            raise Refusal(UNREADABLE, words) from None
 
     def _archive(self, path: str) -> zipfile.ZipFile:
         archives = self._of_thread.__dict__.setdefault("archives", {})
@@ -124,29 +136,9 @@ class PictureReader:
         return archives[path]
 
 
-def decode(source: Path | io.BytesIO, *, name: str) -> np.ndarray:
-    """Read a picture that Pillow knows: (H,W,3) uint8 RGB, turned as its EXIF orientation says.
-
-    Grey becomes three equal channels, palettes and CMYK become RGB, transparency is laid on white; 16-bit grey is
-    scaled from 0 to 65,535 (a camera that fills 12 of 16 bits gives dark pictures). Of several pages the first counts.
-
-    Raises
-    ------
-    Refusal
-        `unreadable_cell` if the file is cut short, is no picture, or has pixels of another type (such as floats).
-    """
-    try:
-        with Image.open(source) as image:
-            shown = ImageOps.exif_transpose(image)
-            if shown.mode.startswith("I;16"):
-                return np.repeat(np.rint(np.asarray(shown) / 257).astype(np.uint8)[..., None], 3, axis=2)
-            if shown.mode in ("I", "F"):
-                raise ValueError("its pixels are 32-bit numbers; save it with 8 bits per channel")
-            if shown.has_transparency_data:
-                return on_white(np.asarray(shown.convert("RGBA")))
-            return np.asarray(shown.convert("RGB"))
-    except _UNREADABLE as error:
-        raise Refusal("unreadable_cell", f"{name} cannot be read: {error}") from None
+def decode(source: Path | BinaryIO, *, name: str) -> np.ndarray:
+    """The pixels of a cell's picture, (H,W,3) uint8, as `pictures.read_picture`; it refuses as `unreadable_cell`."""
+    return read_picture(source, name=name, status=UNREADABLE)
 
 
 def cut_out(picture: np.ndarray, box: Box | None, *, crop: float) -> np.ndarray:
@@ -159,10 +151,12 @@ def cut_out(picture: np.ndarray, box: Box | None, *, crop: float) -> np.ndarray:
     Raises
     ------
     Refusal
-        `bad_box` for a box without area or beside the picture.
+        `bad_box` for a box without area, beside the picture, or so large that it is no cell.
     """
     height, width = picture.shape[:2]
     xmin, ymin, xmax, ymax = box or (0, 0, width, height)
+    if not all(abs(side) <= MAX_COORDINATE_PX for side in (xmin, ymin, xmax, ymax)):
+        raise Refusal("bad_box", f"the box {_named(box)} is not in px of a picture")
     if xmax <= xmin or ymax <= ymin:
         raise Refusal("bad_box", f"the box {_named(box)} has no area")
     edges = (xmax - xmin, ymax - ymin) if box is None else (max(xmax - xmin, ymax - ymin),) * 2
@@ -173,6 +167,8 @@ def cut_out(picture: np.ndarray, box: Box | None, *, crop: float) -> np.ndarray:
         raise Refusal("bad_box", f"the box {_named(box)} lies beside the picture of {width} x {height} px")
     if inner.shape[:2] == (bottom - top, right - left):
         return inner
+    if (bottom - top) * (right - left) > MAX_CELL_PIXELS:
+        raise Refusal("bad_box", f"the box {_named(box)} reaches far beyond the picture of {width} x {height} px")
     frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     cell = np.empty((bottom - top, right - left, 3), np.uint8)
     cell[:] = np.median(frame, axis=0).astype(np.uint8)

@@ -23,9 +23,10 @@ from histoweave.device import resolve_device
 from histoweave.encoders.loading import load
 from histoweave.errors import InputError
 from histoweave.features import ahead
+from histoweave.folders import check_readable
 from histoweave.interop.formats import dataset, open_h5, text
 from histoweave.io import atomic_path
-from histoweave.slides.refusal import Refusal
+from histoweave.slides.refusal import Refusal, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def adopt_embeddings(files: Mapping[str, str], *, out_h5: str | os.PathLike, on_
 
     A file holds `features` (cells, D) and may name its `encoder` in an attribute. Row n becomes the cell
     `<patient>-<n>`, counted from 0; its number format is kept (float64 becomes float32). A row that is not finite is
-    refused as `not_finite`. A file that gives no cell is one entry `<patient>-none` with the status `empty_patient`,
+    refused as `not_finite`, those of a damaged part of the file as `unreadable`. A file that gives no cell is one entry `<patient>-none` with the status `empty_patient`,
     `missing_file`, `unreadable` or `bad_features`.
 
     Parameters
@@ -157,8 +158,13 @@ def adopt_embeddings(files: Mapping[str, str], *, out_h5: str | os.PathLike, on_
             if patient in refused:
                 file.refuse(f"{patient}-none", refused[patient])
                 continue
-            for start, rows in _rows(path, dim=dim):
-                cells = [f"{patient}-{start + number}" for number in range(len(rows))]
+            for start, stop, rows in _rows(path, dim=dim):
+                cells = [f"{patient}-{number}" for number in range(start, stop)]
+                if isinstance(rows, Refusal):
+                    _stop_at(f"cell '{cells[0]}' ({path})", rows, on_error)
+                    for cell in cells:
+                        file.refuse(cell, rows)
+                    continue
                 for cell, refusal in file.put(cells, rows[:, None], rows, source=rows):
                     _stop_at(f"cell '{cell}' ({path})", refusal, on_error)
         return file.counts()
@@ -198,6 +204,7 @@ def _stop_at(what: str, refusal: Refusal, on_error: OnError) -> None:
 
 def _given_shape(path: str) -> tuple[int, np.dtype, str]:
     """Length of a vector, number format and encoder of a file of embeddings."""
+    check_readable(path)
     with open_h5(Path(path)) as file:
         rows = dataset(file, "features")
         if rows is None:
@@ -227,12 +234,18 @@ def _common(shapes: Mapping[str, tuple[int, Any, str]], files: Mapping[str, str]
     return first[1:] if first else (0, "unknown")
 
 
-def _rows(path: str, *, dim: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The rows of a file in blocks of about 1 MiB: first row, and (n,D) float32 (float16 where the file has it)."""
+def _rows(path: str, *, dim: int) -> Iterator[tuple[int, int, np.ndarray | Refusal]]:
+    """The rows of a file in blocks of about 1 MiB: first row, the one after the last, and (n,D) float32 (float16 where
+    the file has it), or `unreadable` for a block that is damaged."""
     step = max(1, CHUNK_BYTES // (4 * dim))
     with h5py.File(path) as file:
         rows = file["features"]
         for start in range(0, len(rows), step):
-            with np.errstate(over="ignore"):
-                block = rows[start : start + step]
-                yield start, block if block.dtype == np.float16 else block.astype(np.float32)
+            stop = min(start + step, len(rows))
+            try:
+                with np.errstate(over="ignore"):
+                    block = rows[start:stop]
+                    yield start, stop, block if block.dtype == np.float16 else block.astype(np.float32)
+            except OSError as error:
+                words = f"rows {start} to {stop - 1} of {Path(path).name} cannot be read: {words_of(error)}"
+                yield start, stop, Refusal("unreadable", words)

@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from histoweave.errors import InputError
 from histoweave.explain.geojson import write_scores
 from histoweave.explain.overlay import draw, frame_px, write_rgba
+from histoweave.pictures import open_picture
 from histoweave.shards import Outcome, SlideWork, read_index, run_shard
 from histoweave.slides.store import TileTable, read_tiles
 
@@ -93,8 +93,8 @@ def _write_overlay(out: Path, rows: pd.DataFrame, table: TileTable, thumbnail: P
     edge_lv0, size_lv0 = _geometry(rows, table)
     size_px = frame_px(size_lv0)
     if table.source in _WITH_THUMBNAIL:
-        height, width = cv2.imread(str(thumbnail)).shape[:2]
-        size_px = width, height
+        with open_picture(thumbnail) as picture:
+            size_px = picture.size
     picture = draw(
         rows[["x_lv0", "y_lv0"]].to_numpy(),
         rows["attribution"].to_numpy(),

@@ -10,6 +10,7 @@ from PIL import Image
 from histoweave.cells.cohort import CellCohort
 from histoweave.cells.pictures import PictureReader, places_of
 from histoweave.gallery.inputs import CohortFiles, Picture
+from histoweave.pictures import open_picture
 from histoweave.privacy.share import is_text
 from histoweave.shards import artefacts
 
@@ -61,7 +62,9 @@ def pictures_of_slides(folder: Path, *, texts: bool = True) -> Picture:
 
     def picture(slide: str) -> Image.Image | None:
         path = folder / f"{slide}.png"
-        found = Image.open(path) if path.is_file() else None
-        return None if found is None or (not texts and is_text(found)) else found
+        if not path.is_file():
+            return None
+        with open_picture(path) as found:
+            return None if not texts and is_text(found) else found.copy()
 
     return picture

@@ -128,7 +128,7 @@ def is_text(picture: Image.Image) -> bool:
 def _is_text_file(path: Path) -> bool:
     if path.suffix != ".png":
         return False
-    with Image.open(path) as picture:
+    with Image.open(path, formats=("PNG",)) as picture:
         return is_text(picture)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from histoweave.io import read_json
+from histoweave.pictures import open_picture
 
 MAX_THUMBNAILS = 120
 # Longest edge in px and WebP quality: the first that fits is taken, the last whatever it needs.
@@ -54,7 +55,7 @@ def slide_pictures(
 
 
 def _picture(slide: str, status: str, path: Path, overlay: Path | None) -> SlidePicture:
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         uri, (width, height) = webp(picture.convert("RGB"), most_bytes=_PICTURE_BYTES)
     shown = SlidePicture(slide, status, uri, width, height)
     with h5py.File(path.with_suffix(".h5"), "r") as tiles:
@@ -67,7 +68,7 @@ def _picture(slide: str, status: str, path: Path, overlay: Path | None) -> Slide
     scale = (width / size_lv0[0], height / size_lv0[1])
     attribution = ""
     if overlay is not None:
-        with Image.open(overlay) as layer:
+        with open_picture(overlay) as layer:
             attribution, _ = webp(layer.convert("RGBA"), most_bytes=_OVERLAY_BYTES)
     return SlidePicture(
         slide, status, uri, width, height, contour_path(path.with_suffix(".geojson"), scale=scale), attribution,

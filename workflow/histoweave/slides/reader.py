@@ -5,7 +5,7 @@ A plain picture (JPEG, PNG) counts as a slide of one level and no known spacing;
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,9 @@ import numpy as np
 import openslide
 from PIL import Image
 
+from histoweave.folders import check_readable
+from histoweave.pictures import NoPicture, on_white, read_channels
+from histoweave.slides.dicom import slide_file
 from histoweave.slides.refusal import Refusal
 
 STRIP_PX = 8_000_000
@@ -59,9 +62,8 @@ def open_slide(path: str | Path) -> openslide.AbstractSlide:
         `missing_file` or `unreadable`.
     """
     path = Path(path)
-    if not path.exists():
-        raise Refusal("missing_file", f"{path} does not exist")
-    file = min(dicom_files(path), default=path) if path.is_dir() else path
+    check_readable(path)
+    file = slide_file(path) if path.is_dir() else path
     try:
         return openslide.OpenSlide(file)
     except openslide.OpenSlideError as error:
@@ -80,31 +82,9 @@ def _plain_picture(file: Path) -> Image.Image | None:
         `unreadable`, for one that is cut short or too large to be held.
     """
     try:
-        picture = Image.open(file, formats=PICTURES)
-    except OSError:
+        return Image.fromarray(read_channels(file, formats=PICTURES))
+    except NoPicture:
         return None
-    except Image.DecompressionBombError:
-        raise Refusal("unreadable", f"{file.name} is too large to be held whole; save it as a pyramidal TIFF") from None
-    with picture:
-        try:
-            # Now, not at the first read: threads that read share it.
-            return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-        except OSError as error:
-            raise Refusal("unreadable", f"{file.name}: {error}") from None
-
-
-def dicom_files(folder: Path) -> Iterator[Path]:
-    """The DICOM files directly in `folder`."""
-    return (file for file in folder.iterdir() if file.suffix.lower() == ".dcm" and file.is_file())
-
-
-def on_white(rgba: np.ndarray) -> np.ndarray:
-    """Lay (H,W,4) uint8 RGBA on white: (H,W,3) uint8."""
-    alpha = rgba[..., 3:]
-    if alpha.min() == 255:
-        return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-    alpha = alpha.astype(np.float32) / 255
-    return np.rint(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
 def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: float) -> int:

@@ -1,103 +1,135 @@
-"""A folder of ready-made tile images in place of a slide: taken as they are, nothing resampled."""
+"""A folder of ready-made tile images in place of a slide: taken as they are, nothing resampled.
+
+Which of its pictures are tiles is decided in `tile_names` (positions) and here (form and scale).
+"""
 
 from __future__ import annotations
 
 import math
-import re
+import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import shapely
-from PIL import Image, UnidentifiedImageError
 
+from histoweave.config import Tiles
+from histoweave.folders import check_readable, files_in
+from histoweave.pictures import open_picture, read_picture
+from histoweave.slides.dicom import dicom_files
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture
-from histoweave.slides.reader import on_white, resize
+from histoweave.slides.reader import resize
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, tile_attributes
+from histoweave.slides.tile_names import NamedPlace, are_rows_and_columns, named_places
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif")
 MONTAGE_TILES = 64
-_NAME_FORMS = (
-    re.compile(r"\[.*?\bx=(?P<x>\d+),y=(?P<y>\d+)(?:,w=(?P<w>\d+),h=(?P<h>\d+))?.*\]$"),  # QuPath's tile export
-    re.compile(r"_\((?P<x>\d+),\s*(?P<y>\d+)\)$"),
-    re.compile(r"_(?P<x>\d+)_(?P<y>\d+)$"),
-)
+_LEAST_SHARE = 0.2  # of coloured pictures among those of their size: a tile may have several masks
+_COLOURED = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-def read_tile_image(path: str | Path) -> np.ndarray:
-    """Read one tile image: (H,W,3) uint8 RGB, transparency on white.
+@dataclass(frozen=True)
+class _Form:
+    """What all tiles of a folder have in common: size in px, colour or grey, and the size that their names state."""
 
-    Raises
-    ------
-    OSError
-        if the file is missing, cut short or not an image.
-    """
+    width_px: int
+    height_px: int
+    coloured: bool
+    named_size: tuple[int, int] | None
+
+    def __str__(self) -> str:
+        return f"{self.width_px} x {self.height_px} px {'in colour' if self.coloured else 'in grey'}"
+
+
+def is_tile_folder(place: str | os.PathLike) -> bool:
+    """Whether a path is a folder of something else than DICOM files."""
     try:
-        with Image.open(path) as image:
-            return on_white(np.asarray(image.convert("RGBA")))
-    except (
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow's other words for a bad file
-        raise OSError(f"{path}: {error}") from None
+        return os.path.isdir(place) and not dicom_files(place)
+    except (OSError, Refusal):  # whoever opens it says why
+        return False
 
 
 def tile_images(folder: Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name."""
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-
-
-def _places(files: list[Path], *, edge_px: int) -> tuple[np.ndarray, int]:
-    """Coordinates (N,2) int64 and tile edge in level-0 px, from the names; else a running square grid."""
-    for form in _NAME_FORMS:
-        matches = [form.search(file.stem) for file in files]
-        if all(matches):
-            coords = np.array([(int(match["x"]), int(match["y"])) for match in matches], np.int64)
-            named_edge = matches[0].groupdict().get("w")
-            return coords, int(named_edge) if named_edge else edge_px
-    columns = math.ceil(math.sqrt(len(files)))
-    number = np.arange(len(files))
-    return np.stack([number % columns, number // columns], axis=1).astype(np.int64) * edge_px, edge_px
-
-
-def _first_edge_px(files: list[Path]) -> int:
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                return image.width
-        except (UnidentifiedImageError, OSError):
-            continue
-    raise Refusal("unreadable", f"none of the {len(files)} tile images can be read")
-
-
-def tile_folder(*, slide: str, folder: Path, mpp: float | None) -> tuple[TileTable, shapely.Geometry, np.ndarray]:
-    """Take the images of `folder` as the tiles of `slide`.
-
-    Returns
-    -------
-    The table (coordinates from names such as `[x=15680,y=39200,w=224,h=224]`, `_(x,y)` or `_x_y`, if all have
-    one), the union of the tiles' boxes in level-0 px, and a montage of the first tiles.
+    """The image files directly in `folder`, by name; hidden files do not count.
 
     Raises
     ------
     Refusal
-        `no_tissue` for a folder without images, `unreadable` if no image can be read.
+        `missing_file` or `unreadable`, if the folder cannot be listed.
+    """
+    check_readable(folder)
+    return [file for file in files_in(folder) if file.suffix.lower() in SUFFIXES]
+
+
+def read_tile_image(path: str | Path) -> np.ndarray:
+    """Read one tile image: (H,W,3) uint8 RGB, as `pictures.read_picture`.
+
+    Raises
+    ------
+    Refusal
+        `missing_file` or `unreadable`.
+    """
+    return read_picture(Path(path))
+
+
+def tile_folder(
+    *, slide: str, folder: Path, mpp: float | None, settings: Tiles
+) -> tuple[TileTable, shapely.Geometry, np.ndarray]:
+    """Take the tiles among the images of `folder` as those of `slide`.
+
+    Tiles are the pictures whose names state a position (`tile_names`); if no name does, all pictures are. Of these,
+    they are the ones of the most common form: square, of one size, in colour or grey. What is left out (thumbnails,
+    masks), positions that are not known and a spacing that is not known are told by the table's `reason`. A picture
+    that names its position and cannot be read is a tile that cannot be read.
+
+    Parameters
+    ----------
+    mpp: µm per level-0 px; None: not known. A tile whose name states its size at level 0 has its own spacing from it.
+    settings: what tiles are asked for.
+
+    Returns
+    -------
+    The table, the union of the tiles' boxes in level-0 px, and a montage of the first tiles.
+
+    Raises
+    ------
+    Refusal
+        `no_tissue` for a folder without images, `unreadable` if no image can be read, `bad_tiles` if they are not
+        square or not of one form, `bad_coords` for two tiles in one place or tiles of another scale than asked for.
     """
     files = tile_images(folder)
     if not files:
-        raise Refusal("no_tissue", f"the folder has no tile images ({', '.join(SUFFIXES)})")
-    edge_px = _first_edge_px(files)
-    coords, edge_lv0 = _places(files, edge_px=edge_px)
+        folders = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        hint = f"; of its {len(folders)} folders, give the path of the one with the tiles" if folders else ""
+        raise Refusal("no_tissue", f"the folder has no tile images ({', '.join(SUFFIXES)}){hint}")
+    places = named_places(files)
+    forms = _forms(files, places)
+    form = _common_form(files, places, forms)
+    are_tiles = [(not places or file in places) and forms[file] in (form, None) for file in files]
+    tiles = [file for file, is_tile in zip(files, are_tiles, strict=True) if is_tile]
+    left_out = [file for file, is_tile in zip(files, are_tiles, strict=True) if not is_tile]
+    left_out += [file for file in files_in(folder) if file.suffix.lower() in _OTHER_PICTURES]
+    edge_px = form.width_px
+    edge_lv0 = form.named_size[0] if form.named_size else edge_px
+    coords, placed = _coords(tiles, places, edge_lv0=edge_lv0)
     order = np.lexsort((coords[:, 0], coords[:, 1]))
-    coords, files = coords[order], [files[index] for index in order]
+    coords, tiles = coords[order], [tiles[index] for index in order]
     spacing = Spacing(mpp, mpp, "override") if mpp is not None and not math.isnan(mpp) else UNKNOWN
+    tile_mpp = spacing.mpp * edge_lv0 / edge_px
+    remarks = [
+        *_said_of(left_out, form, has_places=bool(places)),
+        *([] if placed else [_NO_PLACES]),
+        *_scale(tile_mpp, edge_px, settings),
+    ]
     width_lv0, height_lv0 = (int(value) for value in coords.max(axis=0) + edge_lv0)
     attributes = tile_attributes(
         slide=slide,
         tile_px=edge_px,
-        target_mpp=spacing.mpp * edge_lv0 / edge_px,
+        target_mpp=tile_mpp,
         overlap_px=0,
         spacing=spacing,
         size_lv0=(width_lv0, height_lv0),
@@ -107,12 +139,109 @@ def tile_folder(*, slide: str, folder: Path, mpp: float | None) -> tuple[TileTab
         slide=slide,
         source="tile_folder",
         attributes=attributes,
+        reason="; ".join(remarks),
         coords=coords,
-        tissue_fraction=np.ones(len(files), np.float32),
-        tile_file=tuple(file.name for file in files),
+        tissue_fraction=np.ones(len(tiles), np.float32),
+        tile_file=tuple(file.name for file in tiles),
     )
     boxes = shapely.box(*coords.T, *(coords + edge_lv0).T)
-    return table, shapely.union_all(boxes), _montage(files)
+    return table, shapely.union_all(boxes), _montage(tiles)
+
+
+_NO_PLACES = "the names state no positions, so the tiles are laid out in a square in order of their names"
+
+
+def _forms(files: list[Path], places: dict[Path, NamedPlace]) -> dict[Path, _Form | None]:
+    """The form of every picture, None for one that cannot be opened."""
+    forms: dict[Path, _Form | None] = {}
+    for file in files:
+        named = places.get(file)
+        try:
+            with open_picture(file) as image:
+                forms[file] = _Form(*image.size, image.mode in _COLOURED, named.size if named else None)
+        except Refusal:
+            forms[file] = None
+    return forms
+
+
+def _common_form(files: list[Path], places: dict[Path, NamedPlace], forms: dict[Path, _Form | None]) -> _Form:
+    """The form of the tiles: the most common one; of colour and grey in the same size, colour."""
+    known = [form for file in files if (not places or file in places) and (form := forms[file]) is not None]
+    if not known:
+        n_tiles = len(places) or len(files)
+        raise Refusal("unreadable", f"none of the {n_tiles} tile images can be read")
+    counts = Counter(known)
+    sizes = Counter((form.width_px, form.height_px, form.named_size) for form in known)
+    (size, n_of_size), *_ = sizes.most_common()
+    of_size = [form for form in counts if (form.width_px, form.height_px, form.named_size) == size]
+    form = max(of_size, key=lambda form: form.coloured)
+    if 2 * n_of_size <= len(known) or counts[form] < _LEAST_SHARE * n_of_size:
+        named = ", ".join(f"{count} of {form}" for form, count in counts.most_common(3))
+        raise Refusal("bad_tiles", f"the pictures are not of one form, as the tiles of a slide are: {named}")
+    if form.width_px != form.height_px or (form.named_size and form.named_size[0] != form.named_size[1]):
+        raise Refusal("bad_tiles", f"the tiles are {form}; cut square ones, since others would be squeezed")
+    return form
+
+
+def _coords(tiles: list[Path], places: dict[Path, NamedPlace], *, edge_lv0: int) -> tuple[np.ndarray, bool]:
+    """Corners (N,2) int64 in level-0 px, and whether they are those of the names; else a running square grid."""
+    if places:
+        coords = np.array([(places[file].x, places[file].y) for file in tiles], np.int64)
+        if not are_rows_and_columns(coords, edge=edge_lv0):
+            _check_apart(tiles, coords)
+            return coords, True
+    columns = math.ceil(math.sqrt(len(tiles)))
+    number = np.arange(len(tiles))
+    return np.stack([number % columns, number // columns], axis=1).astype(np.int64) * edge_lv0, False
+
+
+def _check_apart(tiles: list[Path], coords: np.ndarray) -> None:
+    """Refuse two tiles in one place."""
+    first: dict[tuple[int, int], Path] = {}
+    for file, corner in zip(tiles, map(tuple, coords.tolist()), strict=True):
+        if corner in first:
+            raise Refusal(
+                "bad_coords",
+                f"'{first[corner].name}' and '{file.name}' state the same position; keep one picture per tile, and masks "
+                "in a folder of their own",
+            )
+        first[corner] = file
+
+
+def _said_of(left_out: list[Path], form: _Form, *, has_places: bool) -> list[str]:
+    if not left_out:
+        return []
+    n = len(left_out)
+    return [
+        f"{n} {'pictures are no tiles and were' if n > 1 else 'picture is no tile and was'} left out, such as "
+        f"'{left_out[0].name}' (tiles: {form}{', with a position in the name' if has_places else ''})"
+    ]
+
+
+def _scale(tile_mpp: float, edge_px: int, settings: Tiles) -> list[str]:
+    """What is to be said of the scale of tiles of `tile_mpp` µm per px.
+
+    Tiles that show as much as the slides' own are taken however many px they have. Of those with the spacing that is
+    asked for, but another number of px, it is said that an encoder, which scales all tiles to its input, sees more or
+    less of them. Others are refused.
+    """
+    asked = settings.target_mpp
+    if math.isnan(tile_mpp):
+        return [f"µm per px are not known (column mpp is empty), so nobody checked that they are {asked:g}"]
+    as_wide = _is_about(tile_mpp * edge_px, settings.tile_px * asked, settings.mpp_tolerance)
+    if as_wide:
+        return []
+    if _is_about(tile_mpp, asked, settings.mpp_tolerance):
+        return [f"the tiles are {edge_px} px wide, and tiles.tile_px is {settings.tile_px}"]
+    raise Refusal(
+        "bad_coords",
+        f"the tiles have {tile_mpp:.4g} µm per px (column mpp of the slides table), and {asked:g} are asked for; mend "
+        f"the column if it is wrong, set tiles.target_mpp: {tile_mpp:.4g} for all slides, or cut the tiles anew",
+    )
+
+
+def _is_about(value: float, wanted: float, tolerance: float) -> bool:
+    return abs(value / wanted - 1) <= tolerance
 
 
 def _montage(files: list[Path]) -> np.ndarray:
@@ -124,7 +253,7 @@ def _montage(files: list[Path]) -> np.ndarray:
         top, left = number // columns * edge, number % columns * edge
         try:
             image = read_tile_image(file)
-        except OSError:
+        except Refusal:
             image = text_picture("unreadable")[:, :120]
         canvas[top : top + edge, left : left + edge] = resize(image, width=edge, height=edge)
     return canvas

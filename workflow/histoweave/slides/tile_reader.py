@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import openslide
 
+from histoweave.folders import check_readable
+from histoweave.pictures import on_white
 from histoweave.slides.blocks import is_worth_a_region
-from histoweave.slides.reader import on_white, open_slide, read_region, resize
-from histoweave.slides.refusal import Refusal
+from histoweave.slides.reader import open_slide, read_region, resize
+from histoweave.slides.refusal import Refusal, words_of
 from histoweave.slides.store import TileTable
 from histoweave.slides.tile_folder import read_tile_image
 
@@ -47,11 +49,12 @@ class TileReader:
         self._edge_px = edge_px
         self._enlarge = _ENLARGE.get(interpolation, cv2.INTER_CUBIC)
         self._lock = threading.Lock()
+        self._problems: dict[int, str] = {}
         self._handle: openslide.OpenSlide | None = None
         if tiles.tile_file is None:
             self._handle = open_slide(path)
-        elif not path.is_dir():
-            raise Refusal("missing_file", f"{path} is not a folder (any more)")
+        else:
+            check_readable(path)
 
     def __enter__(self) -> TileReader:
         return self
@@ -59,6 +62,11 @@ class TileReader:
     def __exit__(self, *_) -> None:
         if self._handle is not None:
             self._handle.close()
+
+    @property
+    def first_problem(self) -> str:
+        """Why the first of the tiles that could not be read could not; empty if all could."""
+        return self._problems[min(self._problems)] if self._problems else ""
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tiles `rows` of the table as (n,E,E,3) uint8 RGB, and (n,) bool, False for a tile that cannot be read.
@@ -79,8 +87,9 @@ class TileReader:
         for row in rows:
             try:
                 found.append(read_tile_image(self._path / self._tiles.tile_file[row]))
-            except OSError as error:
-                logger.warning("tile %d cannot be read: %s", row, error)
+            except Refusal as refusal:
+                logger.warning("tile %d cannot be read: %s", row, refusal)
+                self._problems[int(row)] = refusal.reason
                 found.append(None)
         return found
 
@@ -93,7 +102,7 @@ class TileReader:
             return [tile for part in parts for tile in self._region(handle, part)]
         except (openslide.OpenSlideError, Unreadable):
             self._replace(handle)
-        return [self._alone(corner) for corner in coords]
+        return [self._alone(row, corner) for row, corner in zip(rows, coords, strict=True)]
 
     def _region(self, handle: openslide.OpenSlide, coords_lv0: np.ndarray) -> list[np.ndarray]:
         """The tiles at these corners, cut out of one region read from the tiles' level: each (e,e,3) uint8."""
@@ -115,13 +124,14 @@ class TileReader:
             tiles.append(on_white(tile))
         return tiles
 
-    def _alone(self, corner_lv0: np.ndarray) -> np.ndarray | None:
+    def _alone(self, row: int, corner_lv0: np.ndarray) -> np.ndarray | None:
         """One tile read with a fresh handle, None if it cannot be read."""
         try:
             with open_slide(self._path) as handle:
                 return self._region(handle, corner_lv0[None])[0]
         except (openslide.OpenSlideError, Refusal, Unreadable) as error:
             logger.warning("tile at (%d, %d) cannot be read: %s", *corner_lv0, error)
+            self._problems[int(row)] = words_of(error)
             return None
 
     def _replace(self, broken: openslide.OpenSlide) -> None:

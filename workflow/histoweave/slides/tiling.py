@@ -18,12 +18,12 @@ from histoweave.interop.coords import given_tiles
 from histoweave.interop.features import given_features
 from histoweave.slides.grid import grid_lv0, tile_geometry, tissue_fraction
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture, thumbnail, write_geojson, write_png
-from histoweave.slides.reader import dicom_files, open_slide, read_overview
+from histoweave.slides.reader import open_slide, read_overview
 from histoweave.slides.refusal import OK, Refusal
 from histoweave.slides.scanner import scanner_of
 from histoweave.slides.spacing import UNKNOWN, Spacing, level0_spacing, objection
 from histoweave.slides.store import TileTable, tile_attributes, write_tiles
-from histoweave.slides.tile_folder import tile_folder
+from histoweave.slides.tile_folder import is_tile_folder, tile_folder
 from histoweave.slides.tissue import find_tissue, polygons_of
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def tile_slide(
     place = Path(path)
     if features:
         tiling = _tiles_of_features(slide=slide, file=Path(features), mpp=mpp, settings=settings)
-    elif place.is_dir() and not any(dicom_files(place)):
+    elif is_tile_folder(place):
         tiling = _tile_ready_made(slide=slide, folder=place, mpp=mpp, settings=settings)
     else:
         tiling = _tile_whole_slide(slide=slide, path=place, mpp=mpp, settings=settings, coords=coords)
@@ -121,7 +121,7 @@ def _refused(slide: str, source: str, *, settings: Tiles, refusal: Refusal, **kn
 
 def _tile_ready_made(*, slide: str, folder: Path, mpp: float | None, settings: Tiles) -> Tiling:
     try:
-        table, area, picture = tile_folder(slide=slide, folder=folder, mpp=mpp)
+        table, area, picture = tile_folder(slide=slide, folder=folder, mpp=mpp, settings=settings)
     except Refusal as refusal:
         table = _refused(slide, "tile_folder", settings=settings, refusal=refusal)
         return Tiling(replace(table, tile_file=()), [], text_picture(f"{slide}: {refusal.reason}"))

@@ -1,0 +1,228 @@
+"""Folders of ready-made tiles: which pictures are tiles, where they lie, and at which scale."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from histoweave.config import Tiles
+from histoweave.slides.refusal import Refusal
+from histoweave.slides.tile_folder import read_tile_image, tile_folder
+from histoweave.slides.tile_names import are_rows_and_columns, named_places
+
+PX = 32
+SETTINGS = Tiles(tile_px=PX, target_mpp=0.5)
+CORNERS = [(640 + PX * (n % 4), 320 + PX * (n // 4)) for n in range(16)]
+QUPATH = "s [x={x},y={y},w=32,h=32]"
+
+
+def picture(number, px=PX, mode="RGB"):
+    pixels = np.random.default_rng(number).integers(0, 256, (px, px, 3), np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def write(folder, form="s_{x}_{y}", corners=CORNERS, mode="RGB", suffix="png", px=PX):
+    folder.mkdir(exist_ok=True, parents=True)
+    names = [f"{form.format(x=x, y=y)}.{suffix}" for x, y in corners]
+    for number, name in enumerate(names):
+        picture(number, px, mode).save(folder / name)
+    return names
+
+
+def taken(folder, mpp=0.5, settings=SETTINGS):
+    table, area, montage = tile_folder(slide="s", folder=folder, mpp=mpp, settings=settings)
+    assert area.area == pytest.approx(len(np.unique(table.coords, axis=0)) * table.attributes["patch_size_level0"] ** 2)
+    assert montage.ndim == 3 and montage.dtype == np.uint8
+    return table
+
+
+def refused(folder, **more):
+    with pytest.raises(Refusal) as caught:
+        taken(folder, **more)
+    return caught.value
+
+
+def places(table):
+    return dict(zip(table.tile_file, map(tuple, table.coords.tolist()), strict=True))
+
+
+@pytest.mark.parametrize(
+    "form", ["s_{x}_{y}", "{x}_{y}", "s ({x},{y})", "s_({x}, {y})", QUPATH, "s [d=1,x={x},y={y},w=32,h=32]", "s [x={x},y={y}]"]
+)  # fmt: skip
+def test_positions_are_those_of_the_names(tmp_path, form):
+    names = write(tmp_path, form)
+    table = taken(tmp_path)
+    assert places(table) == dict(zip(names, CORNERS, strict=True)) and table.reason == ""
+
+
+def test_masks_thumbnails_and_other_pictures_are_left_out_and_said(tmp_path):
+    names = write(tmp_path, QUPATH)
+    for name in names:
+        mask = Image.fromarray(np.zeros((PX, PX), np.uint8))
+        mask.save(tmp_path / name.replace(".png", "-labelled.png"))
+    picture(0, 300).save(tmp_path / "thumbnail.png")
+    picture(0).save(tmp_path / "overview.jpg")  # of the tiles' size, without a position
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "broken.png").write_text("x")
+    table = taken(tmp_path)
+    assert places(table) == dict(zip(names, CORNERS, strict=True))
+    assert table.reason.startswith(
+        "19 pictures are no tiles and were left out, such as 'broken.png' (tiles: 32 x 32 px"
+    )
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_masks_beside_tiles_of_the_same_position(tmp_path, mode):
+    names = write(tmp_path, QUPATH, suffix="jpg")
+    write(tmp_path, QUPATH, suffix="png", mode=mode)
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names) and table.reason.startswith("16 pictures are no tiles")
+
+
+def test_two_tiles_in_one_place_are_refused_by_name(tmp_path):
+    write(tmp_path, "s_{x}_{y}")
+    write(tmp_path, "other_{x}_{y}", CORNERS[:1])
+    said = refused(tmp_path)
+    assert (
+        said.status == "bad_coords" and "'other_640_320.png' and 's_640_320.png' state the same position" in said.reason
+    )
+
+
+def test_hidden_files_are_not_seen_and_links_are_followed(tmp_path):
+    names = write(tmp_path / "f")
+    for name in names:
+        (tmp_path / "f" / f"._{name}").write_bytes(b"\0\5\26\7" + bytes(78))
+        (tmp_path / "links").mkdir(exist_ok=True)
+        (tmp_path / "links" / name).symlink_to(tmp_path / "f" / name)
+    for folder in ("f", "links"):
+        table = taken(tmp_path / folder)
+        assert sorted(table.tile_file) == sorted(names) and table.reason == ""
+
+
+def test_a_tile_that_cannot_be_read_stays_a_tile(tmp_path):
+    names = write(tmp_path)
+    (tmp_path / names[3]).write_text("damaged")
+    (tmp_path / names[4]).unlink()
+    (tmp_path / names[4]).symlink_to(tmp_path / "nowhere")
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names)
+    for name in names[3:5]:
+        with pytest.raises(Refusal):
+            read_tile_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("form", ["abc{x}", "tile_{x}_{y}", "{x}_{y}"])
+def test_names_without_positions_are_laid_out_and_said(tmp_path, form):
+    corners = CORNERS if form == "abc{x}" else [(n % 4, n // 4) for n in range(16)]  # rows and columns
+    names = write(tmp_path, form, [*dict.fromkeys((x, 0 if form == "abc{x}" else y) for x, y in corners)])
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names) and len(np.unique(table.coords, axis=0)) == len(names)
+    assert "the names state no positions" in table.reason
+
+
+def test_numbers_of_files_are_no_positions(tmp_path):
+    write(tmp_path, "patient_3_{y:04d}", [(3, n) for n in range(1, 30)])
+    table = taken(tmp_path)
+    assert "the names state no positions" in table.reason and (table.coords % PX == 0).all()
+
+
+def test_pictures_of_many_sizes_are_no_tiles(tmp_path):
+    for number in range(6):
+        picture(number, 20 + number).save(tmp_path / f"p{number}.png")
+    assert refused(tmp_path).status == "bad_tiles"
+
+
+def test_tiles_that_are_not_square_are_refused(tmp_path):
+    for x, y in CORNERS:
+        picture(0).resize((PX, PX // 2)).save(tmp_path / f"s_{x}_{y}.png")
+    said = refused(tmp_path)
+    assert said.status == "bad_tiles" and "32 x 16 px" in said.reason
+
+
+def test_tiles_cut_off_at_the_border_are_left_out(tmp_path):
+    names = write(tmp_path, QUPATH)
+    picture(0).resize((7, PX)).save(tmp_path / "s [x=900,y=320,w=7,h=32].png")
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names) and "[x=900,y=320,w=7,h=32]" in table.reason
+
+
+def test_grey_tiles_of_sixteen_bits_show_what_they_hold(tmp_path):
+    for number, (x, y) in enumerate(CORNERS):
+        grey = np.asarray(picture(number).convert("L"))
+        Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / f"s_{x}_{y}.png")
+    table = taken(tmp_path)
+    for name in table.tile_file:
+        number = CORNERS.index(places(table)[name])
+        np.testing.assert_array_equal(
+            read_tile_image(tmp_path / name)[..., 1], np.asarray(picture(number).convert("L"))
+        )
+
+
+@pytest.mark.parametrize(
+    ("mpp", "px", "form", "status", "words"),
+    [
+        (0.5, 32, QUPATH, "ok", ""),
+        (0.51, 32, QUPATH, "ok", ""),
+        (None, 32, QUPATH, "ok", "µm per px are not known"),
+        (float("nan"), 32, QUPATH, "ok", "µm per px are not known"),
+        (0.25, 32, QUPATH, "bad_coords", "0.25 µm per px"),
+        (1.0, 32, QUPATH, "bad_coords", "tiles.target_mpp: 1"),
+        (0.25, 32, "s [d=2,x={x},y={y},w=64,h=64]", "ok", ""),  # level 0 has 0.25, the tiles have 0.5
+        (0.5, 32, "s [d=2,x={x},y={y},w=64,h=64]", "bad_coords", "1 µm per px"),
+        (0.25, 64, "s_{x}_{y}", "ok", ""),  # shrunk by half they are what is asked for
+        (0.5, 64, "s_{x}_{y}", "ok", "the tiles are 64 px wide, and tiles.tile_px is 32"),
+    ],
+)
+def test_the_scale_is_the_one_that_is_asked_for_or_said(tmp_path, mpp, px, form, status, words):
+    write(tmp_path, form, [(2 * x, 2 * y) for x, y in CORNERS], px=px)
+    if status == "ok":
+        table = taken(tmp_path, mpp=mpp)
+        assert words in table.reason and bool(words) == bool(table.reason)
+    else:
+        said = refused(tmp_path, mpp=mpp)
+        assert said.status == status and words in said.reason
+
+
+def test_folders_that_cannot_be_used(tmp_path, not_mine):
+    for folder, status in ((not_mine / "closed", "unreadable"), (not_mine / "none", "missing_file")):
+        assert refused(folder).status == status
+
+
+def test_nothing_to_take(tmp_path):
+    assert refused(tmp_path).status == "no_tissue"
+    (tmp_path / "._a.png").write_bytes(b"x")
+    os.mkfifo(tmp_path / "a.png")
+    assert refused(tmp_path).status == "no_tissue"
+    (tmp_path / "b.png").write_bytes(b"x")
+    assert refused(tmp_path).status == "unreadable"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=40, unique=True), st.integers(1, 8)
+)
+def test_a_grid_of_tiles_is_told_from_numbers_of_rows_and_columns(cells, overlap_eighths):
+    cells = np.array(cells)
+    step = 224 - 224 * (overlap_eighths - 1) // 8  # up to seven eighths of overlap
+    assert not are_rows_and_columns(cells * step + 10_000, edge=224)
+    neighbours = np.array([(x, y) for x in range(4) for y in range(4)])
+    assert are_rows_and_columns(neighbours, edge=224)
+
+
+def test_what_is_not_read_is_said(tmp_path):
+    (tmp_path / "tiles").mkdir()
+    assert "of its 1 folders" in refused(tmp_path).reason
+    write(tmp_path)
+    (tmp_path / "s_0_0.webp").write_bytes(b"x")
+    assert taken(tmp_path).reason.startswith("1 picture is no tile and was left out, such as 's_0_0.webp'")
+
+
+def test_names_may_hold_anything(tmp_path):
+    odd = [
+        tmp_path / name
+        for name in ("9" * 80 + "_1.png", "_.png", "[x=1,y=2.png", "_1_٣.png", "a_1_2_.png", "x=1,y=2].png")
+    ]
+    found = named_places(odd)
+    assert all(0 <= place.x < 10**9 and 0 <= place.y < 10**9 for place in found.values())
