@@ -5,6 +5,9 @@ A plain picture (JPEG, PNG) counts as a slide of one level and no known spacing;
 
 from __future__ import annotations
 
+import math
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ from histoweave.slides.refusal import Refusal
 STRIP_PX = 8_000_000
 STRIPS_AT_ONCE = 2
 PICTURES = ("JPEG", "PNG")
+# Of TIFF and BigTIFF, in both orders of bytes.
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,17 @@ class Overview:
     scanned: np.ndarray
     downsample_x: float
     downsample_y: float
+
+    @property
+    def downsample(self) -> float:
+        """One value for both axes: their geometric mean."""
+        return math.sqrt(self.downsample_x * self.downsample_y)
+
+    @property
+    def size_lv0(self) -> tuple[int, int]:
+        """Width and height of the slide in level-0 px."""
+        height, width = self.scanned.shape
+        return round(width * self.downsample_x), round(height * self.downsample_y)
 
     def shrunk(self, *, downsample: float) -> Overview:
         """The same slide at about `downsample` level-0 px per px; itself if it is no finer than that."""
@@ -59,16 +75,48 @@ def open_slide(path: str | Path) -> openslide.AbstractSlide:
         `missing_file` or `unreadable`.
     """
     path = Path(path)
-    if not path.exists():
-        raise Refusal("missing_file", f"{path} does not exist")
+    check_readable(path)
     file = min(dicom_files(path), default=path) if path.is_dir() else path
+    check_readable(file)
     try:
         return openslide.OpenSlide(file)
     except openslide.OpenSlideError as error:
         picture = _plain_picture(file)
         if picture is None:
-            raise Refusal("unreadable", f"OpenSlide cannot open {file.name}: {error}") from None
+            raise Refusal("unreadable", f"OpenSlide cannot open {file.name}: {error}{_how_to_go_on(file)}") from None
         return openslide.ImageSlide(picture)
+
+
+def check_readable(path: Path) -> None:
+    """Refuse what is not there or may not be read, before OpenSlide calls it an unsupported image.
+
+    Raises
+    ------
+    Refusal
+        `missing_file`, or `unreadable` with what the system says.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise Refusal("missing_file", f"{path} does not exist") from None
+    except OSError as error:
+        raise Refusal("unreadable", f"{path} cannot be read: {error.strerror}") from None
+    is_folder = stat.S_ISDIR(mode)
+    if not is_folder and not stat.S_ISREG(mode):
+        raise Refusal("unreadable", f"{path} is neither a file nor a folder")
+    if not os.access(path, os.R_OK | os.X_OK if is_folder else os.R_OK, effective_ids=True):
+        raise Refusal("unreadable", f"{path} cannot be read: Permission denied; ask for the right to read it")
+
+
+def _how_to_go_on(file: Path) -> str:
+    """Advice for a TIFF that OpenSlide cannot open, such as one without tiles; empty for other files."""
+    with file.open("rb") as opened:
+        if opened.read(4) not in TIFF_MAGIC:
+            return ""
+    return (
+        "; a whole TIFF must be tiled: convert it, such as with `vips tiffsave in.tif out.tif --tile --pyramid "
+        "--compression jpeg`, or save it as PNG, and state its µm per px in column mpp of the slides table"
+    )
 
 
 def _plain_picture(file: Path) -> Image.Image | None:
@@ -94,7 +142,13 @@ def _plain_picture(file: Path) -> Image.Image | None:
 
 
 def dicom_files(folder: Path) -> Iterator[Path]:
-    """The DICOM files directly in `folder`."""
+    """The DICOM files directly in `folder`.
+
+    Raises
+    ------
+    OSError
+        if the folder cannot be listed.
+    """
     return (file for file in folder.iterdir() if file.suffix.lower() == ".dcm" and file.is_file())
 
 
