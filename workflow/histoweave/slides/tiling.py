@@ -16,7 +16,9 @@ from histoweave.config import OnError, Tiles
 from histoweave.errors import InputError
 from histoweave.interop.coords import given_tiles
 from histoweave.interop.features import given_features
+from histoweave.slides.bounds import bounds_origin
 from histoweave.slides.grid import grid_lv0, tile_geometry, tissue_fraction
+from histoweave.slides.illumination import not_brightfield
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture, thumbnail, write_geojson, write_png
 from histoweave.slides.reader import dicom_files, open_slide, read_overview
 from histoweave.slides.refusal import OK, Refusal
@@ -24,7 +26,7 @@ from histoweave.slides.scanner import scanner_of
 from histoweave.slides.spacing import UNKNOWN, Spacing, level0_spacing, objection
 from histoweave.slides.store import TileTable, tile_attributes, write_tiles
 from histoweave.slides.tile_folder import tile_folder
-from histoweave.slides.tissue import find_tissue, polygons_of
+from histoweave.slides.tissue import downsamples, find_tissue, polygons_of
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def tile_slide(
     place = Path(path)
     if features:
         tiling = _tiles_of_features(slide=slide, file=Path(features), mpp=mpp, settings=settings)
-    elif place.is_dir() and not any(dicom_files(place)):
+    elif _is_tile_folder(place):
         tiling = _tile_ready_made(slide=slide, folder=place, mpp=mpp, settings=settings)
     else:
         tiling = _tile_whole_slide(slide=slide, path=place, mpp=mpp, settings=settings, coords=coords)
@@ -80,6 +82,14 @@ def tile_slide(
         raise InputError(f"slide '{slide}' ({path}): {table.status}: {table.reason} (on_error is 'stop')")
     _write(tiling, out_h5=out_h5, out_geojson=out_geojson, out_png=out_png)
     return table.status
+
+
+def _is_tile_folder(place: Path) -> bool:
+    """Whether a path is a folder of something else than DICOM files; whoever opens what cannot be listed says why."""
+    try:
+        return os.path.isdir(place) and not any(dicom_files(place))
+    except OSError:
+        return False
 
 
 def refuse_slide(
@@ -102,7 +112,7 @@ def refuse_slide(
 def _write(
     tiling: Tiling, *, out_h5: str | os.PathLike, out_geojson: str | os.PathLike, out_png: str | os.PathLike
 ) -> None:
-    write_geojson(out_geojson, tiling.polygons)
+    write_geojson(out_geojson, tiling.polygons, origin_lv0=tiling.table.origin_lv0)
     write_png(out_png, tiling.picture)
     write_tiles(out_h5, tiling.table)
 
@@ -116,7 +126,9 @@ def _refused(slide: str, source: str, *, settings: Tiles, refusal: Refusal, **kn
         overlap_px=settings.overlap_px,
         **known,
     )
-    return TileTable(slide, source, attributes, status=refusal.status, reason=refusal.reason)
+    return TileTable(
+        slide, source, attributes, status=refusal.status, reason=refusal.reason, pen_share=refusal.pen_share
+    )
 
 
 def _tile_ready_made(*, slide: str, folder: Path, mpp: float | None, settings: Tiles) -> Tiling:
@@ -153,13 +165,20 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
     with handle:
         size_lv0 = width_lv0, height_lv0 = handle.dimensions
         spacing = level0_spacing(handle.properties, mpp)
-        known = {"spacing": spacing, "scanner": scanner_of(handle.properties), "size_lv0": size_lv0}
-        against = objection(spacing, settings)
+        known = {
+            "spacing": spacing,
+            "scanner": scanner_of(handle.properties),
+            "size_lv0": size_lv0,
+            "origin_lv0": bounds_origin(handle.properties),
+        }
+        against = not_brightfield(handle.properties) or objection(spacing, settings)
         for_thumbnail = max(1.0, max(size_lv0) / THUMBNAIL_PX)
-        for_tissue = max(1.0, settings.segmentation_mpp / spacing.mpp) if against is None else for_thumbnail
+        wanted = [for_thumbnail]
+        if against is None:
+            wanted += downsamples(size_lv0=size_lv0, mpp=spacing.mpp, segmentation_mpp=settings.segmentation_mpp)
         picture = None
         try:
-            overview = read_overview(handle, downsample=min(for_thumbnail, for_tissue))
+            overview = read_overview(handle, downsample=min(wanted))
             picture = thumbnail(overview.rgb)
             if against is not None:
                 raise against
@@ -180,15 +199,22 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
                     f"{width_lv0} x {height_lv0} px is smaller than one tile of {geometry.edge_lv0} px",
                 )
             tissue = find_tissue(
-                overview.shrunk(downsample=for_tissue),
+                overview,
                 mpp=spacing.mpp,
+                segmentation_mpp=settings.segmentation_mpp,
                 min_region_um2=settings.min_region_um2,
+                pen=settings.pen,
+                max_pen_share=settings.max_pen_share,
             )
             corners = grid_lv0(width_lv0=width_lv0, height_lv0=height_lv0, geometry=geometry)
             share = tissue_fraction(corners, edge_lv0=geometry.edge_lv0, tissue=tissue)
             kept = share >= settings.min_tissue
             if not kept.any():
-                raise Refusal("no_tissue", f"no tile has a tissue share of {settings.min_tissue:g} or more")
+                raise Refusal(
+                    "no_tissue",
+                    f"no tile has a tissue share of {settings.min_tissue:g} or more",
+                    pen_share=tissue.pen_share,
+                )
         except Refusal as refusal:
             table = _refused(slide, "slide", settings=settings, refusal=refusal, **known)
             shown = picture if picture is not None else text_picture(f"{slide}: {refusal.reason}")
@@ -204,5 +230,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         level=geometry.level,
         downsample=geometry.downsample,
     )
-    table = TileTable(slide, "slide", attributes, coords=corners[kept], tissue_fraction=share[kept])
+    table = TileTable(
+        slide, "slide", attributes, coords=corners[kept], tissue_fraction=share[kept], pen_share=tissue.pen_share
+    )
     return Tiling(table, polygons, picture)
