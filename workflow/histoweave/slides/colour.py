@@ -94,10 +94,12 @@ def find_glass(overview: Overview, *, px_um: float) -> Glass:
 def _is_flat(rgb: np.ndarray, *, window_px: int) -> np.ndarray:
     """Where no channel changes by more than `MAX_FLAT_STD` within the window, noise of single pixels aside: (H,W) bool."""
     window = (window_px, window_px)
-    # Around white, so that float32 keeps the small differences of light colours.
-    from_white = cv2.blur(rgb, (3, 3)) - 255
-    mean, mean_square = cv2.blur(from_white, window), cv2.blur(from_white**2, window)
-    return (mean_square - mean**2 < MAX_FLAT_STD**2).all(axis=2)
+    flat = np.ones(rgb.shape[:2], bool)
+    for channel in cv2.split(rgb):
+        # Around white, so that float32 keeps the small differences of light colours.
+        from_white = cv2.blur(channel, (3, 3)) - 255
+        flat &= cv2.blur(from_white**2, window) - cv2.blur(from_white, window) ** 2 < MAX_FLAT_STD**2
+    return flat
 
 
 def saturation(colour: np.ndarray) -> float:

@@ -12,8 +12,10 @@ BLUE_INK_RED = 1.2
 RED_INK_RED = 0.33
 THIN_INK_DENSITY, THIN_INK_RED, THIN_INK_BLUE_OVER_RED = 0.1, 0.25, 0.6
 
+LEAST_CHROMA = 25  # of all that is ink by the rules below
 
-def find_ink(rgb: np.ndarray) -> np.ndarray:
+
+def find_ink(rgb: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """Where marker ink is: (H,W) bool.
 
     Blue and green stains (methyl blue, Alcian blue, methyl green) and some red ones (ponceau) absorb as ink does, and
@@ -21,10 +23,19 @@ def find_ink(rgb: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    rgb: (H,W,3) float32, 0 to 255, glass white.
+    rgb: (H,W,3) float32, 0 to 255, glass white. chroma: (H,W), largest minus smallest channel.
     """
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    od_red, od_green, od_blue = np.moveaxis(-np.log10(np.maximum(rgb, 1) / 255), -1, 0)
+    found = np.zeros(rgb.shape[:2], np.uint8)
+    coloured = chroma >= LEAST_CHROMA
+    found[coloured] = _is_ink(rgb[coloured])
+    # Anti-aliased rims of ink have no clear hue of their own.
+    return cv2.dilate(cv2.medianBlur(found, 3), np.ones((3, 3), np.uint8)).astype(bool)
+
+
+def _is_ink(rgb: np.ndarray) -> np.ndarray:
+    """Which of (N,3) colours are ink's: (N,) bool."""
+    red, green, blue = rgb.T
+    od_red, od_green, od_blue = -np.log10(np.maximum(rgb, 1) / 255).T
     green_or_blue = (green > red + 12) & (np.maximum(green, blue) > red + 25) & (od_red > BLUE_INK_RED * od_green)
     strong_red = (red > np.maximum(green, blue) + 80) & (np.abs(green - blue) < 25) & (od_red < RED_INK_RED * od_green)
     thin_red = (
@@ -32,6 +43,4 @@ def find_ink(rgb: np.ndarray) -> np.ndarray:
         & (od_red < THIN_INK_RED * od_green)
         & (od_blue - od_red > THIN_INK_BLUE_OVER_RED * od_green)
     )
-    found = (green_or_blue | strong_red | thin_red).astype(np.uint8)
-    # Anti-aliased rims of ink have no clear hue of their own.
-    return cv2.dilate(cv2.medianBlur(found, 3), np.ones((3, 3), np.uint8)).astype(bool)
+    return green_or_blue | strong_red | thin_red

@@ -5,6 +5,7 @@ A plain picture (JPEG, PNG) counts as a slide of one level and no known spacing;
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import stat
@@ -16,15 +17,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import openslide
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from histoweave.slides.refusal import Refusal
+from histoweave.slides.tiff_header import huge_tile, is_tiff
 
 STRIP_PX = 8_000_000
 STRIPS_AT_ONCE = 2
+# A double slide of 52 x 76 mm has 62 million px at 8 µm per px. What claims more would fill the memory.
+MAX_OVERVIEW_PX = 300_000_000
+MAX_STRIP_PX = 400_000_000
 PICTURES = ("JPEG", "PNG")
-# Of TIFF and BigTIFF, in both orders of bytes.
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def open_slide(path: str | Path) -> openslide.AbstractSlide:
     check_readable(path)
     file = min(dicom_files(path), default=path) if path.is_dir() else path
     check_readable(file)
+    if file.is_file() and is_tiff(file) and (size := huge_tile(file)):
+        raise Refusal("unreadable", f"{file.name} states tiles of {size[0]} x {size[1]} px, more than can be held")
     try:
         return openslide.OpenSlide(file)
     except openslide.OpenSlideError as error:
@@ -110,9 +115,8 @@ def check_readable(path: Path) -> None:
 
 def _how_to_go_on(file: Path) -> str:
     """Advice for a TIFF that OpenSlide cannot open, such as one without tiles; empty for other files."""
-    with file.open("rb") as opened:
-        if opened.read(4) not in TIFF_MAGIC:
-            return ""
+    if not file.is_file() or not is_tiff(file):
+        return ""
     return (
         "; a whole TIFF must be tiled: convert it, such as with `vips tiffsave in.tif out.tif --tile --pyramid "
         "--compression jpeg`, or save it as PNG, and state its µm per px in column mpp of the slides table"
@@ -128,17 +132,15 @@ def _plain_picture(file: Path) -> Image.Image | None:
         `unreadable`, for one that is cut short or too large to be held.
     """
     try:
-        picture = Image.open(file, formats=PICTURES)
-    except OSError:
+        with Image.open(file, formats=PICTURES) as picture:
+            # Now, not at the first read: threads that read share it.
+            return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError:
         raise Refusal("unreadable", f"{file.name} is too large to be held whole; save it as a pyramidal TIFF") from None
-    with picture:
-        try:
-            # Now, not at the first read: threads that read share it.
-            return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-        except OSError as error:
-            raise Refusal("unreadable", f"{file.name}: {error}") from None
+    except Exception as error:  # decoders raise nearly every exception on damaged files
+        raise Refusal("unreadable", f"{file.name} cannot be read: {error or type(error).__name__}") from None
 
 
 def dicom_files(folder: Path) -> Iterator[Path]:
@@ -159,6 +161,24 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
         return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
     alpha = alpha.astype(np.float32) / 255
     return np.rint(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+
+def properties_of(slide: openslide.AbstractSlide) -> dict[str, str]:
+    """What a file states of itself; a property that a damaged file lists and does not hold is left out.
+
+    Raises
+    ------
+    Refusal
+        `unreadable`.
+    """
+    found = {}
+    try:
+        for key in slide.properties:
+            with contextlib.suppress(KeyError):
+                found[key] = slide.properties[key]
+    except openslide.OpenSlideError as error:
+        raise Refusal("unreadable", f"OpenSlide cannot read the file's properties: {error}") from None
+    return found
 
 
 def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: float) -> int:
@@ -201,6 +221,12 @@ def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:
     level = coarsest_level(slide.level_downsamples, wanted=downsample, tolerance=0.0)
     level_width, level_height = slide.level_dimensions[level]
     rows_per_px = level_height / height
+    if width * height > MAX_OVERVIEW_PX or level_width * rows_per_px > MAX_STRIP_PX:
+        raise Refusal(
+            "unreadable",
+            f"level 0 of {width_lv0} x {height_lv0} px, seen at level {level} of {level_width} x {level_height} px, is "
+            "too large to be looked at; the file needs coarser levels, or tiles.segmentation_mpp a larger value",
+        )
     strip_height = max(1, int(STRIP_PX / (level_width * rows_per_px)))
     rgb = np.empty((height, width, 3), np.uint8)
     alpha = np.empty((height, width), np.uint8)

@@ -20,7 +20,7 @@ from histoweave.slides.bounds import bounds_origin
 from histoweave.slides.grid import grid_lv0, tile_geometry, tissue_fraction
 from histoweave.slides.illumination import not_brightfield
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture, thumbnail, write_geojson, write_png
-from histoweave.slides.reader import dicom_files, open_slide, read_overview
+from histoweave.slides.reader import dicom_files, open_slide, properties_of, read_overview
 from histoweave.slides.refusal import OK, Refusal
 from histoweave.slides.scanner import scanner_of
 from histoweave.slides.spacing import UNKNOWN, Spacing, level0_spacing, objection
@@ -159,19 +159,20 @@ def _outlines(table: TileTable) -> list[Polygon]:
 def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Tiles, coords: str) -> Tiling:
     try:
         handle = open_slide(path)
+        properties = properties_of(handle)
     except Refusal as refusal:
         table = _refused(slide, "slide", settings=settings, refusal=refusal)
         return Tiling(table, [], text_picture(f"{slide}: {refusal.reason}"))
     with handle:
         size_lv0 = width_lv0, height_lv0 = handle.dimensions
-        spacing = level0_spacing(handle.properties, mpp)
+        spacing = level0_spacing(properties, mpp)
         known = {
             "spacing": spacing,
-            "scanner": scanner_of(handle.properties),
+            "scanner": scanner_of(properties),
             "size_lv0": size_lv0,
-            "origin_lv0": bounds_origin(handle.properties),
+            "origin_lv0": bounds_origin(properties),
         }
-        against = not_brightfield(handle.properties) or objection(spacing, settings)
+        against = not_brightfield(properties) or objection(spacing, settings)
         for_thumbnail = max(1.0, max(size_lv0) / THUMBNAIL_PX)
         wanted = [for_thumbnail]
         if against is None:

@@ -131,8 +131,9 @@ def find_tissue(
     px_um = mpp * overview.downsample
     glass = find_glass(looked_at, px_um=mpp * looked_at.downsample).resized(width=width, height=height)
     rgb = np.minimum(overview.rgb.astype(np.float32) * (255 / glass.colour), 255)
-    chroma = (rgb.max(axis=2) - rgb.min(axis=2)).astype(np.uint8)
-    marks = find_ink(rgb) if pen == "remove" else np.zeros(chroma.shape, bool)
+    red, green, blue = cv2.split(rgb)
+    chroma = (np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).astype(np.uint8)
+    marks = find_ink(rgb, chroma) if pen == "remove" else np.zeros(chroma.shape, bool)
     if glass.share < MIN_GLASS_SHARE:
         stained = overview.scanned & _is_no_gap(chroma, glass=glass)
     else:
@@ -141,9 +142,9 @@ def find_tissue(
     if pen_share > max_pen_share:
         raise Refusal(
             "pen_marks",
-            f"{pen_share:.0%} of the stained area has the colours of marker ink (tiles.max_pen_share: {max_pen_share:g}); if that is a stain (such as methyl "
-            "blue, aniline blue or Alcian blue), set tiles.pen to keep; if it is ink and the rest is to be used, set "
-            "tiles.max_pen_share to 1",
+            f"{pen_share:.0%} of the stained area has the colours of marker ink (tiles.max_pen_share is "
+            f"{max_pen_share:g}); if that is a stain, such as methyl blue, aniline blue or Alcian blue, set tiles.pen to "
+            "keep; if it is ink and the rest is to be used, set tiles.max_pen_share to 1",
             pen_share=pen_share,
         )
     kernel = 2 * int(min(BLUR_UM / px_um, 30) / 2) + 1
