@@ -32,7 +32,7 @@ def huge_tile(file: str | os.PathLike) -> tuple[int, int] | None:
             for width, height in _tile_sizes(opened):
                 if width * height > MAX_TILE_PX:
                     return width, height
-        except (struct.error, OverflowError, OSError):
+        except (struct.error, OverflowError, ValueError, OSError):
             pass
     return None
 
