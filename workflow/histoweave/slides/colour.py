@@ -32,6 +32,8 @@ MAX_FLAT_STD = 3.0
 MIN_FLAT_SHARE = 0.03
 # Share of a whole picture that is light and flat, from which on it has two classes of pixels to be split.
 MIN_GLASS_SHARE = 0.05
+# More coloured than this and less of a picture than that, it is as likely a pale part of the tissue.
+MAX_TINT, MIN_TINTED_SHARE = 0.12, 0.2
 # What is flat and of this share of the glass's luma is glass, also under a film of washed-out stain.
 MIN_FILM_LUMA = 0.8
 
@@ -78,7 +80,7 @@ def find_glass(overview: Overview, *, px_um: float) -> Glass:
             "not_brightfield",
             f"the lightest part is {_name(colour)}: fluorescence or another dark background, not brightfield",
         )
-    flat = overview.scanned & _is_flat(rgb, window_px=max(2 * int(FLAT_UM / px_um / 2) + 1, MIN_WINDOW_PX))
+    flat = overview.scanned & _is_flat(rgb, window_px=_window_px(overview, px_um=px_um))
     if flat[lightest].mean() < MIN_FLAT_SHARE:
         return Glass(WHITE, 0.0, flat)
     colour = np.median(rgb[lightest & flat], axis=0)
@@ -87,8 +89,16 @@ def find_glass(overview: Overview, *, px_um: float) -> Glass:
             "odd_colours",
             f"the lightest part is {_name(colour)}, which glass is not; the file's colour space may be mislabelled",
         )
-    certain = flat & (luma > MIN_FILM_LUMA * (colour @ LUMA))
-    return Glass(colour, float(certain[overview.scanned].mean()), flat)
+    share = float((flat & (luma > MIN_FILM_LUMA * (colour @ LUMA)))[overview.scanned].mean())
+    if saturation(colour) > MAX_TINT and share < MIN_TINTED_SHARE:
+        return Glass(WHITE, 0.0, flat)
+    return Glass(colour, share, flat)
+
+
+def _window_px(overview: Overview, *, px_um: float) -> int:
+    """Odd edge of the square over which glass is flat, at most a quarter of the picture."""
+    edge_um = min(FLAT_UM, min(overview.scanned.shape) * px_um / 4)
+    return max(2 * int(edge_um / px_um / 2) + 1, MIN_WINDOW_PX)
 
 
 def _is_flat(rgb: np.ndarray, *, window_px: int) -> np.ndarray:
