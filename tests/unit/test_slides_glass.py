@@ -101,6 +101,36 @@ def test_empty_glass_is_never_tissue(grey, tint, noise, edge_px):
     assert refusal_of(picture).status == "no_tissue"
 
 
+@pytest.mark.parametrize("glass_share", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("name", ["grey-blue", "near white", "warm"])
+def test_pale_immunohistochemistry_beside_glass_is_found(name, glass_share):
+    """Its counterstain is paler than that of H&E, and its nuclei cover less than half of it."""
+    scene = glass(2400)
+    begins = int(glass_share * 2400)
+    scene[:, begins:] = np.tile(KI67[name], (4, 4, 1))[:, : 2400 - begins]
+    for segmentation_mpp in (2.0, 8.0):
+        mask = tissue_of(scene, segmentation_mpp=segmentation_mpp).mask
+        first = round(glass_share * mask.shape[1])
+        assert mask[:, first + 3 :].mean() > 0.8 and mask[:, : first - first // 4].mean() < 0.02
+
+
+@pytest.mark.parametrize("segmentation_mpp", SEGMENTATION)
+def test_dust_scratches_bubbles_and_edges_are_not_tissue(segmentation_mpp):
+    rng = np.random.default_rng(1)
+    dirty = glass(2400)
+    for _ in range(120):
+        centre, radius = rng.integers(0, 2400, 2).tolist(), int(rng.integers(2, 12))
+        cv2.circle(dirty, centre, radius, rng.integers(40, 200, 3).tolist(), -1)
+    for _ in range(6):
+        ends = rng.integers(0, 2400, (2, 2)).tolist()
+        cv2.line(dirty, *ends, (150, 140, 130), 3)
+    cv2.circle(dirty, (1600, 1600), 500, (120, 120, 125), 12)
+    cv2.line(dirty, (0, 300), (2400, 340), (60, 60, 60), 40)
+    dirty[:, :120] = 3
+    cv2.putText(dirty, "A 12", (300, 1300), cv2.FONT_HERSHEY_SIMPLEX, 12, (25, 25, 30), 60)
+    assert refusal_of(dirty, segmentation_mpp=segmentation_mpp).status == "no_tissue"
+
+
 @pytest.mark.parametrize("tint", [(1.0, 0.92, 0.97), (1.0, 0.82, 0.93), (0.98, 0.97, 0.83), (0.85, 0.93, 1.0)])
 def test_tinted_glass_is_glass(tint):
     scene = glass(1200)

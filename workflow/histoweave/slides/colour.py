@@ -98,7 +98,12 @@ def find_glass(overview: Overview, *, px_um: float) -> Glass:
 def _window_px(overview: Overview, *, px_um: float) -> int:
     """Odd edge of the square over which glass is flat, at most a quarter of the picture."""
     edge_um = min(FLAT_UM, min(overview.scanned.shape) * px_um / 4)
-    return max(2 * int(edge_um / px_um / 2) + 1, MIN_WINDOW_PX)
+    return odd_px(edge_um, px_um=px_um, least=MIN_WINDOW_PX)
+
+
+def odd_px(edge_um: float, *, px_um: float, least: int = 1) -> int:
+    """An edge in px, odd, at least `least`."""
+    return max(2 * int(edge_um / px_um / 2) + 1, least)
 
 
 def _is_flat(rgb: np.ndarray, *, window_px: int) -> np.ndarray:

@@ -12,12 +12,14 @@ from shapely.geometry import Polygon
 
 from histoweave.config import Pen
 from histoweave.slides.colour import (
+    FLAT_UM,
     LUMA,
     MIN_FILM_LUMA,
     MIN_GLASS_SHARE,
     MIN_WINDOW_PX,
     Glass,
     find_glass,
+    odd_px,
 )
 from histoweave.slides.pen import find_ink
 from histoweave.slides.reader import Overview
@@ -27,6 +29,8 @@ from histoweave.slides.refusal import Refusal
 # below the first is noise of empty glass, above the second pale stroma is lost on slides with much dark or
 # pen-marked area.
 CHROMA_LIMITS = (14, 30)
+# Mean chroma of faint tissue, and the least width of its pieces: twice that of the rim which looks uneven at an edge.
+MIN_FAINT_CHROMA, MIN_FAINT_UM = 7, 90.0
 BLUR_UM = 40.0
 # µm per px at which glass is told from tissue: coarser, cells are not seen; finer, neither are the gaps in fat.
 GLASS_MPP = 8.0
@@ -147,10 +151,13 @@ def find_tissue(
             "keep; if it is ink and the rest is to be used, set tiles.max_pen_share to 1",
             pen_share=pen_share,
         )
-    kernel = 2 * int(min(BLUR_UM / px_um, 30) / 2) + 1
+    kernel = odd_px(min(BLUR_UM, 30 * px_um), px_um=px_um)
     mask = cv2.medianBlur((stained & ~marks).astype(np.uint8), kernel)
     min_px = min(min_region_um2 / px_um**2, overview.scanned.sum() / 4)
     kept = _large(mask, min_px)
+    if not kept.any():
+        faint = overview.scanned & ~marks & _is_faint(chroma, glass=glass, px_um=px_um)
+        kept = _large(faint.astype(np.uint8), min_px)
     if not kept.any():
         raise Refusal(
             "no_tissue", f"no stained area of at least {min_px * px_um**2:.6g} µm² was found", pen_share=pen_share
@@ -167,6 +174,17 @@ def _share(part: np.ndarray, *, of: np.ndarray) -> float:
 def _is_no_gap(chroma: np.ndarray, *, glass: Glass) -> np.ndarray:
     """Tissue of a field with little or no glass to compare it with: (H,W) bool, what has colour or structure."""
     return ~glass.flat | (chroma > CHROMA_LIMITS[0])
+
+
+def _is_faint(chroma: np.ndarray, *, glass: Glass, px_um: float) -> np.ndarray:
+    """Sparsely stained tissue, such as immunohistochemistry with a pale counterstain: (H,W) bool.
+
+    Structure with some colour, over more than the width of a scratch or the rim of a bubble.
+    """
+    window, width = (odd_px(um, px_um=px_um, least=3) for um in (FLAT_UM, MIN_FAINT_UM))
+    structure = ~glass.flat & (cv2.blur(chroma, (window, window)) > MIN_FAINT_CHROMA)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    return cv2.morphologyEx(structure.astype(np.uint8), cv2.MORPH_OPEN, disc).astype(bool)
 
 
 def _is_stained(
