@@ -6,6 +6,7 @@ import pytest
 import tifffile
 from running import SHARED, needs_shared_data
 
+from histoweave.config import Tiles
 from histoweave.slides.reader import Overview
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.tissue import Tissue, find_tissue
@@ -33,12 +34,13 @@ def pixels(path) -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def tissue_of(path, *, mpp: float, segmentation_mpp: float = 8.0, max_pen_share: float = 0.5) -> Tissue:
-    rgb = pixels(path)
+def tissue_of(path, *, mpp: float, **keys) -> Tissue:
+    return _tissue(pixels(path), mpp=mpp, **keys)
+
+
+def _tissue(rgb: np.ndarray, *, mpp: float, **keys) -> Tissue:
     overview = Overview(rgb, np.ones(rgb.shape[:2], bool), 1.0, 1.0)
-    return find_tissue(
-        overview, mpp=mpp, segmentation_mpp=segmentation_mpp, min_region_um2=20000.0, max_pen_share=max_pen_share
-    )
+    return find_tissue(overview, mpp=mpp, settings=Tiles(**keys))
 
 
 @pytest.mark.parametrize("segmentation_mpp", SEGMENTATION)
@@ -82,8 +84,7 @@ def test_no_tissue_is_found_on_pink_glass(name, mpp):
     """Eosin has run over the glass beside the sections C3 and C4; glass is told by hand from its even colour."""
     path = SHARED / f"her2st/{name}.jpg"
     rgb = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_4), cv2.COLOR_BGR2RGB)
-    overview = Overview(rgb, np.ones(rgb.shape[:2], bool), 1.0, 1.0)
-    mask = find_tissue(overview, mpp=4 * mpp, segmentation_mpp=8.0, min_region_um2=20000.0).mask
+    mask = _tissue(rgb, mpp=4 * mpp).mask
     small = cv2.resize(rgb, mask.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
     spread = cv2.blur(small**2, (9, 9)) - cv2.blur(small, (9, 9)) ** 2
     even = cv2.erode((spread < 16).all(axis=2).astype(np.uint8), np.ones((5, 5))) > 0

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from histoweave.config import Tiles
 from histoweave.slides.reader import Overview
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.tissue import Tissue, find_tissue
@@ -14,11 +15,10 @@ MPP = 0.5
 SEGMENTATION = (2.0, 8.0, 32.0)
 
 
-def tissue_of(rgb: np.ndarray, *, mpp: float = MPP, segmentation_mpp: float = 8.0, **keys) -> Tissue:
+def tissue_of(rgb: np.ndarray, *, mpp: float = MPP, **keys) -> Tissue:
     """What is found on a picture of `mpp` µm per px that is scanned everywhere."""
     overview = Overview(rgb, np.ones(rgb.shape[:2], bool), 1.0, 1.0)
-    given = {"min_region_um2": 20000.0, "max_pen_share": 0.5} | keys
-    return find_tissue(overview, mpp=mpp, segmentation_mpp=segmentation_mpp, **given)
+    return find_tissue(overview, mpp=mpp, settings=Tiles(**keys))
 
 
 def refusal_of(rgb: np.ndarray, **keys) -> Refusal:
@@ -172,4 +172,4 @@ def test_strongly_coloured_glass_is_refused_and_strongly_coloured_tissue_is_not(
 def test_a_slide_that_is_transparent_everywhere_has_no_tissue():
     overview = Overview(DENSE, np.zeros(DENSE.shape[:2], bool), 1.0, 1.0)
     with pytest.raises(Refusal, match="transparent everywhere"):
-        find_tissue(overview, mpp=MPP, segmentation_mpp=8.0, min_region_um2=20000.0)
+        find_tissue(overview, mpp=MPP, settings=Tiles())

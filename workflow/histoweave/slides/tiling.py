@@ -199,14 +199,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
                     "too_small",
                     f"{width_lv0} x {height_lv0} px is smaller than one tile of {geometry.edge_lv0} px",
                 )
-            tissue = find_tissue(
-                overview,
-                mpp=spacing.mpp,
-                segmentation_mpp=settings.segmentation_mpp,
-                min_region_um2=settings.min_region_um2,
-                pen=settings.pen,
-                max_pen_share=settings.max_pen_share,
-            )
+            tissue = find_tissue(overview, mpp=spacing.mpp, settings=settings)
             corners = grid_lv0(width_lv0=width_lv0, height_lv0=height_lv0, geometry=geometry)
             share = tissue_fraction(corners, edge_lv0=geometry.edge_lv0, tissue=tissue)
             kept = share >= settings.min_tissue

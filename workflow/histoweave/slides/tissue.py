@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from shapely.geometry import Polygon
 
-from histoweave.config import Pen
+from histoweave.config import Tiles
 from histoweave.slides.colour import (
     FLAT_UM,
     LUMA,
@@ -100,35 +100,25 @@ def downsamples(*, size_lv0: tuple[int, int], mpp: float, segmentation_mpp: floa
     return glass, mask
 
 
-def find_tissue(
-    overview: Overview,
-    *,
-    mpp: float,
-    segmentation_mpp: float,
-    min_region_um2: float,
-    pen: Pen = "remove",
-    max_pen_share: float = 1.0,
-) -> Tissue:
+def find_tissue(overview: Overview, *, mpp: float, settings: Tiles) -> Tissue:
     """Segment tissue by its chroma.
 
-    The glass is balanced to white, chroma is thresholded (Otsu 1979, within limits), pen marks and flat films of stain
-    on the glass are taken out, a median blur removes specks, and pieces and holes smaller than `min_region_um2` are
-    dropped and filled. Where there is hardly any glass, all that has colour or structure is tissue.
+    The glass is balanced to white, chroma is thresholded (Otsu 1979, within limits), marker ink (with `pen: remove`) and
+    flat films of stain on the glass are taken out, a median blur removes specks, and pieces and holes smaller than
+    `min_region_um2` are dropped and filled; on a small picture a quarter of it counts instead. Where there is hardly any
+    glass, all that has colour or structure is tissue.
 
     Parameters
     ----------
     overview: at most as coarse as both of `downsamples`.
-    mpp: µm per level-0 px. segmentation_mpp: µm per px of the mask, on all but small pictures.
-    min_region_um2: on a small picture a quarter of it counts instead.
-    pen: whether what has the colours of marker ink is taken out.
-    max_pen_share: more of the stained area than this in the colours of ink, and the slide is refused.
+    mpp: µm per level-0 px.
 
     Raises
     ------
     Refusal
         `not_brightfield`, `odd_colours`, `pen_marks` or `no_tissue`.
     """
-    for_glass, for_mask = downsamples(size_lv0=overview.size_lv0, mpp=mpp, segmentation_mpp=segmentation_mpp)
+    for_glass, for_mask = downsamples(size_lv0=overview.size_lv0, mpp=mpp, segmentation_mpp=settings.segmentation_mpp)
     looked_at = overview.shrunk(downsample=for_glass)
     overview = overview.shrunk(downsample=for_mask)
     height, width = overview.scanned.shape
@@ -137,33 +127,37 @@ def find_tissue(
     rgb = np.minimum(overview.rgb.astype(np.float32) * (255 / glass.colour), 255)
     red, green, blue = cv2.split(rgb)
     chroma = (np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).astype(np.uint8)
-    marks = find_ink(rgb, chroma) if pen == "remove" else np.zeros(chroma.shape, bool)
+
+    marks = find_ink(rgb, chroma) if settings.pen == "remove" else np.zeros(chroma.shape, bool)
     if glass.share < MIN_GLASS_SHARE:
         stained = overview.scanned & _is_no_gap(chroma, glass=glass)
     else:
         stained = overview.scanned & _is_stained(rgb, chroma, glass=glass, scanned=overview.scanned, marks=marks)
-    pen_share = _share(marks, of=stained) if pen == "remove" else math.nan
-    if pen_share > max_pen_share:
-        raise Refusal(
-            "pen_marks",
-            f"{pen_share:.0%} of the stained area has the colours of marker ink (tiles.max_pen_share is "
-            f"{max_pen_share:g}); if that is a stain, such as methyl blue, aniline blue or Alcian blue, set tiles.pen to "
-            "keep; if it is ink and the rest is to be used, set tiles.max_pen_share to 1",
-            pen_share=pen_share,
-        )
-    kernel = odd_px(min(BLUR_UM, 30 * px_um), px_um=px_um)
-    mask = cv2.medianBlur((stained & ~marks).astype(np.uint8), kernel)
-    min_px = min(min_region_um2 / px_um**2, overview.scanned.sum() / 4)
+    pen_share = _share(marks, of=stained) if settings.pen == "remove" else math.nan
+    if pen_share > settings.max_pen_share:
+        raise _pen_refusal(pen_share, most=settings.max_pen_share)
+
+    mask = cv2.medianBlur((stained & ~marks).astype(np.uint8), odd_px(min(BLUR_UM, 30 * px_um), px_um=px_um))
+    min_px = min(settings.min_region_um2 / px_um**2, overview.scanned.sum() / 4)
     kept = _large(mask, min_px)
     if not kept.any():
         faint = overview.scanned & ~marks & _is_faint(chroma, glass=glass, px_um=px_um)
         kept = _large(faint.astype(np.uint8), min_px)
     if not kept.any():
-        raise Refusal(
-            "no_tissue", f"no stained area of at least {min_px * px_um**2:.6g} µm² was found", pen_share=pen_share
-        )
+        area = f"{min_px * px_um**2:.6g} µm²"
+        raise Refusal("no_tissue", f"no stained area of at least {area} was found", pen_share=pen_share)
     kept = 1 - _large(1 - kept, min_px)
     return Tissue(kept.astype(bool), overview.downsample_x, overview.downsample_y, pen_share=pen_share)
+
+
+def _pen_refusal(share: float, *, most: float) -> Refusal:
+    return Refusal(
+        "pen_marks",
+        f"{share:.0%} of the stained area has the colours of marker ink (tiles.max_pen_share is {most:g}); if that is a "
+        "stain, such as methyl blue, aniline blue or Alcian blue, set tiles.pen to keep; if it is ink and the rest is to "
+        "be used, set tiles.max_pen_share to 1",
+        pen_share=share,
+    )
 
 
 def _share(part: np.ndarray, *, of: np.ndarray) -> float:
