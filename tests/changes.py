@@ -49,6 +49,8 @@ KEYS: dict[str, Any] = {
     "tiles.min_tissue": 0.6,
     "tiles.segmentation_mpp": 4.0,
     "tiles.min_region_um2": 1000.0,
+    "tiles.pen": "keep",
+    "tiles.max_pen_share": 0.8,
     "tiles.max_failed_share": 0.2,
     "features.encoder.name": "timm:vit_small_patch16_224",
     "features.encoder.weights": "other.safetensors",

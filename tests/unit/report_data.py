@@ -120,7 +120,7 @@ def _slides(patients: pd.DataFrame) -> pd.DataFrame:
     slides = pd.DataFrame({
         "slide": patients["patient"] + "-01Z-00-DX1", "patient": patients["patient"],
         "path": [f"slides/{p}.tiff" for p in patients["patient"]], "status": "ok", "reason": "", "stage": "",
-        "n_tiles": 45, "n_failed_tiles": 0, "level0_mpp": 0.5, "mpp_source": "openslide",
+        "n_tiles": 45, "n_failed_tiles": 0, "level0_mpp": 0.5, "mpp_source": "openslide", "pen_share": 0.02,
         "features": "features.h5", "features_sha256": "0" * 64,
     })  # fmt: skip
     slides.loc[0, ["status", "reason", "stage", "n_tiles"]] = ["unreadable", HOSTILE, "tiles", 0]

@@ -24,7 +24,7 @@ from histoweave.slides.tiling import tile_slide
 ATTRIBUTES = {
     "patch_size", "patch_size_level0", "patch_level", "downsample", "level0_width", "level0_height",
     "level0_magnification", "target_magnification", "overlap", "name", "target_mpp", "level0_mpp", "mpp_source",
-    "scanner_vendor", "scanner_model", "objective_power",
+    "scanner_vendor", "scanner_model", "objective_power", "bounds_x_lv0", "bounds_y_lv0",
 }  # fmt: skip
 
 
@@ -87,6 +87,7 @@ def test_coordinates_are_level0_sorted_and_complete(tmp_path, out):
         assert set(file["coords"].attrs) == ATTRIBUTES
         attributes = dict(file.attrs)
         assert attributes.pop("tiles_sha256") == read_tiles(out / "S1.h5").sha256()
+        assert attributes.pop("pen_share") < 0.01
         assert attributes == {"slide": "S1", "source": "slide", "status": "ok", "reason": ""}
     table = read_tiles(out / "S1.h5")
     order = np.lexsort((table.coords[:, 0], table.coords[:, 1]))
@@ -204,7 +205,7 @@ def black_border():
         (grey_ramp(), 0.5, None, "not_brightfield"),
         (salmon(), 0.5, None, "odd_colours"),
         (empty_glass(), 0.5, None, "no_tissue"),
-        (green_ink(), 0.5, None, "no_tissue"),
+        (green_ink(), 0.5, None, "pen_marks"),
         (black_border(), 0.5, None, "no_tissue"),
     ],
 )

@@ -136,7 +136,9 @@ def test_unscanned_parts_are_neither_glass_nor_tissue():
     rgb = tissue_scene(4.0)
     scanned = np.zeros(rgb.shape[:2], bool)
     scanned[:, : rgb.shape[1] // 2] = True
-    tissue = find_tissue(Overview(rgb, scanned, 8.0, 8.0), mpp=0.5, min_region_um2=100)
+    tissue = find_tissue(
+        Overview(rgb, scanned, 8.0, 8.0), mpp=0.5, settings=Tiles(segmentation_mpp=4.0, min_region_um2=100)
+    )
     assert tissue.mask[:, : rgb.shape[1] // 2].any()
     assert not tissue.mask[:, rgb.shape[1] // 2 + 1 :].any()
 
@@ -160,5 +162,5 @@ def test_faint_and_tinted_slides():
     reference = (scene < 240).any(axis=2)
     for rgb in (pale, tinted):
         overview = Overview(rgb.astype(np.uint8), np.ones(rgb.shape[:2], bool), 8.0, 8.0)
-        mask = find_tissue(overview, mpp=0.5, min_region_um2=100).mask
+        mask = find_tissue(overview, mpp=0.5, settings=Tiles(segmentation_mpp=4.0, min_region_um2=100)).mask
         assert (mask & reference).sum() / (mask | reference).sum() > 0.85

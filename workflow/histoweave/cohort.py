@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
     for slide, patient, path in slides[["slide", "patient", "path"]].sort_values("slide").itertuples(index=False):
         with h5py.File(tiles[slide], "r") as file:
             tiled = file.attrs["status"]
+            pen_share = float(file.attrs.get("pen_share", math.nan))
             spacing = dict(file["coords"].attrs)
         with h5py.File(features[slide], "r") as file:
             status, reason = file.attrs["status"], file.attrs["reason"]
@@ -57,6 +59,7 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
                     "level0_mpp": float(spacing["level0_mpp"]),
                     "mpp_source": spacing["mpp_source"],
                     **{name: spacing[name] for name in SCANNER},
+                    "pen_share": pen_share,
                     "features": features[slide],
                     "features_sha256": file.attrs["features_sha256"],
                 }
@@ -69,12 +72,11 @@ def slide_status(slides: pd.DataFrame, *, tiles: dict[str, str], features: dict[
         )
     columns = [
         "slide", "patient", "path", "status", "reason", "stage", "n_tiles", "n_failed_tiles",
-        "level0_mpp", "mpp_source", *SCANNER, "features", "features_sha256",
+        "level0_mpp", "mpp_source", *SCANNER, "pen_share", "features", "features_sha256",
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
-    return table.astype(
-        {"n_tiles": np.int64, "n_failed_tiles": np.int64, "level0_mpp": np.float64, "objective_power": np.float64}
-    )
+    floats = dict.fromkeys(("level0_mpp", "objective_power", "pen_share"), np.float64)
+    return table.astype({"n_tiles": np.int64, "n_failed_tiles": np.int64, **floats})
 
 
 def judge_samples(status: pd.DataFrame, slides: pd.DataFrame) -> pd.DataFrame:

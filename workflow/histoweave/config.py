@@ -22,6 +22,7 @@ from histoweave.privacy_config import Privacy
 from histoweave.section import Encoder, Section, Share
 
 OnError = Literal["continue", "stop"]
+Pen = Literal["remove", "keep"]
 ExportForm = Literal["anndata", "clam", "stamp"]
 MAX_SEED = 2**32 - 1  # of NumPy's and scikit-learn's generators
 EXPORT_SUFFIX = {"anndata": "h5ad", "clam": "h5", "stamp": "h5"}
@@ -92,6 +93,14 @@ class Tiles(Section):
     min_tissue: Share = Field(0.5, description="Least share of tissue in a kept tile.")
     segmentation_mpp: float = Field(8.0, gt=0, description="µm per px at which tissue is looked for.")
     min_region_um2: float = Field(20000.0, ge=0, description="Smaller tissue pieces and holes are ignored.")
+    pen: Pen = Field(
+        "remove",
+        description="What to do with the colours of marker ink: remove, right for H&E; keep, for stains that look like "
+        "ink (Masson's trichrome, Alcian blue, methyl green and other blue, green or red ones).",
+    )
+    max_pen_share: Share = Field(
+        0.5, description="A slide with more of its stained area in the colours of marker ink than this is refused."
+    )
     max_failed_share: Share = Field(0.1, description="A slide with more unreadable tiles than this is refused.")
 
 

@@ -70,9 +70,10 @@ def check_images(manifest: Manifest, facts: pd.DataFrame, *, tiles: dict[str, An
         if arithmetic
         else Check("arithmetic", "ok", f"network computed in {', '.join(encoder.arithmetic)}, as in training")
     )
-    ours = {key: tiles.get(key) for key in ("overlap_px", "min_tissue", "segmentation_mpp", "min_region_um2")}
-    if odd := [f"{key} {value} (training {shown(grid.settings.get(key))})" for key, value in ours.items()
-               if value != grid.settings.get(key)]:  # fmt: skip
+    ours = {key: tiles.get(key) for key in ("overlap_px", "min_tissue", "segmentation_mpp", "min_region_um2", "pen")}
+    theirs = {"pen": "remove", **grid.settings}  # what bundles did before there was a choice
+    if odd := [f"{key} {value} (training {shown(theirs.get(key))})" for key, value in ours.items()
+               if value != theirs.get(key)]:  # fmt: skip
         checks.append(Check("tissue and grid", "warn", f"tiles are chosen otherwise: {', '.join(odd)}"))
     return checks
 

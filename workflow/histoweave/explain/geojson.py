@@ -11,16 +11,19 @@ import pandas as pd
 from histoweave.io import write_text
 
 
-def write_scores(path: str | os.PathLike, tiles: pd.DataFrame, *, edge_lv0: int) -> None:
+def write_scores(
+    path: str | os.PathLike, tiles: pd.DataFrame, *, edge_lv0: int, origin_lv0: tuple[int, int] = (0, 0)
+) -> None:
     """Write one FeatureCollection of QuPath detections, one square per tile (RFC 7946 ring order).
 
     Parameters
     ----------
     tiles : `x_lv0`, `y_lv0` (top-left corner in level-0 px), and one column per measurement; NaN is left out.
     edge_lv0 : edge of a tile in level-0 px.
+    origin_lv0 : where QuPath counts pixels from (`slides.bounds.bounds_origin`).
     """
     measured = [column for column in tiles if column not in ("x_lv0", "y_lv0")]
-    corners = tiles[["x_lv0", "y_lv0"]].to_numpy().tolist()
+    corners = (tiles[["x_lv0", "y_lv0"]].to_numpy() - origin_lv0).tolist()
     features = [
         {
             "type": "Feature",

@@ -108,7 +108,9 @@ def _write_overlay(out: Path, rows: pd.DataFrame, table: TileTable, thumbnail: P
 
 def _write_geojson(out: Path, rows: pd.DataFrame, table: TileTable, thumbnail: Path) -> None:
     edge_lv0, _ = _geometry(rows, table)
-    write_scores(out, rows[["x_lv0", "y_lv0", "attention", "attribution"]], edge_lv0=edge_lv0)
+    write_scores(
+        out, rows[["x_lv0", "y_lv0", "attention", "attribution"]], edge_lv0=edge_lv0, origin_lv0=table.origin_lv0
+    )
 
 
 def _geometry(rows: pd.DataFrame, table: TileTable) -> tuple[int, tuple[int, int]]:

@@ -27,6 +27,7 @@ def given_tiles(
     coords_file: Path,
     *,
     size_lv0: tuple[int, int],
+    origin_lv0: tuple[int, int] = (0, 0),
     spacing: Spacing,
     scanner: Scanner = NO_SCANNER,
     downsamples: Sequence[float],
@@ -36,7 +37,7 @@ def given_tiles(
 
     Parameters
     ----------
-    size_lv0: width and height of the slide in level-0 px.
+    size_lv0, origin_lv0: width and height of the slide, and where QuPath counts pixels from, in level-0 px.
     spacing: of level 0; anything that `spacing.objection` objects to is refused here too. scanner: of the slide.
     downsamples: of the slide's levels. Pixels are read by this workflow's own rule, from the coarsest level that
         is not coarser than the tile.
@@ -83,6 +84,7 @@ def given_tiles(
         spacing=spacing,
         scanner=scanner,
         size_lv0=size_lv0,
+        origin_lv0=origin_lv0,
         edge_lv0=edge,
         level=level,
         downsample=float(downsamples[level]),

@@ -253,6 +253,7 @@ def _attributes(
         overlap_px=told.overlap_px,
         spacing=spacing,
         scanner=told.scanner,
+        origin_lv0=told.origin_lv0,
         size_lv0=size_lv0 or told.size_lv0 or (0, 0),
         edge_lv0=edge or 0,
         level=told.level or 0,

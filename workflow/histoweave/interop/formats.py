@@ -41,7 +41,8 @@ class Stated:
     size_lv0: width and height of the slide in level-0 px.
     level, downsample: pyramid level that the tool read, and its downsample (CLAM, this workflow).
     magnification, target_magnification: nominal, of level 0 and of the tiles (TRIDENT, AtlasPatch).
-    mpp, mpp_source: of level 0, and scanner: of the slide; in this workflow's own files only.
+    mpp, mpp_source: of level 0, scanner: of the slide, and origin_lv0: where QuPath counts its pixels from; in this
+        workflow's own files only.
     """
 
     format: str
@@ -57,6 +58,7 @@ class Stated:
     mpp: float | None = None
     mpp_source: str = "none"
     scanner: Scanner = NO_SCANNER
+    origin_lv0: tuple[int, int] = (0, 0)
 
 
 @contextlib.contextmanager
@@ -192,6 +194,7 @@ def _histoweave(attributes: Mapping[str, Any]) -> Stated:
             text(attributes.get("scanner_model")),
             number(attributes, "objective_power") or math.nan,
         ),
+        origin_lv0=(_whole(attributes, "bounds_x_lv0") or 0, _whole(attributes, "bounds_y_lv0") or 0),
     )
 
 

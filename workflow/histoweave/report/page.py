@@ -20,6 +20,7 @@ from histoweave.report.plots import as_json
 from histoweave.report.template import render
 from histoweave.report.versions import package_versions
 
+MUCH_INK = 0.1  # of a slide's stained area
 SECTIONS = {
     "summary": "Summary",
     "circularity": "What the labels can tell",
@@ -80,7 +81,14 @@ _ALT = {
 def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
     """What the page says of the slides; empty tables for a run without slides."""
     if tables.slides is None:
-        return {"n_slides": 0, "refused": None, "all_slides": None, "pictures": [], "n_more_pictures": 0}
+        return {
+            "n_slides": 0,
+            "refused": None,
+            "all_slides": None,
+            "much_ink": [],
+            "pictures": [],
+            "n_more_pictures": 0,
+        }
     slides = tables.slides
     refused = slides[slides["status"] != "ok"]
     columns = {
@@ -91,6 +99,7 @@ def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
         "n_failed_tiles": "Unreadable tiles",
         "level0_mpp": "µm/px",
         "mpp_source": "Spacing from",
+        "pen_share": "Ink, share",
     }
     # Refused slides first: theirs are the pictures that somebody should look at.
     order = pd.concat([refused, slides[slides["status"] == "ok"]])
@@ -102,9 +111,15 @@ def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
         "n_ok": len(slides) - len(refused),
         "refused": views.plain_table(refused, columns),
         "all_slides": views.plain_table(slides, columns | more),
+        "much_ink": _much_ink(slides),
         "pictures": pictures,
         "n_more_pictures": len(set(slides["slide"]) & set(inputs.thumbnails)) - len(pictures),
     }
+
+
+def _much_ink(slides: pd.DataFrame) -> list[str]:
+    """Slides that were used although more than `MUCH_INK` of their stained area was taken out as marker ink."""
+    return slides.loc[(slides["status"] == "ok") & (slides["pen_share"] > MUCH_INK), "slide"].tolist()
 
 
 def _layer(picture: SlidePicture) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from histoweave.io import read_json
 from histoweave.pictures import open_picture
+from histoweave.slides.bounds import origin_of
 
 MAX_THUMBNAILS = 120
 # Longest edge in px and WebP quality: the first that fits is taken, the last whatever it needs.
@@ -66,12 +67,13 @@ def _picture(slide: str, status: str, path: Path, overlay: Path | None) -> Slide
     if status != "ok" or not whole_slide or not min(size_lv0) > 0:
         return shown
     scale = (width / size_lv0[0], height / size_lv0[1])
+    contours = contour_path(path.with_suffix(".geojson"), scale=scale, origin_lv0=origin_of(of_tiles))
     attribution = ""
     if overlay is not None:
         with open_picture(overlay) as layer:
             attribution, _ = webp(layer.convert("RGBA"), most_bytes=_OVERLAY_BYTES)
     return SlidePicture(
-        slide, status, uri, width, height, contour_path(path.with_suffix(".geojson"), scale=scale), attribution,
+        slide, status, uri, width, height, contours, attribution,
         size_lv0, int(of_tiles["patch_size_level0"]),
     )  # fmt: skip
 
@@ -88,12 +90,15 @@ def webp(picture: Image.Image, *, most_bytes: int) -> tuple[str, tuple[int, int]
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), small.size
 
 
-def contour_path(geojson: Path, *, scale: tuple[float, float]) -> str:
-    """The polygons of a GeoJSON file (level-0 px) as an SVG path in px, `scale` px per level-0 px in x and y."""
+def contour_path(geojson: Path, *, scale: tuple[float, float], origin_lv0: tuple[int, int] = (0, 0)) -> str:
+    """The polygons of a GeoJSON file (level-0 px from `origin_lv0` on) as an SVG path in px.
+
+    `scale` is px per level-0 px in x and y.
+    """
     parts = []
     for feature in read_json(geojson)["features"]:
         for ring in feature["geometry"]["coordinates"]:
-            outline = (np.asarray(ring, dtype=float) * scale).astype(np.float32)
+            outline = ((np.asarray(ring, dtype=float) + origin_lv0) * scale).astype(np.float32)
             points = [f"{x:.1f} {y:.1f}" for x, y in cv2.approxPolyDP(outline, _CONTOUR_PX, True)[:, 0]]
             parts.append("M" + "L".join(points) + "Z")
     return "".join(parts)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from shapely.affinity import translate
 from shapely.geometry import Polygon, mapping
 from shapely.geometry.polygon import orient
 
@@ -18,12 +19,17 @@ THUMBNAIL_PX = 1024
 _TISSUE_RGB = (0, 150, 60)
 
 
-def write_geojson(path: str | os.PathLike, polygons: Sequence[Polygon]) -> None:
-    """Write polygons as one FeatureCollection of QuPath annotations (RFC 7946 ring order)."""
+def write_geojson(
+    path: str | os.PathLike, polygons: Sequence[Polygon], *, origin_lv0: tuple[int, int] = (0, 0)
+) -> None:
+    """Write polygons (level-0 px) as one FeatureCollection of QuPath annotations (RFC 7946 ring order).
+
+    QuPath counts pixels from `origin_lv0` (`bounds.bounds_origin`).
+    """
     features = [
         {
             "type": "Feature",
-            "geometry": mapping(orient(polygon)),
+            "geometry": mapping(orient(translate(polygon, *(-corner for corner in origin_lv0)))),
             "properties": {
                 "objectType": "annotation",
                 "classification": {"name": "Tissue", "color": list(_TISSUE_RGB)},

@@ -5,6 +5,8 @@ A plain picture (JPEG, PNG) counts as a slide of one level and no known spacing;
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,9 +21,13 @@ from histoweave.folders import check_readable
 from histoweave.pictures import NoPicture, on_white, read_channels
 from histoweave.slides.dicom import slide_file
 from histoweave.slides.refusal import Refusal
+from histoweave.slides.tiff_header import huge_tile, is_tiff
 
 STRIP_PX = 8_000_000
 STRIPS_AT_ONCE = 2
+# A double slide of 52 x 76 mm has 62 million px at 8 µm per px. What claims more would fill the memory.
+MAX_OVERVIEW_PX = 300_000_000
+MAX_STRIP_PX = 400_000_000
 PICTURES = ("JPEG", "PNG")
 
 
@@ -37,6 +43,17 @@ class Overview:
     scanned: np.ndarray
     downsample_x: float
     downsample_y: float
+
+    @property
+    def downsample(self) -> float:
+        """One value for both axes: their geometric mean."""
+        return math.sqrt(self.downsample_x * self.downsample_y)
+
+    @property
+    def size_lv0(self) -> tuple[int, int]:
+        """Width and height of the slide in level-0 px."""
+        height, width = self.scanned.shape
+        return round(width * self.downsample_x), round(height * self.downsample_y)
 
     def shrunk(self, *, downsample: float) -> Overview:
         """The same slide at about `downsample` level-0 px per px; itself if it is no finer than that."""
@@ -64,13 +81,26 @@ def open_slide(path: str | Path) -> openslide.AbstractSlide:
     path = Path(path)
     check_readable(path)
     file = slide_file(path) if path.is_dir() else path
+    check_readable(file)
+    if is_tiff(file) and (size := huge_tile(file)):
+        raise Refusal("unreadable", f"{file.name} states tiles of {size[0]} x {size[1]} px, more than can be held")
     try:
         return openslide.OpenSlide(file)
     except openslide.OpenSlideError as error:
         picture = _plain_picture(file)
         if picture is None:
-            raise Refusal("unreadable", f"OpenSlide cannot open {file.name}: {error}") from None
+            raise Refusal("unreadable", f"OpenSlide cannot open {file.name}: {error}{_how_to_go_on(file)}") from None
         return openslide.ImageSlide(picture)
+
+
+def _how_to_go_on(file: Path) -> str:
+    """Advice for a TIFF that OpenSlide cannot open, such as one without tiles; empty for other files."""
+    if not is_tiff(file):
+        return ""
+    return (
+        "; a whole TIFF must be tiled: convert it, such as with `vips tiffsave in.tif out.tif --tile --pyramid "
+        "--compression jpeg`, or save it as PNG, and state its µm per px in column mpp of the slides table"
+    )
 
 
 def _plain_picture(file: Path) -> Image.Image | None:
@@ -85,6 +115,24 @@ def _plain_picture(file: Path) -> Image.Image | None:
         return Image.fromarray(read_channels(file, formats=PICTURES))
     except NoPicture:
         return None
+
+
+def properties_of(slide: openslide.AbstractSlide) -> dict[str, str]:
+    """What a file states of itself; a property that a damaged file lists and does not hold is left out.
+
+    Raises
+    ------
+    Refusal
+        `unreadable`.
+    """
+    found = {}
+    try:
+        for key in slide.properties:
+            with contextlib.suppress(KeyError):
+                found[key] = slide.properties[key]
+    except openslide.OpenSlideError as error:
+        raise Refusal("unreadable", f"OpenSlide cannot read the file's properties: {error}") from None
+    return found
 
 
 def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: float) -> int:
@@ -127,6 +175,12 @@ def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:
     level = coarsest_level(slide.level_downsamples, wanted=downsample, tolerance=0.0)
     level_width, level_height = slide.level_dimensions[level]
     rows_per_px = level_height / height
+    if width * height > MAX_OVERVIEW_PX or level_width * rows_per_px > MAX_STRIP_PX:
+        raise Refusal(
+            "unreadable",
+            f"level 0 of {width_lv0} x {height_lv0} px, seen at level {level} of {level_width} x {level_height} px, is "
+            "too large to be looked at; the file needs coarser levels, or tiles.segmentation_mpp a larger value",
+        )
     strip_height = max(1, int(STRIP_PX / (level_width * rows_per_px)))
     rgb = np.empty((height, width, 3), np.uint8)
     alpha = np.empty((height, width), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 OK = "ok"
@@ -17,9 +18,11 @@ class Refusal(Exception):
     ----------
     status: a status code of `docs/artefacts.md`, never `ok`.
     reason: one line for a person (`plain_line`).
+    pen_share: share of the slide's stained area in the colours of marker ink, NaN where nobody looked for it.
     """
 
-    def __init__(self, status: str, reason: str):
+    def __init__(self, status: str, reason: str, *, pen_share: float = math.nan):
+        self.pen_share = pen_share
         self.status = status
         self.reason = plain_line(reason)
         super().__init__(f"{status}: {self.reason}")

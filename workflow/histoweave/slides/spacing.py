@@ -60,14 +60,37 @@ def objection(spacing: Spacing, settings: Tiles) -> Refusal | None:
     if not (low <= x <= high and low <= y <= high):
         return Refusal(
             "implausible_mpp",
-            f"{x:.4g} x {y:.4g} µm per px ({spacing.source}) is outside {low} to {high}; "
-            "give the right value in column mpp of the slides table",
+            f"{x:.4g} x {y:.4g} µm per px ({spacing.source}) is outside {low} to {high}; {_advice(spacing)}",
         )
     if max(x, y) > min(x, y) * (1 + MAX_ANISOTROPY):
-        return Refusal("implausible_mpp", f"{x:.4g} µm per px in x but {y:.4g} in y: pixels are not square")
+        return Refusal(
+            "implausible_mpp",
+            f"{x:.4g} µm per px in x but {y:.4g} in y: pixels are not square; if the file is wrong, give one value in column mpp of the slides table",
+        )
     if spacing.mpp > settings.target_mpp * (1 + settings.mpp_tolerance):
         return Refusal(
             "too_coarse",
-            f"{spacing.mpp:.4g} µm per px is coarser than tiles are asked for ({settings.target_mpp:g})",
+            f"{spacing.mpp:.4g} µm per px ({spacing.source}) is coarser than tiles.target_mpp ({settings.target_mpp:g}) "
+            "allows, and enlarged pixels hold no more detail; use a finer scan of this slide, or set tiles.target_mpp "
+            f"to {spacing.mpp:.4g} or more for all slides{_if_wrong(spacing)}",
         )
     return None
+
+
+def _advice(spacing: Spacing) -> str:
+    """How to go on with an implausible spacing: a mistake of the table or the file, or a picture that is too small."""
+    if spacing.source == "override":
+        return "column mpp of the slides table wants µm per px of the finest level, such as 0.25 for a 40x scan"
+    if spacing.mpp > PLAUSIBLE_MPP[1]:
+        return (
+            "it is a thumbnail, which is too coarse for tiles (use the scan that it was made of), or the file states a "
+            "resolution for print (then give the right value in column mpp of the slides table)"
+        )
+    return "give the right value in column mpp of the slides table"
+
+
+def _if_wrong(spacing: Spacing) -> str:
+    column = "column mpp of the slides table"
+    return (
+        f"; if {column} is wrong, mend it" if spacing.source == "override" else f"; if the file is wrong, use {column}"
+    )

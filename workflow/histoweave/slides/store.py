@@ -13,6 +13,7 @@ import numpy as np
 
 from histoweave.hdf5 import new_hdf5
 from histoweave.io import atomic_path
+from histoweave.slides.bounds import as_attributes, origin_of
 from histoweave.slides.refusal import OK
 from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
 from histoweave.slides.scanner import Scanner
@@ -26,7 +27,8 @@ class TileTable:
     """The tiles of one slide, as in `docs/artefacts.md`.
 
     `coords` (N,2) int64 in level-0 px, `tissue_fraction` (N,) float32, `attributes` those of `coords`,
-    `tile_file` the N files of a folder of ready-made tiles, None for a slide.
+    `tile_file` the N files of a folder of ready-made tiles, None for a slide, `pen_share` the share of the stained area
+    that has the colours of marker ink, NaN where nobody looked for it.
     """
 
     slide: str
@@ -37,10 +39,16 @@ class TileTable:
     coords: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     tissue_fraction: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     tile_file: tuple[str, ...] | None = None
+    pen_share: float = math.nan
+
+    @property
+    def origin_lv0(self) -> tuple[int, int]:
+        """Where QuPath counts pixels from, in level-0 px."""
+        return origin_of(self.attributes)
 
     def sha256(self) -> str:
         """Hash of everything that the tiles of this slide are."""
-        known = [self.slide, self.source, self.status, self.reason, self.tile_file]
+        known = [self.slide, self.source, self.status, self.reason, self.tile_file, repr(self.pen_share)]
         attributes = {key: repr(value) for key, value in self.attributes.items()}
         digest = hashlib.sha256(json.dumps([known, attributes], sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.coords).tobytes())
@@ -57,6 +65,7 @@ def tile_attributes(
     spacing: Spacing = UNKNOWN,
     scanner: Scanner = NO_SCANNER,
     size_lv0: tuple[int, int] = (0, 0),
+    origin_lv0: tuple[int, int] = (0, 0),
     edge_lv0: int = 0,
     level: int = 0,
     downsample: float = 1.0,
@@ -64,7 +73,8 @@ def tile_attributes(
     """Attributes of `coords`, with the names that CLAM and TRIDENT use.
 
     `patch_size` and `overlap` are px at `target_mpp` (TRIDENT's meaning); `patch_level` and `downsample`
-    say which level the pixels are read from. A magnification is nominal: 10 µm per px divided by the
+    say which level the pixels are read from. `bounds_x_lv0` and `bounds_y_lv0` are `origin_lv0`
+    (`bounds.bounds_origin`), our own. A magnification is nominal: 10 µm per px divided by the
     spacing. What is not known of a refused slide is 0 or NaN. The scanner's are our own (`Scanner.attributes`).
     """
     return {
@@ -81,6 +91,7 @@ def tile_attributes(
         "target_mpp": target_mpp,
         "level0_mpp": spacing.mpp,
         "mpp_source": spacing.source,
+        **as_attributes(origin_lv0),
         **scanner.attributes(),
     }
 
@@ -93,6 +104,7 @@ def write_tiles(path: str | os.PathLike, tiles: TileTable) -> None:
     """Write a tile file, whole or not at all."""
     with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         file.attrs.update(slide=tiles.slide, source=tiles.source, status=tiles.status, reason=tiles.reason)
+        file.attrs["pen_share"] = tiles.pen_share
         file.attrs["tiles_sha256"] = tiles.sha256()
         coords = file.create_dataset("coords", data=tiles.coords)
         coords.attrs.update(tiles.attributes)
@@ -117,4 +129,5 @@ def read_tiles(path: str | os.PathLike) -> TileTable:
             coords=file["coords"][()],
             tissue_fraction=file["tissue_fraction"][()],
             tile_file=tile_file,
+            pen_share=float(file.attrs.get("pen_share", math.nan)),
         )

@@ -16,15 +16,17 @@ from histoweave.config import OnError, Tiles
 from histoweave.errors import InputError
 from histoweave.interop.coords import given_tiles
 from histoweave.interop.features import given_features
+from histoweave.slides.bounds import bounds_origin
 from histoweave.slides.grid import grid_lv0, tile_geometry, tissue_fraction
+from histoweave.slides.illumination import not_brightfield
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture, thumbnail, write_geojson, write_png
-from histoweave.slides.reader import open_slide, read_overview
+from histoweave.slides.reader import open_slide, properties_of, read_overview
 from histoweave.slides.refusal import OK, Refusal
 from histoweave.slides.scanner import scanner_of
 from histoweave.slides.spacing import UNKNOWN, Spacing, level0_spacing, objection
 from histoweave.slides.store import TileTable, tile_attributes, write_tiles
 from histoweave.slides.tile_folder import is_tile_folder, tile_folder
-from histoweave.slides.tissue import find_tissue, polygons_of
+from histoweave.slides.tissue import downsamples, find_tissue, polygons_of
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ def refuse_slide(
 def _write(
     tiling: Tiling, *, out_h5: str | os.PathLike, out_geojson: str | os.PathLike, out_png: str | os.PathLike
 ) -> None:
-    write_geojson(out_geojson, tiling.polygons)
+    write_geojson(out_geojson, tiling.polygons, origin_lv0=tiling.table.origin_lv0)
     write_png(out_png, tiling.picture)
     write_tiles(out_h5, tiling.table)
 
@@ -116,7 +118,9 @@ def _refused(slide: str, source: str, *, settings: Tiles, refusal: Refusal, **kn
         overlap_px=settings.overlap_px,
         **known,
     )
-    return TileTable(slide, source, attributes, status=refusal.status, reason=refusal.reason)
+    return TileTable(
+        slide, source, attributes, status=refusal.status, reason=refusal.reason, pen_share=refusal.pen_share
+    )
 
 
 def _tile_ready_made(*, slide: str, folder: Path, mpp: float | None, settings: Tiles) -> Tiling:
@@ -147,19 +151,27 @@ def _outlines(table: TileTable) -> list[Polygon]:
 def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Tiles, coords: str) -> Tiling:
     try:
         handle = open_slide(path)
+        properties = properties_of(handle)
     except Refusal as refusal:
         table = _refused(slide, "slide", settings=settings, refusal=refusal)
         return Tiling(table, [], text_picture(f"{slide}: {refusal.reason}"))
     with handle:
         size_lv0 = width_lv0, height_lv0 = handle.dimensions
-        spacing = level0_spacing(handle.properties, mpp)
-        known = {"spacing": spacing, "scanner": scanner_of(handle.properties), "size_lv0": size_lv0}
-        against = objection(spacing, settings)
+        spacing = level0_spacing(properties, mpp)
+        known = {
+            "spacing": spacing,
+            "scanner": scanner_of(properties),
+            "size_lv0": size_lv0,
+            "origin_lv0": bounds_origin(properties),
+        }
+        against = not_brightfield(properties) or objection(spacing, settings)
         for_thumbnail = max(1.0, max(size_lv0) / THUMBNAIL_PX)
-        for_tissue = max(1.0, settings.segmentation_mpp / spacing.mpp) if against is None else for_thumbnail
+        wanted = [for_thumbnail]
+        if against is None:
+            wanted += downsamples(size_lv0=size_lv0, mpp=spacing.mpp, segmentation_mpp=settings.segmentation_mpp)
         picture = None
         try:
-            overview = read_overview(handle, downsample=min(for_thumbnail, for_tissue))
+            overview = read_overview(handle, downsample=min(wanted))
             picture = thumbnail(overview.rgb)
             if against is not None:
                 raise against
@@ -179,16 +191,16 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
                     "too_small",
                     f"{width_lv0} x {height_lv0} px is smaller than one tile of {geometry.edge_lv0} px",
                 )
-            tissue = find_tissue(
-                overview.shrunk(downsample=for_tissue),
-                mpp=spacing.mpp,
-                min_region_um2=settings.min_region_um2,
-            )
+            tissue = find_tissue(overview, mpp=spacing.mpp, settings=settings)
             corners = grid_lv0(width_lv0=width_lv0, height_lv0=height_lv0, geometry=geometry)
             share = tissue_fraction(corners, edge_lv0=geometry.edge_lv0, tissue=tissue)
             kept = share >= settings.min_tissue
             if not kept.any():
-                raise Refusal("no_tissue", f"no tile has a tissue share of {settings.min_tissue:g} or more")
+                raise Refusal(
+                    "no_tissue",
+                    f"no tile has a tissue share of {settings.min_tissue:g} or more",
+                    pen_share=tissue.pen_share,
+                )
         except Refusal as refusal:
             table = _refused(slide, "slide", settings=settings, refusal=refusal, **known)
             shown = picture if picture is not None else text_picture(f"{slide}: {refusal.reason}")
@@ -204,5 +216,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         level=geometry.level,
         downsample=geometry.downsample,
     )
-    table = TileTable(slide, "slide", attributes, coords=corners[kept], tissue_fraction=share[kept])
+    table = TileTable(
+        slide, "slide", attributes, coords=corners[kept], tissue_fraction=share[kept], pen_share=tissue.pen_share
+    )
     return Tiling(table, polygons, picture)

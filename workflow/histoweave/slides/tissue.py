@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,18 @@ import numpy as np
 import shapely
 from shapely.geometry import Polygon
 
-from histoweave.slides.colour import glass_colour, saturation
+from histoweave.config import Tiles
+from histoweave.slides.colour import (
+    FLAT_UM,
+    LUMA,
+    MIN_FILM_LUMA,
+    MIN_GLASS_SHARE,
+    MIN_WINDOW_PX,
+    Glass,
+    find_glass,
+    odd_px,
+)
+from histoweave.slides.pen import find_ink
 from histoweave.slides.reader import Overview
 from histoweave.slides.refusal import Refusal
 
@@ -17,18 +29,26 @@ from histoweave.slides.refusal import Refusal
 # below the first is noise of empty glass, above the second pale stroma is lost on slides with much dark or
 # pen-marked area.
 CHROMA_LIMITS = (14, 30)
-# Glass more coloured than this is not tinted glass but a field without glass: no white balance then.
-MAX_TINT = 0.12
+# Mean chroma of faint tissue, and the least width of its pieces: twice that of the rim which looks uneven at an edge.
+MIN_FAINT_CHROMA, MIN_FAINT_UM = 7, 90.0
 BLUR_UM = 40.0
+# µm per px at which glass is told from tissue: coarser, cells are not seen; finer, neither are the gaps in fat.
+GLASS_MPP = 8.0
+# A small picture is looked at in no fewer px than this along its shorter edge.
+MIN_EDGE_PX = 64
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """`mask` (H,W) bool on the overview; `downsample_x`, `downsample_y`: level-0 px per mask px."""
+    """`mask` (H,W) bool on the overview; `downsample_x`, `downsample_y`: level-0 px per mask px.
+
+    `pen_share`: share of the stained area that was taken out as marker ink, NaN where ink was not looked for.
+    """
 
     mask: np.ndarray
     downsample_x: float
     downsample_y: float
+    pen_share: float = math.nan
 
     def polygons_lv0(self, *, width_lv0: int, height_lv0: int) -> list[Polygon]:
         """Valid, disjoint polygons with holes, in level-0 px, within the slide, top first."""
@@ -73,50 +93,104 @@ def polygons_of(area: shapely.Geometry) -> list[Polygon]:
     return sorted(polygons, key=lambda polygon: (polygon.bounds[1], polygon.bounds[0], -polygon.area))
 
 
-def find_tissue(overview: Overview, *, mpp: float, min_region_um2: float) -> Tissue:
+def downsamples(*, size_lv0: tuple[int, int], mpp: float, segmentation_mpp: float) -> tuple[float, float]:
+    """Level-0 px per px at which glass is told from tissue, and of the mask; both are finer on a small picture."""
+    most = min(size_lv0) / MIN_EDGE_PX
+    glass, mask = (max(1.0, min(wanted / mpp, most)) for wanted in (GLASS_MPP, segmentation_mpp))
+    return glass, mask
+
+
+def find_tissue(overview: Overview, *, mpp: float, settings: Tiles) -> Tissue:
     """Segment tissue by its chroma.
 
-    The glass is balanced to white, chroma is thresholded (Otsu 1979, within limits), pen marks are taken
-    out, a median blur removes specks, and pieces and holes smaller than `min_region_um2` are dropped and
-    filled.
+    The glass is balanced to white, chroma is thresholded (Otsu 1979, within limits), marker ink (with `pen: remove`) and
+    flat films of stain on the glass are taken out, a median blur removes specks, and pieces and holes smaller than
+    `min_region_um2` are dropped and filled; on a small picture a quarter of it counts instead. Where there is hardly any
+    glass, all that has colour or structure is tissue.
 
     Parameters
     ----------
+    overview: at most as coarse as both of `downsamples`.
     mpp: µm per level-0 px.
 
     Raises
     ------
     Refusal
-        `not_brightfield`, `odd_colours` or `no_tissue`.
+        `not_brightfield`, `odd_colours`, `pen_marks` or `no_tissue`.
     """
-    glass = glass_colour(overview)
-    rgb = overview.rgb.astype(np.float32)
-    if saturation(glass) <= MAX_TINT:
-        rgb = np.minimum(rgb * (255 / glass), 255)
-    chroma = (rgb.max(axis=2) - rgb.min(axis=2)).astype(np.uint8)
-    candidates = overview.scanned & ~_pen(rgb)
-    otsu, _ = cv2.threshold(chroma[candidates].reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    mask = candidates & (chroma > np.clip(otsu, *CHROMA_LIMITS))
+    for_glass, for_mask = downsamples(size_lv0=overview.size_lv0, mpp=mpp, segmentation_mpp=settings.segmentation_mpp)
+    looked_at = overview.shrunk(downsample=for_glass)
+    overview = overview.shrunk(downsample=for_mask)
+    height, width = overview.scanned.shape
+    px_um = mpp * overview.downsample
+    glass = find_glass(looked_at, px_um=mpp * looked_at.downsample).resized(width=width, height=height)
+    rgb = np.minimum(overview.rgb.astype(np.float32) * (255 / glass.colour), 255)
+    red, green, blue = cv2.split(rgb)
+    chroma = (np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).astype(np.uint8)
 
-    px_um = mpp * np.sqrt(overview.downsample_x * overview.downsample_y)
-    kernel = 2 * int(min(BLUR_UM / px_um, 30) / 2) + 1
-    blurred = cv2.medianBlur(mask.astype(np.uint8), kernel)
-    min_px = min_region_um2 / px_um**2
-    kept = _large(blurred, min_px)
-    kept = 1 - _large(1 - kept, min_px)
+    marks = find_ink(rgb, chroma) if settings.pen == "remove" else np.zeros(chroma.shape, bool)
+    if glass.share < MIN_GLASS_SHARE:
+        stained = overview.scanned & _is_no_gap(chroma, glass=glass)
+    else:
+        stained = overview.scanned & _is_stained(rgb, chroma, glass=glass, scanned=overview.scanned, marks=marks)
+    pen_share = _share(marks, of=stained) if settings.pen == "remove" else math.nan
+    if pen_share > settings.max_pen_share:
+        raise _pen_refusal(pen_share, most=settings.max_pen_share)
+
+    mask = cv2.medianBlur((stained & ~marks).astype(np.uint8), odd_px(min(BLUR_UM, 30 * px_um), px_um=px_um))
+    min_px = min(settings.min_region_um2 / px_um**2, overview.scanned.sum() / 4)
+    kept = _large(mask, min_px)
     if not kept.any():
-        raise Refusal("no_tissue", f"no stained area of at least {min_region_um2:g} µm² was found")
-    return Tissue(kept.astype(bool), overview.downsample_x, overview.downsample_y)
+        faint = overview.scanned & ~marks & _is_faint(chroma, glass=glass, px_um=px_um)
+        kept = _large(faint.astype(np.uint8), min_px)
+    if not kept.any():
+        area = f"{min_px * px_um**2:.6g} µm²"
+        raise Refusal("no_tissue", f"no stained area of at least {area} was found", pen_share=pen_share)
+    kept = 1 - _large(1 - kept, min_px)
+    return Tissue(kept.astype(bool), overview.downsample_x, overview.downsample_y, pen_share=pen_share)
 
 
-def _pen(rgb: np.ndarray) -> np.ndarray:
-    """Marker ink, by hues that H&E lacks: green above red, or red far above equal green and blue."""
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    green_or_blue = (green > red + 12) & (np.maximum(green, blue) > red + 25)
-    strong_red = (red > np.maximum(green, blue) + 80) & (np.abs(green - blue) < 25)
-    ink = (green_or_blue | strong_red).astype(np.uint8)
-    # Anti-aliased rims of ink have no clear hue of their own.
-    return cv2.dilate(cv2.medianBlur(ink, 3), np.ones((3, 3), np.uint8)).astype(bool)
+def _pen_refusal(share: float, *, most: float) -> Refusal:
+    return Refusal(
+        "pen_marks",
+        f"{share:.0%} of the stained area has the colours of marker ink (tiles.max_pen_share is {most:g}); if that is a "
+        "stain, such as methyl blue, aniline blue or Alcian blue, set tiles.pen to keep; if it is ink and the rest is to "
+        "be used, set tiles.max_pen_share to 1",
+        pen_share=share,
+    )
+
+
+def _share(part: np.ndarray, *, of: np.ndarray) -> float:
+    """How much of the pixels of one mask another covers; 0 of none."""
+    return float(part[of].mean()) if of.any() else 0.0
+
+
+def _is_no_gap(chroma: np.ndarray, *, glass: Glass) -> np.ndarray:
+    """Tissue of a field with little or no glass to compare it with: (H,W) bool, what has colour or structure."""
+    return ~glass.flat | (chroma > CHROMA_LIMITS[0])
+
+
+def _is_faint(chroma: np.ndarray, *, glass: Glass, px_um: float) -> np.ndarray:
+    """Sparsely stained tissue, such as immunohistochemistry with a pale counterstain: (H,W) bool.
+
+    Structure with some colour, over more than the width of a scratch or the rim of a bubble.
+    """
+    window, width = (odd_px(um, px_um=px_um, least=3) for um in (FLAT_UM, MIN_FAINT_UM))
+    structure = ~glass.flat & (cv2.blur(chroma, (window, window)) > MIN_FAINT_CHROMA)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    return cv2.morphologyEx(structure.astype(np.uint8), cv2.MORPH_OPEN, disc).astype(bool)
+
+
+def _is_stained(
+    rgb: np.ndarray, chroma: np.ndarray, *, glass: Glass, scanned: np.ndarray, marks: np.ndarray
+) -> np.ndarray:
+    """Where there is more colour than glass has, ink included: (H,W) bool."""
+    # Ink would draw the threshold away from pale tissue.
+    classes = scanned & ~marks if (scanned & ~marks).any() else scanned
+    otsu, _ = cv2.threshold(chroma[classes].reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    film = glass.flat & (rgb @ LUMA > MIN_FILM_LUMA * 255)
+    film = cv2.morphologyEx(film.astype(np.uint8), cv2.MORPH_OPEN, np.ones((MIN_WINDOW_PX, MIN_WINDOW_PX)))
+    return (chroma > np.clip(otsu, *CHROMA_LIMITS)) & (film == 0)
 
 
 def _large(mask: np.ndarray, min_px: float) -> np.ndarray:
