@@ -118,8 +118,8 @@ def _how_to_go_on(file: Path) -> str:
     if not file.is_file() or not is_tiff(file):
         return ""
     return (
-        "; a whole TIFF must be tiled: convert it, such as with `vips tiffsave in.tif out.tif --tile --pyramid "
-        "--compression jpeg`, or save it as PNG, and state its µm per px in column mpp of the slides table"
+        "; make it a tiled TIFF, such as with `vips tiffsave in.tif out.tif --tile --pyramid --compression jpeg`, or save "
+        "it as PNG, and state its µm per px in column mpp of the slides table"
     )
 
 
@@ -133,8 +133,12 @@ def _plain_picture(file: Path) -> Image.Image | None:
     """
     try:
         with Image.open(file, formats=PICTURES) as picture:
+            if picture.mode[0] in "IF":  # conversion would cut its values off at 255
+                raise Refusal("unreadable", f"{file.name} is grey of more than 8 bits; a slide needs 8-bit colour")
             # Now, not at the first read: threads that read share it.
             return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    except Refusal:
+        raise
     except UnidentifiedImageError:
         return None
     except Image.DecompressionBombError:
