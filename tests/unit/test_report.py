@@ -163,6 +163,19 @@ def test_pooled_estimates_stand_in_the_page(run, html):
         assert cell in html
 
 
+def test_slides_that_lost_much_to_ink_are_named(run, tmp_path):
+    slides = read_table(run.slides)
+    assert "taken out as marker ink" not in _write(run, tmp_path / "report.html")
+    slides.loc[4:11, "pen_share"] = [0.3, 0.11, 0.1, 0.05, np.nan, 0.4, 0.5, 0.2]
+    slides.loc[0, "pen_share"] = 0.9  # refused: the table of refused slides says why
+    write_table(tmp_path / "slides.parquet", slides)
+    text = _write(dataclasses.replace(run, slides=tmp_path / "slides.parquet"), tmp_path / "other.html")
+    sentence = next(line for line in text.splitlines() if "taken out as marker ink" in line)
+    named = slides.loc[[4, 5, 9, 10, 11], "slide"].tolist()
+    assert f"marker ink: 5 ({', '.join(named)})" in sentence and "tiles.pen: keep" in sentence
+    assert "Ink, share" in text
+
+
 def test_more_thumbnails_than_shown_are_counted_and_refused_slides_come_first(tmp_path):
     inputs = write_run(tmp_path, n_patients=MAX_THUMBNAILS + 7)
     text = _write(inputs, tmp_path / "report.html")

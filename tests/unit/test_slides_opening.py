@@ -231,9 +231,15 @@ def test_a_plain_tiff_gets_advice(tmp_path, bigtiff, byteorder):
     path = tmp_path / "plain.tif"
     tifffile.imwrite(path, SCENE, photometric="rgb", bigtiff=bigtiff, byteorder=byteorder, metadata=None)
     refusal = refusal_of(path)
-    assert refusal.status == "unreadable" and "must be tiled" in refusal.reason and "tiffsave" in refusal.reason
+    assert refusal.status == "unreadable" and "tiled TIFF" in refusal.reason and "tiffsave" in refusal.reason
     (tmp_path / "text.svs").write_text("no slide")
     assert "tiled" not in refusal_of(tmp_path / "text.svs").reason
+
+
+def test_grey_of_16_bits_is_not_read_as_white(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), SCENE[..., 0].astype(np.uint16) * 200)
+    refusal = refusal_of(tmp_path / "a.png")
+    assert refusal.status == "unreadable" and "8-bit colour" in refusal.reason
 
 
 def test_too_coarse_names_the_key_and_does_not_ask_for_another_truth():

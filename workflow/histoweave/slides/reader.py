@@ -98,8 +98,8 @@ def _how_to_go_on(file: Path) -> str:
     if not is_tiff(file):
         return ""
     return (
-        "; a whole TIFF must be tiled: convert it, such as with `vips tiffsave in.tif out.tif --tile --pyramid "
-        "--compression jpeg`, or save it as PNG, and state its µm per px in column mpp of the slides table"
+        "; make it a tiled TIFF, such as with `vips tiffsave in.tif out.tif --tile --pyramid --compression jpeg`, or save "
+        "it as PNG, and state its µm per px in column mpp of the slides table"
     )
 
 
