@@ -13,7 +13,6 @@ from histoweave.apply.drift import OUTSIDE_HALF
 from histoweave.apply.manifest import Manifest
 from histoweave.errors import InputError
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
-from histoweave.given_files import shown
 
 Status = Literal["ok", "warn", "refused"]
 MAX_LISTED = 200
@@ -70,7 +69,7 @@ def check_images(manifest: Manifest, facts: pd.DataFrame, *, tiles: dict[str, An
         else Check("arithmetic", "ok", f"network computed in {', '.join(encoder.arithmetic)}, as in training")
     )
     ours = {key: tiles.get(key) for key in ("overlap_px", "min_tissue", "segmentation_mpp", "min_region_um2")}
-    if odd := [f"{key} {value} (training {shown(grid.settings.get(key))})" for key, value in ours.items()
+    if odd := [f"{key} {value} (training {grid.settings.get(key)})" for key, value in ours.items()
                if value != grid.settings.get(key)]:  # fmt: skip
         checks.append(Check("tissue and grid", "warn", f"tiles are chosen otherwise: {', '.join(odd)}"))
     return checks

@@ -24,7 +24,8 @@ DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
 SUMMARY = "reference/summary.parquet"
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 MOST = 10**9  # of anything that is counted
-Words = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00\r\n]*$")]
+LONGEST = 1000  # of anything that is written in a message
+Words = Annotated[str, Field(max_length=LONGEST, pattern=r"^[^\x00\r\n]*$")]
 
 
 class EncoderIdentity(Section):
@@ -53,6 +54,8 @@ class TileIdentity(Section):
             value = settings.get(key, default)
             if not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"{key} is missing or not a number above 0")
+        if long := [key for key, value in settings.items() if len(json.dumps(value)) > LONGEST]:
+            raise ValueError(f"{long[0]:.60} is longer than any setting")
         return settings
 
 
