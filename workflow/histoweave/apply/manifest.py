@@ -24,6 +24,7 @@ DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
 SUMMARY = "reference/summary.parquet"
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 MOST = 10**9  # of anything that is counted
+FIRST = pydantic.FailFast()  # one wrong entry is enough: a list of millions would give millions of messages
 LONGEST = 1000  # of anything that is written in a message
 Words = Annotated[str, Field(max_length=LONGEST, pattern=r"^[^\x00\r\n]*$")]
 
@@ -35,8 +36,10 @@ class EncoderIdentity(Section):
     weights_sha256: Words = Field(description="Empty if the features were made elsewhere and do not say.")
     dim: int = Field(ge=1, le=MOST)
     input_px: int = Field(ge=0, le=MOST)
-    arithmetic: list[str] = Field(description="Number formats inside the network; hardware decides between them.")
-    precision: list[str] = Field(description="Number formats of the stored features.")
+    arithmetic: Annotated[list[str], FIRST] = Field(
+        description="Number formats inside the network; hardware decides between them."
+    )
+    precision: Annotated[list[str], FIRST] = Field(description="Number formats of the stored features.")
     licence: Words
 
 
@@ -65,7 +68,7 @@ class ExpressionIdentity(Section):
     unit: Words
     formula: Words
     n_genes: int = Field(ge=1, le=MOST, description="Genes of the training table.")
-    genes: list[str] = Field(min_length=1, description="Genes that any model reads, sorted.")
+    genes: Annotated[list[str], FIRST] = Field(min_length=1, description="Genes that any model reads, sorted.")
 
 
 class ModelIdentity(Section):
@@ -73,8 +76,8 @@ class ModelIdentity(Section):
 
     name: Words
     title: Words
-    modalities: list[str]
-    folds: list[int] = Field(description="k = repeat × n_folds + fold of each.")
+    modalities: Annotated[list[str], FIRST]
+    folds: Annotated[list[int], FIRST] = Field(description="k = repeat × n_folds + fold of each.")
 
 
 class Manifest(Section):
@@ -83,11 +86,11 @@ class Manifest(Section):
     format: Literal[1] = FORMAT
     version: str = Field(description="Of histoweave.")
     cohort: str = Field(pattern=f"^{ID.pattern}$", description="The cohort that the models were fitted on.")
-    classes: list[Words] = Field(min_length=2, description="In order of the probabilities.")
+    classes: Annotated[list[Words], FIRST] = Field(min_length=2, description="In order of the probabilities.")
     positive: str | None = Field(description="Positive class of two, the last.")
     n_folds: int = Field(ge=1, le=MOST)
     repeats: int = Field(ge=1, le=MOST)
-    models: list[ModelIdentity] = Field(min_length=1)
+    models: Annotated[list[ModelIdentity], FIRST] = Field(min_length=1)
     encoder: EncoderIdentity | None
     tiles: TileIdentity | None
     expression: ExpressionIdentity | None
