@@ -21,7 +21,7 @@ NAME = "bundle.json"
 FORMAT = 1
 FOLD_MEMBERS = ("model.safetensors", "config.json", "transforms.parquet")
 DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
-SUMMARY = "reference/summary.parquet"
+SUMMARY, EMBEDDING = "reference/summary.parquet", "reference/embedding.safetensors"
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 MOST = 10**9  # of anything that is counted
 FIRST = pydantic.FailFast()  # one wrong entry is enough: a list of millions would give millions of messages
@@ -167,6 +167,8 @@ def _contradiction(manifest: Manifest) -> str | None:
     read = set().union(*(model.modalities for model in manifest.models))
     if catalog.IMAGE in read and (manifest.encoder is None or manifest.tiles is None):
         return "a model reads images, and the encoder or the tiles are not told"
+    if manifest.encoder is None and (manifest.concepts or EMBEDDING in manifest.files):
+        return "it holds features of the training patients, and the encoder is not told"
     if catalog.EXPRESSION in read and manifest.expression is None:
         return "a model reads RNA, and its unit and genes are not told"
     if manifest.expression and len(set(manifest.expression.genes)) < len(manifest.expression.genes):
