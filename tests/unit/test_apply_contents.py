@@ -1,5 +1,6 @@
 """A bundle that is sealed, so that every hash agrees, and that no application may take all the same."""
 
+import json
 import os
 import tracemalloc
 import zipfile
@@ -15,6 +16,7 @@ from bundle_edits import members, packed, read_member, sealed, with_json, with_t
 from fuzzing import answer
 
 from histoweave.apply.contents import SCORES, TEMPERATURES, check_contents
+from histoweave.apply.manifest import NAME, parse
 from histoweave.apply.read import opened, read_manifest
 from histoweave.apply.reference import EMBEDDING, GENES, SUMMARY
 from histoweave.errors import InputError
@@ -128,7 +130,8 @@ def test_a_member_that_does_not_fit_is_refused_by_name(content, tmp_path, name, 
         ({"classes": ["pos", "pos"]}, "one name stands for two"),
         ({"positive": "neg"}, "is not the last of two"),
         ({"n_folds": 3}, "not 0 to 2, each once"),
-        ({"n_folds": 10**12}, "each once"),
+        ({"n_folds": 10**9}, "each once"),
+        ({"n_folds": 10**12}, "n_folds"),
         ({"n_folds": 0}, "n_folds"),
         ({"encoder": None}, "a model reads images"),
         ({"expression": None}, "a model reads RNA"),
@@ -141,6 +144,16 @@ def test_a_member_that_does_not_fit_is_refused_by_name(content, tmp_path, name, 
 def test_a_manifest_that_contradicts_itself_is_refused_before_any_job(content, tmp_path, changes, words):
     said = answer(lambda: read_manifest(sealed(tmp_path / "b.zip", content, **changes)))
     assert isinstance(said, str) and words in said
+
+
+def test_a_manifest_with_millions_of_wrong_entries_takes_little_memory(content, tmp_path):
+    raw = json.loads(content[NAME])
+    for changes in ({"models": [{}] * 100_000}, {"expression": raw["expression"] | {"genes": [1] * 100_000}}):
+        data = json.dumps(raw | changes).encode()
+        tracemalloc.start()
+        said = answer(lambda text=data: parse(text, where="b"))
+        assert isinstance(said, str) and tracemalloc.get_traced_memory()[1] < 20 * len(data) + (16 << 20)
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("folds", [[0], [0, 0], [1, 0], [0, 1, 2], [0, 2], []])

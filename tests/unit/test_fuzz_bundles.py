@@ -175,6 +175,14 @@ def test_a_table_that_states_more_than_it_can_hold(held, tmp_path):
     assert "more than the 50000000 that are read" in said
 
 
+def test_texts_that_are_stored_once_and_meant_many_times(held, tmp_path):
+    table = pd.DataFrame({"model": "x" * 1000, "fold": 0, "score": 0.5}, index=range(300_000))
+    table.to_parquet(tmp_path / "large.parquet", index=False)
+    assert (tmp_path / "large.parquet").stat().st_size < 1 << 20
+    said = read_changed(held, SCORES, (tmp_path / "large.parquet").read_bytes())
+    assert "column 'model' holds 300000000 bytes of text" in said
+
+
 def test_more_members_than_a_listing_can_be_read_of(content, tmp_path):
     path = packed(tmp_path / "b.zip", content)
     with zipfile.ZipFile(path, "a") as archive:

@@ -7,7 +7,7 @@ from fuzzing import answer, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histoweave.strict_json import MAX_BYTES, MAX_DEPTH, NotJson, parse, read_object
+from histoweave.strict_json import MAX_BYTES, MAX_DEPTH, MAX_KEYS, NotJson, parse, read_object
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
@@ -36,6 +36,7 @@ def test_json_is_read_as_python_reads_it(value):
         ("[" * 100_000, "too large"),
         ("[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2), "deep"),
         ('{"a":' * 500 + "1" + "}" * 500, "deep"),
+        ("{" + ",".join(f'"{number}": 0' for number in range(MAX_KEYS + 1)) + "}", "keys in one place"),
         ("", "line 1"),
         ("{'a': 1}", "line 1"),
     ],

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from histoweave.errors import InputError
@@ -16,7 +17,7 @@ from histoweave.given_files import objection_to
 
 # text: never missing. number: finite. measure: may be missing (NaN). whole: int64. flag: true or false. numbers: a list.
 Kind = Literal["text", "number", "measure", "whole", "flag", "numbers"]
-MAX_VALUES, MAX_BYTES = 50_000_000, 1 << 30
+MAX_VALUES, MAX_BYTES, MAX_TEXT_BYTES = 50_000_000, 1 << 30, 1 << 28
 _MAX_METADATA_BYTES = 64 << 20
 _WORDS: dict[Kind, str] = {
     "text": "a text", "number": "a finite number", "measure": "a finite number or missing", "whole": "a whole number",
@@ -68,27 +69,47 @@ def _read(path: str | os.PathLike, columns: Mapping[str, Kind]) -> pa.Table:
         if int.from_bytes(raw.read(8)[:4], "little") > _MAX_METADATA_BYTES:
             raise _Wrong("its footer is larger than any table needs")
     with pq.ParquetFile(path, thrift_string_size_limit=_MAX_METADATA_BYTES) as file:
-        schema = file.schema_arrow
-        metadata = file.metadata
-        for name, kind in columns.items():
-            found = schema.get_all_field_indices(name)
-            if len(found) != 1:
-                raise _Wrong(f"column '{name}' is {'missing' if not found else 'there twice'}")
-            type_ = schema.field(found[0]).type
-            if not (_FITS[kind](type_) or (pa.types.is_null(type_) and not metadata.num_rows)):
-                raise _Wrong(f"column '{name}' holds {type_}, not {_WORDS[kind]}")
-        chunks = [
-            metadata.row_group(group).column(column)
-            for group in range(metadata.num_row_groups)
-            for column in range(metadata.num_columns)
-        ]
-        n_values = max(metadata.num_rows, 0) * len(columns) + sum(chunk.num_values for chunk in chunks)
-        if n_values > MAX_VALUES:
-            raise _Wrong(f"it states {n_values} values, more than the {MAX_VALUES} that are read")
-        n_bytes = sum(chunk.total_uncompressed_size for chunk in chunks)
-        if n_bytes > MAX_BYTES:
-            raise _Wrong(f"it states {n_bytes} bytes, more than the {MAX_BYTES} that are read")
-        return file.read(columns=list(columns), use_threads=False)
+        _check_columns(file, columns)
+        _check_sizes(file.metadata, n_columns=len(columns))
+    _check_texts(path, [name for name, kind in columns.items() if kind == "text"])
+    return pq.read_table(path, columns=list(columns), use_threads=False)
+
+
+def _check_columns(file: pq.ParquetFile, columns: Mapping[str, Kind]) -> None:
+    schema = file.schema_arrow
+    for name, kind in columns.items():
+        found = schema.get_all_field_indices(name)
+        if len(found) != 1:
+            raise _Wrong(f"column '{name}' is {'missing' if not found else 'there twice'}")
+        type_ = schema.field(found[0]).type
+        if not (_FITS[kind](type_) or (pa.types.is_null(type_) and not file.metadata.num_rows)):
+            raise _Wrong(f"column '{name}' holds {type_}, not {_WORDS[kind]}")
+
+
+def _check_sizes(metadata: pq.FileMetaData, *, n_columns: int) -> None:
+    n_values, n_bytes = max(metadata.num_rows, 0) * n_columns, 0
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(column)
+            n_values += max(chunk.num_values, 0)
+            n_bytes += max(chunk.total_uncompressed_size, 0)
+    if n_values > MAX_VALUES:
+        raise _Wrong(f"it states {n_values} values, more than the {MAX_VALUES} that are read")
+    if n_bytes > MAX_BYTES:
+        raise _Wrong(f"it states {n_bytes} bytes, more than the {MAX_BYTES} that are read")
+
+
+def _check_texts(path: str | os.PathLike, names: list[str]) -> None:
+    """Refuse columns whose texts, each stored once and meant many times, would fill the memory when written out."""
+    with pq.ParquetFile(path, read_dictionary=names) as file:
+        coded = file.read(columns=names, use_threads=False)
+    for name in names:
+        n_bytes = 0
+        for chunk in coded[name].chunks:
+            if isinstance(chunk, pa.DictionaryArray):
+                n_bytes += pc.sum(pc.take(pc.binary_length(chunk.dictionary), chunk.indices)).as_py() or 0
+        if n_bytes > MAX_TEXT_BYTES:
+            raise _Wrong(f"column '{name}' holds {n_bytes} bytes of text, more than the {MAX_TEXT_BYTES} that are read")
 
 
 def _bad_row(column: pa.ChunkedArray, kind: Kind) -> int | None:

@@ -11,6 +11,7 @@ from histoweave.errors import InputError
 from histoweave.given_files import objection_to
 
 MAX_DEPTH = 64
+MAX_KEYS = 10_000  # of one object
 MAX_BYTES = 8 << 20
 
 
@@ -75,6 +76,8 @@ def read_object(path: str | os.PathLike, *, mend: str, constants: bool = False) 
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_KEYS:
+        raise NotJson(f"more than {MAX_KEYS} keys in one place")
     content = {}
     for key, value in pairs:
         if key in content:

@@ -14,7 +14,6 @@ from histoweave.apply.manifest import Manifest
 from histoweave.errors import InputError
 from histoweave.expression.identifiers import how_to_agree
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
-from histoweave.given_files import shown
 
 Status = Literal["ok", "warn", "refused"]
 MAX_LISTED = 200
@@ -72,7 +71,7 @@ def check_images(manifest: Manifest, facts: pd.DataFrame, *, tiles: dict[str, An
     )
     ours = {key: tiles.get(key) for key in ("overlap_px", "min_tissue", "segmentation_mpp", "min_region_um2", "pen")}
     theirs = {"pen": "remove", **grid.settings}  # what bundles did before there was a choice
-    if odd := [f"{key} {value} (training {shown(theirs.get(key))})" for key, value in ours.items()
+    if odd := [f"{key} {value} (training {theirs.get(key)})" for key, value in ours.items()
                if value != theirs.get(key)]:  # fmt: skip
         checks.append(Check("tissue and grid", "warn", f"tiles are chosen otherwise: {', '.join(odd)}"))
     return checks

@@ -21,10 +21,12 @@ NAME = "bundle.json"
 FORMAT = 1
 FOLD_MEMBERS = ("model.safetensors", "config.json", "transforms.parquet")
 DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
-SUMMARY = "reference/summary.parquet"
+SUMMARY, EMBEDDING = "reference/summary.parquet", "reference/embedding.safetensors"
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 MOST = 10**9  # of anything that is counted
-Words = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00\r\n]*$")]
+FIRST = pydantic.FailFast()  # one wrong entry is enough: a list of millions would give millions of messages
+LONGEST = 1000  # of anything that is written in a message
+Words = Annotated[str, Field(max_length=LONGEST, pattern=r"^[^\x00\r\n]*$")]
 
 
 class EncoderIdentity(Section):
@@ -34,8 +36,10 @@ class EncoderIdentity(Section):
     weights_sha256: Words = Field(description="Empty if the features were made elsewhere and do not say.")
     dim: int = Field(ge=1, le=MOST)
     input_px: int = Field(ge=0, le=MOST)
-    arithmetic: list[str] = Field(description="Number formats inside the network; hardware decides between them.")
-    precision: list[str] = Field(description="Number formats of the stored features.")
+    arithmetic: Annotated[list[str], FIRST] = Field(
+        description="Number formats inside the network; hardware decides between them."
+    )
+    precision: Annotated[list[str], FIRST] = Field(description="Number formats of the stored features.")
     licence: Words
 
 
@@ -53,6 +57,8 @@ class TileIdentity(Section):
             value = settings.get(key, default)
             if not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"{key} is missing or not a number above 0")
+        if long := [key for key, value in settings.items() if len(json.dumps(value)) > LONGEST]:
+            raise ValueError(f"{long[0]:.60} is longer than any setting")
         return settings
 
 
@@ -62,7 +68,7 @@ class ExpressionIdentity(Section):
     unit: Words
     formula: Words
     n_genes: int = Field(ge=1, le=MOST, description="Genes of the training table.")
-    genes: list[str] = Field(min_length=1, description="Genes that any model reads, sorted.")
+    genes: Annotated[list[str], FIRST] = Field(min_length=1, description="Genes that any model reads, sorted.")
 
 
 class ModelIdentity(Section):
@@ -70,8 +76,8 @@ class ModelIdentity(Section):
 
     name: Words
     title: Words
-    modalities: list[str]
-    folds: list[int] = Field(description="k = repeat × n_folds + fold of each.")
+    modalities: Annotated[list[str], FIRST]
+    folds: Annotated[list[int], FIRST] = Field(description="k = repeat × n_folds + fold of each.")
 
 
 class Manifest(Section):
@@ -80,11 +86,11 @@ class Manifest(Section):
     format: Literal[1] = FORMAT
     version: str = Field(description="Of histoweave.")
     cohort: str = Field(pattern=f"^{ID.pattern}$", description="The cohort that the models were fitted on.")
-    classes: list[Words] = Field(min_length=2, description="In order of the probabilities.")
+    classes: Annotated[list[Words], FIRST] = Field(min_length=2, description="In order of the probabilities.")
     positive: str | None = Field(description="Positive class of two, the last.")
     n_folds: int = Field(ge=1, le=MOST)
     repeats: int = Field(ge=1, le=MOST)
-    models: list[ModelIdentity] = Field(min_length=1)
+    models: Annotated[list[ModelIdentity], FIRST] = Field(min_length=1)
     encoder: EncoderIdentity | None
     tiles: TileIdentity | None
     expression: ExpressionIdentity | None
@@ -161,6 +167,8 @@ def _contradiction(manifest: Manifest) -> str | None:
     read = set().union(*(model.modalities for model in manifest.models))
     if catalog.IMAGE in read and (manifest.encoder is None or manifest.tiles is None):
         return "a model reads images, and the encoder or the tiles are not told"
+    if manifest.encoder is None and (manifest.concepts or EMBEDDING in manifest.files):
+        return "it holds features of the training patients, and the encoder is not told"
     if catalog.EXPRESSION in read and manifest.expression is None:
         return "a model reads RNA, and its unit and genes are not told"
     if manifest.expression and len(set(manifest.expression.genes)) < len(manifest.expression.genes):

@@ -13,11 +13,8 @@ from histoweave.errors import InputError
 from histoweave.given_tables import Kind, read_given_table
 from histoweave.tensors import not_finite, read_tensors
 
-SUMMARY = manifest.SUMMARY
-GENES, EMBEDDING, CONCEPTS, SCANNERS = (
-    "reference/genes.parquet", "reference/embedding.safetensors", "reference/concepts.parquet",
-    "reference/scanners.parquet",
-)  # fmt: skip
+SUMMARY, EMBEDDING = manifest.SUMMARY, manifest.EMBEDDING
+GENES, CONCEPTS, SCANNERS = "reference/genes.parquet", "reference/concepts.parquet", "reference/scanners.parquet"
 _RANGE: dict[str, Kind] = {"low": "measure", "median": "measure", "high": "measure"}
 _COLUMNS: dict[str, dict[str, Kind]] = {
     SUMMARY: {"modality": "text", "feature": "text"} | _RANGE,
