@@ -156,6 +156,14 @@ def test_stage_reports_what_was_missing(tmp_path):
     assert genes.loc["NUF2", "source_name"] == "CDCA1"
 
 
+def test_a_sample_with_an_impossible_value_is_left_out(tmp_path):
+    table = pd.DataFrame({"p1": [1.5, 2.5], "p2": [1e39, 2.0], "p3": [-3.0, 1.0]}, index=["TP53", "ESR1"])
+    table.to_csv(tmp_path / "rna.tsv", sep="\t")
+    made = prepare_expression(source(tmp_path / "rna.tsv", unit="log2"), patients=PATIENTS, tcga=False)
+    assert made["expression"]["patient"].tolist() == ["p1", "p3"]
+    assert "log2 value beyond 1000" in made["samples"].set_index("sample")["reason"]["p2"]
+
+
 def test_dotted_barcodes(tmp_path):
     pd.DataFrame({"TCGA.A8.A08X": [1], "TCGA.AR.A0TY": [2]}, index=["G"]).to_csv(tmp_path / "r.csv")
     made = prepare_expression(source(tmp_path / "r.csv"), patients={"TCGA-A8-A08X", "TCGA-AR-A0TY"}, tcga=True)

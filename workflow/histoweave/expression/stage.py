@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 # Below this number of genes a library size is that of a panel, not of a transcriptome; the report says so.
 WHOLE_TRANSCRIPTOME_GENES = 5000
+MAX_LOG2 = 1000.0
 
 
 def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) -> dict[str, pd.DataFrame | dict]:
@@ -55,11 +56,20 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
         }
     )
     normalised = log_normalise(values, unit=source.unit)
-    empty = normalised.index[normalised.isna().all(axis=1)]
-    if len(empty):
-        reason = "no usable value: the sample's values are all zero or missing"
-        samples.loc[samples["patient"].isin(empty) & samples["kept"], ["kept", "reason"]] = [False, reason]
-        normalised = normalised.drop(index=empty)
+    for unusable, reason in (
+        (normalised.isna().all(axis=1), "no usable value: the sample's values are all zero or missing"),
+        # A log2 value of 1000 is 10^301 reads: the file is damaged there, and networks compute in float32.
+        (
+            (normalised.abs() > MAX_LOG2).any(axis=1),
+            f"holds a log2 value beyond {MAX_LOG2:g}: no measurement is so large",
+        ),
+    ):
+        lost = normalised.index.isin(unusable.index[unusable])
+        samples.loc[samples["patient"].isin(normalised.index[lost]) & samples["kept"], ["kept", "reason"]] = [
+            False,
+            reason,
+        ]
+        normalised = normalised[~lost]
     report = {
         "source": Path(source.path).name,
         "unit": source.unit,
