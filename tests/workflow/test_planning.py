@@ -50,8 +50,7 @@ def test_only_a_run_changes_results(run):
     assert planned(plain)["tile_slides"] == 1 and "they are due again" in plain.stdout + plain.stderr
     summary = snakemake("--summary", *CONFIG, directory=run).stdout
     assert f"results/{COHORT}/tiles/shards/{index.name}" in summary and "update pending" in summary
-    snakemake("--lint", *CONFIG, directory=run, check=False)
-    for arguments in (["--list-rules"], ["--unlock"], ["--report", "report.zip"], ["--rulegraph"]):
+    for arguments in (["--unlock"], ["--report", "report.zip"]):
         snakemake(*arguments, *CONFIG, directory=run, check=False)
     assert files(run) == before
 
@@ -122,18 +121,25 @@ def refusal(*arguments, directory) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize(
-    ("keys", "words"),
-    [
-        ({"folds": {"n_folds": 20}}, "n_folds"),
-        ({"apply": {"bundle": "nowhere.zip"}}, "apply.bundle 'nowhere.zip'"),
-        ({"explain": {"gene_sets": "nowhere.gmt"}}, "explain.gene_sets 'nowhere.gmt'"),
-        ({"fusion": {"models": ["image"], "gene_sets": "nowhere.gmt"}}, "nowhere.gmt"),
-    ],
-)
-def test_prepare_is_refused_for_nothing_that_only_fitting_needs(run, keys, words):
+ONLY_FOR_FITTING = [
+    ({"folds": {"n_folds": 20}}, "fewer than the 20 that 20 folds need"),
+    ({"apply": {"bundle": "nowhere.zip"}}, "apply.bundle 'nowhere.zip'"),
+    ({"explain": {"gene_sets": "nowhere.gmt"}}, "explain.gene_sets 'nowhere.gmt'"),
+]
+
+
+def test_prepare_is_refused_for_nothing_that_only_fitting_needs(run):
+    for keys, _ in ONLY_FOR_FITTING:
+        change(run, **keys)
+    assert not {"folds", "fusion_fold"} & set(planned(dry_run("prepare", *CONFIG, directory=run)))
+
+
+@pytest.mark.parametrize(("keys", "words"), ONLY_FOR_FITTING)
+def test_what_fitting_needs_is_refused_before_any_job(run, keys, words):
     change(run, **keys)
-    prepare = dry_run("prepare", *CONFIG, directory=run)
-    assert not {"folds", "fusion_fold"} & set(planned(prepare))
     assert words in refusal(directory=run)
-    assert words in refusal(f"results/{COHORT}/report.html", directory=run)
+
+
+def test_a_single_page_is_refused_too(run):
+    change(run, **ONLY_FOR_FITTING[1][0])
+    assert ONLY_FOR_FITTING[1][1] in refusal(f"results/{COHORT}/report.html", directory=run)
