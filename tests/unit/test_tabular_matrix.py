@@ -33,7 +33,7 @@ def expression(path, patients, **more):
         ("m.tsv", TEXT),
         ("m.csv", TEXT.replace("\t", ",")),
         ("m.csv", TEXT.replace("\t", ";")),
-        ("m.csv.gz", gzip.compress(TEXT.replace("\t", ",").encode())),
+        ("m.csv.gz", gzip.compress(TEXT.replace("\t", ",").encode(), mtime=0)),
         ("m.tsv", TEXT.encode("utf-16")),
         ("m.tsv", TEXT.replace("\n", "\t\n").replace("P2\t\n", "P2\n")),  # a delimiter ends each line but the header
         ("m.tsv", TEXT.replace("\n", "\t\n")),
