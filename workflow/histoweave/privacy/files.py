@@ -24,6 +24,8 @@ _PATH = re.compile(
     rf"{_START}[^'\"<>;:]*?\.(?:{_SUFFIXES})(?![\w.])|{_START}[^\s'\"<>,;:()]+|[^\s'\"<>,;:()]+\.(?:{_SUFFIXES})(?!\w)",
     re.IGNORECASE,
 )
+# A DICOM identifier, which a hospital's archive finds the patient by.
+_SERIES = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?![\w.])")
 
 
 @dataclass(frozen=True)
@@ -81,4 +83,5 @@ def without_files(text: str, issued: re.Pattern[str]) -> str:
         given = issued.search(found[0])
         return given[0] if given else "a file"
 
-    return re.sub(r"\ba file(?: a file)+", "a file", _PATH.sub(shown, _QUOTED.sub(shown, text)))
+    named = re.sub(r"\ba file(?: a file)+", "a file", _PATH.sub(shown, _QUOTED.sub(shown, text)))
+    return _SERIES.sub("a series", named)
