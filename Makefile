@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 INSTALL := $(PIP) --no-build-isolation --require-hashes
 
-.PHONY: demo test lint test-fast test-faults test-cluster bench lock clean
+.PHONY: demo test lint test-fast test-fuzz test-faults test-cluster bench lock clean
 
 # What a run needs, here or on a cluster. Setuptools comes first: what has no wheel is built with it, not with another that
 # is fetched in passing.
@@ -40,6 +40,10 @@ test: lint
 
 test-fast: .venv/dev
 	$(BIN)/python -m pytest -n auto tests/unit
+
+# Damaged files of every kind, twenty times as many as CI draws, and others in every run.
+test-fuzz: .venv/dev
+	HISTOWEAVE_FUZZ_TIMES=20 $(BIN)/python -m pytest -n auto tests/unit/test_fuzz_*.py tests/unit/test_tabular_cohorts.py
 
 # A run killed at random moments, here twenty times; full disks, slides that vanish.
 test-faults: .venv/dev

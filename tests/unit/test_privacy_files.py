@@ -58,6 +58,7 @@ def names():
         ("of /other/Frau Mueller/one.tar.gz (of s1)", "of a file (of {s1})"),
         ("17 of 70 tiles at 0.5 µm/px, tiles.max_failed_share is 0.1", "17 of 70 tiles at 0.5 µm/px, tiles.max_failed_share is 0.1"),
         ("needs float32 and/or float16 (see tiles.pen)", "needs float32 and/or float16 (see tiles.pen)"),
+        ("two series: 1.2.826.0.1.3680043 and 2.25.1.4.7; version 4.0.1", "two series: a series and a series; version 4.0.1"),
     ],
 )  # fmt: skip
 def test_no_reason_names_a_file(names, reason, expected):
