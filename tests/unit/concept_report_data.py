@@ -19,6 +19,7 @@ from histoweave.gallery.inputs import CohortFiles, ConceptReportInputs, Picture
 from histoweave.io import write_table
 from histoweave.sae.format import save
 from histoweave.sae.model import SparseAutoencoder
+from histoweave.tabular.reading import Reading
 from histoweave.tokens import Tokens, cell_blocks, slide_blocks
 
 HOSTILE = "</script><script>alert('id')</script>"
@@ -301,6 +302,11 @@ def write_concept_run(
     more = {name: folder / f"{name}.parquet" for name in (of_external if optional else ())}
     training, *others = cohorts
     return ConceptReportInputs(
+        readings=[
+            Reading(
+                "cells.tsv", "text", 60, 4, "tab", "UTF-8", first_id="c1", last_id="c60", table="cells", notes="<b>"
+            )
+        ],
         cohort="lab_a",
         config={"seed": 3, "note": HOSTILE},
         settings=settings,

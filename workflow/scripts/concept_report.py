@@ -49,6 +49,7 @@ def main(smk):
             figures=Path(smk.output.figures),
             training=files[0],
             externals=files[1:],
+            readings=[reading for name in smk.params.tokens if name in cohorts for reading in cohorts[name].readings],
             input_sha256={path: sha256_of(path) for path in smk.input.get("sources", [])},
             code=dict(smk.params.stages),
             **{name: Path(smk.input[name]) for name in TABLES},

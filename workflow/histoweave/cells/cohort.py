@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from histoweave.cell_config import CellInput
-from histoweave.cells.table import BOX, embedding_files, read_cells
+from histoweave.cells.table import BOX, embedding_files, read_cells_table
 from histoweave.config import Cohort, Config
 from histoweave.errors import InputError
 from histoweave.shards import shards_of
-from histoweave.tables import read_patients
+from histoweave.tables import read_patients_table
+from histoweave.tabular.reading import Reading
 
 PLACE = ["path", "member", *BOX]
 
@@ -26,12 +27,14 @@ class CellCohort:
     rows: as `cells.table.read_cells` returns them, indexed by cell; of embeddings made elsewhere the files (`path`),
         indexed by patient.
     patients: as `tables.read_patients` returns them, None without such a table.
+    readings: what was read of the tables.
     """
 
     name: str
     cohort: Cohort
     rows: pd.DataFrame
     patients: pd.DataFrame | None
+    readings: tuple[Reading, ...] = ()
 
     @property
     def input(self) -> CellInput:
@@ -82,14 +85,17 @@ def read_cohorts(config: Config, *, check_paths: bool = True) -> dict[str, CellC
 
 
 def _read(name: str, cohort: Cohort, *, check_paths: bool) -> CellCohort:
-    patients = None if cohort.patients is None else read_patients(cohort)
+    patients, readings = None, ()
+    if cohort.patients is not None:
+        patients, reading = read_patients_table(cohort)
+        readings = (reading,)
     known = {} if patients is None else {"patients": set(patients["patient"]), "patients_file": cohort.patients}
     if cohort.cells.embeddings:
         files = embedding_files(cohort.cells, **known)
         rows = pd.DataFrame({"path": list(files.values())}, index=pd.Index(files, name="patient"))
-        return CellCohort(name, cohort, rows, patients)
+        return CellCohort(name, cohort, rows, patients, readings)
     simulated = cohort.cells.simulate is not None
-    rows = read_cells(
+    rows, reading = read_cells_table(
         cohort.cells.table,
         attributes=cohort.cells.attributes,
         label_map=cohort.cells.label_map,
@@ -98,7 +104,7 @@ def _read(name: str, cohort: Cohort, *, check_paths: bool) -> CellCohort:
     )
     if simulated:
         _check_simulated(name, cohort.cells.table, rows)
-    return CellCohort(name, cohort, rows.set_index("cell", drop=False), patients)
+    return CellCohort(name, cohort, rows.set_index("cell", drop=False), patients, (*readings, reading))
 
 
 def _check_simulated(name: str, table: str, rows: pd.DataFrame) -> None:

@@ -15,6 +15,7 @@ from histoweave.concepts.activations import ImageActivations
 from histoweave.io import read_table
 from histoweave.privacy.content import pseudonymised
 from histoweave.privacy.pseudonyms import Pseudonyms
+from histoweave.tabular.reading import Reading
 
 # The picture of an image as the encoder saw it, any size; None where there is none.
 Picture = Callable[[str], Image.Image | None]
@@ -62,6 +63,7 @@ class ConceptReportInputs:
     figures: folder that the figures are written to.
     metrics, comparisons, levels, classes, probes: scores of the concepts beside the baselines. stability: pairs of dictionaries from
         different seeds; stability_concepts: per concept. None where they were not computed.
+    readings: what was read of the tables of all cohorts on the page.
     input_sha256, code: SHA-256 per input file; code fingerprint per stage.
     pseudonyms: stand for every id on the page; None: ids are shown.
     """
@@ -81,6 +83,7 @@ class ConceptReportInputs:
     probes: Path | None = None
     stability: Path | None = None
     stability_concepts: Path | None = None
+    readings: Sequence[Reading] = ()
     input_sha256: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     pseudonyms: Pseudonyms | None = None

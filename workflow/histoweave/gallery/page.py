@@ -6,6 +6,7 @@ import os
 from itertools import groupby
 from pathlib import Path
 
+import pandas as pd
 import yaml
 from jinja2.utils import htmlsafe_json_dumps
 
@@ -22,6 +23,7 @@ from histoweave.report import views
 from histoweave.report.embed import inline_svg
 from histoweave.report.template import render
 from histoweave.report.versions import package_versions
+from histoweave.report.views_read import COLUMNS
 from histoweave.sae.format import load, sae_sha256
 
 SECTIONS = {
@@ -73,6 +75,7 @@ def write_concept_report(inputs: ConceptReportInputs, out: str | os.PathLike) ->
         metadata=views.settings_table(dict(sae.metadata)),
         sae_sha256=content["sae_sha256"],
         versions=views.pair_table(package_versions(), ("Package", "Version")),
+        files_read=_files_read(inputs),
         input_sha256=views.pair_table(inputs.input_sha256, ("File", "SHA-256")),
         code=views.pair_table(inputs.code, ("Stage", "Fingerprint")),
         config_yaml=yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
@@ -94,6 +97,13 @@ def write_concept_report(inputs: ConceptReportInputs, out: str | os.PathLike) ->
         **shown,
     )
     write_text(out, page)
+
+
+def _files_read(inputs: ConceptReportInputs) -> views.Table:
+    """What was read of the users' tables; ids are replaced here, where it is known which columns hold them."""
+    table = pd.DataFrame([reading.to_dict() for reading in inputs.readings])
+    table = table if inputs.pseudonyms is None else pseudonymised(table, inputs.pseudonyms)
+    return views.plain_table(table, {name: title for name, title in COLUMNS.items() if name != "orientation"})
 
 
 def _results(inputs: ConceptReportInputs, tables: ConceptTables) -> dict:
