@@ -13,7 +13,7 @@ rule expression:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: max(2000, int(20 * input.size_mb))
+        mem_mb=lambda wildcards, input, attempt: max(2000, int(40 * input.size_mb))
         * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:

@@ -15,6 +15,7 @@ from histoweave.encoders import registry as encoders
 from histoweave.errors import InputError
 from histoweave.expression.readers import read_expression
 from histoweave.expression.samples import choose_samples
+from histoweave.expression.star import files_under
 from histoweave.fingerprint import code_hash
 from histoweave.folds import check_classes
 from histoweave.fusion import catalog
@@ -184,8 +185,8 @@ def _once(what: str, key: str, files: list[str], check) -> None:
     stamps = []
     for name in files:
         path = Path(name)
-        members = sorted(path.rglob("*")) if path.is_dir() else [path]
-        stamps += [(str(m), m.stat().st_size, m.stat().st_mtime_ns) for m in members if m.is_file()]
+        members = [member for found in files_under(path).values() for member in found] if path.is_dir() else [path]
+        stamps += [(str(m), m.stat().st_size, m.stat().st_mtime_ns) for m in sorted(members) if m.is_file()]
     text = json.dumps([key, stamps, code_hash("histoweave.expression.stage", "histoweave.encoders.registry")])
     digest = hashlib.sha256(text.encode()).hexdigest()
     try:

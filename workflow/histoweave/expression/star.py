@@ -86,7 +86,7 @@ def _samples(sheet_path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     )
     sheet = given.rows
     file_ids = list(sheet["File ID"]) if "File ID" in sheet else [""] * len(sheet)
-    present = _files(folder)
+    present = files_under(folder)
     of_sample: dict[str, int] = {}
     of_file: dict[str, int] = {}
     rows = zip(sheet["File Name"], sheet["Sample ID"], file_ids, strict=True)
@@ -133,7 +133,7 @@ def _file(candidates: list[Path], name: str, file_id: str, *, others: set[str], 
     return left[0]
 
 
-def _files(folder: Path) -> dict[str, list[Path]]:
+def files_under(folder: Path) -> dict[str, list[Path]]:
     """Name → files under `folder`, hidden ones left out; links are followed, each folder once."""
     found: dict[str, list[Path]] = {}
     seen: set[str] = set()

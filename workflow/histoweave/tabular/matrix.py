@@ -211,15 +211,16 @@ def _chunk(
             header=None,
             names=range(len(columns)),
             index_col=False,
-            dtype=np.float64,
+            low_memory=False,
             na_values=SPELLINGS,
             keep_default_na=False,
             quoting=3,  # none: quoted fields have been taken apart
             skip_blank_lines=False,
             float_precision="round_trip",
         )
-        if table.shape == (len(rests), len(columns)):
-            return table.to_numpy()
+        # Types are only a way to be fast here: names have been taken out, and whole numbers are parsed four times as fast.
+        if table.shape == (len(rests), len(columns)) and all(kind.kind in "iuf" for kind in table.dtypes):
+            return table.to_numpy(np.float64)
     except (ValueError, OverflowError):
         pass
     return np.stack(
