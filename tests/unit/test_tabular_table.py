@@ -40,6 +40,8 @@ def read(folder, content, name="p.tsv"):
         ("p.tsv.gz", gzip.compress((HEAD + ROWS).encode(), mtime=0), ""),
         ("p.csv", (HEAD + ROWS).replace("\t", ","), ""),
         ("p.csv", (HEAD + ROWS).replace("\t", ";"), ""),
+        ("p.csv", "sep=;\n" + (HEAD + ROWS).replace("\t", ";"), ""),
+        ("p.csv", "sep=\t\n" + HEAD + ROWS, ""),
         ("p.csv", HEAD + ROWS, ""),
         ("p.tsv", (HEAD + ROWS).replace("\t", ","), ""),
         ("p.txt", (HEAD + ROWS).replace("\t", " "), ""),

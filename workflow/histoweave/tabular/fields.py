@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from histoweave.errors import InputError
 DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}
 # A file's own delimiter, by its ending; others are tried only where the header does not hold it.
 OWN = {".tsv": "\t", ".txt": "\t", ".csv": ","}
+# As spreadsheet programs state the delimiter in front of the header.
+_STATED = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 _AROUND = "\ufeff\u200b"
 
 
@@ -120,9 +123,12 @@ def grid(lines: Sequence[str], *, file: str, ending: str) -> Grid:
     """
     kept, numbers, n_blank = [], [], 0
     comments: dict[int, str] = {}
+    stated = ""
     for number, line in enumerate(lines, start=1):
         if line.startswith("#"):
             comments[number] = line
+        elif number == 1 and (found := _STATED.fullmatch(line)):
+            stated = found[1]
         elif not line.strip("\t,; "):
             n_blank += 1
         else:
@@ -131,7 +137,7 @@ def grid(lines: Sequence[str], *, file: str, ending: str) -> Grid:
     if not kept:
         raise InputError(f"{file}: holds no header, only comments or blank lines; add a header and rows")
     body = _Body(file, kept, numbers)
-    delimiter = _delimiter(body, ending)
+    delimiter = stated if stated in DELIMITERS else _delimiter(body, ending)
     shape = body.shape(delimiter)
     before = comments.get(numbers[0] - 1, "")
     if len(shape.header) > 1 and before.count(delimiter) + 1 in (len(shape.header), len(shape.header) + 1):
