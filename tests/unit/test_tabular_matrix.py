@@ -37,7 +37,7 @@ def expression(path, patients, **more):
         ("m.tsv", TEXT.encode("utf-16")),
         ("m.tsv", TEXT.replace("\n", "\t\n").replace("P2\t\n", "P2\n")),  # a delimiter ends each line but the header
         ("m.tsv", TEXT.replace("\n", "\t\n")),
-        ("m.tsv", TEXT.replace("gene\t", "", 1)),  # R's form
+        ("m.tsv", TEXT.replace("gene\t", "", 1).replace("3.5\t", "3.5\tNA")),  # R's form
         ("m.tsv", TEXT.replace("gene", "", 1)),
         ("m.tsv", TEXT.replace("gene", " gene ").replace("P1", " P1").replace("TP53", "TP53 ")),
         ("m.csv", 'gene,P1,P2\n"TP53","1","2"\n"ESR1","3.5",NA\n'),
@@ -109,6 +109,69 @@ def test_numbers_of_lines_are_no_patients(tmp_path, first, head):
     if first and not head:
         with pytest.raises(InputError, match="row 2: the lines are only numbered"):
             matrix(tmp_path, f"MYC,TP53,ESR1\n{text}", "m.csv")
+
+
+# What each of these once gave: one patient the values of another.
+SWAPPED = {
+    "sorted, with row numbers": ",patient,TP53,BRCA1\n2,1,10,20\n1,2,11,21\n3,3,12,22\n",
+    "row numbers with a heading": "X,patient,TP53\n1,3,10\n2,2,11\n3,1,12\n",
+    "German serial number": "Nr,patient,TP53\n1,3,10\n2,2,11\n3,1,12\n",
+    "ids last": "TP53,BRCA1,patient\n3,20,1\n1,21,2\n2,22,3\n",
+    "unlisted heading": ",Ident,TP53\n1,3,10\n3,1,11\n",
+    "R's X": ",X1,X2,X3\n1,11,12,13\n2,21,22,23\n7157,5,6,7\n",
+    "no header": "TP53,3,1,2\nBRCA1,5,6,7\n",
+    "one stray value": "target,1,2,3\nTP53,1,2,3,\nBRCA1,4,5,6,9\n",
+    "decimal commas": "Gen,1\nTP53,1,5\nBRCA1,4,5\n",
+    "decimal commas of a sample": "Fall,TP53\n1,1,5\n2,4,5\n",
+}
+
+
+@pytest.mark.parametrize("text", SWAPPED.values(), ids=SWAPPED.keys())
+def test_what_would_swap_patients_is_refused(tmp_path, text):
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(InputError):
+        expression(tmp_path / "m.csv", ["1", "2", "3"])
+
+
+def test_ids_that_only_the_metadata_of_a_parquet_hold(tmp_path):
+    table = pd.DataFrame({"TP53": [30, 10, 20], "BRCA1": [20, 21, 22]}, index=pd.RangeIndex(1, 4, name="patient"))
+    table.to_parquet(tmp_path / "m.parquet")
+    assert expression(tmp_path / "m.parquet", ["1", "2", "3"]).values.loc["1"].to_dict() == {"TP53": 30, "BRCA1": 20}
+
+
+def test_a_parquet_whose_text_is_no_utf_8(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = pa.array([b"P1", b"P\xff"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"id": text, "TP53": [1, 2]}), tmp_path / "m.parquet")
+    with pytest.raises(InputError, match="cannot be read as parquet"):
+        read_matrix(tmp_path / "m.parquet")
+
+
+def test_subsets_of_an_h5ad_whose_ids_stand_in_a_column(tmp_path):
+    obs = pd.DataFrame({"patient": ["3", "2", "1", "0"]}, index=list("0123"))
+    whole = anndata.AnnData(np.arange(8.0).reshape(4, 2), obs=obs, var=pd.DataFrame(index=["TP53", "BRCA1"]))
+    whole[whole.obs["patient"] != "3"].copy().write_h5ad(tmp_path / "m.h5ad")
+    with pytest.raises(InputError, match="obs_names are rising whole numbers"):
+        expression(tmp_path / "m.h5ad", ["0", "1", "2"])
+
+
+def test_symbols_beside_numbers_of_lines(tmp_path):
+    for text in (
+        "X,gene,P1\n1,TP53,5\n2,BRCA1,7\n",
+        ",gene,P1\n7,TP53,5\n2,BRCA1,7\n",
+        "Nr,P1,gene\n0,5,TP53\n0,7,BRCA1\n",
+    ):
+        (tmp_path / "m.csv").write_text(text)
+        found = expression(tmp_path / "m.csv", ["P1"])
+        assert found.values.loc["P1"].to_dict() == {"TP53": 5, "BRCA1": 7}
+
+
+def test_thousands_with_points(tmp_path):
+    (tmp_path / "m.csv").write_text("gene;P1;P2\nTP53;1.234;987\nBRCA1;2.345;12\n")
+    with pytest.raises(InputError, match="reads as thousands"):
+        read_matrix(tmp_path / "m.csv")
 
 
 # ------------------------------------------------------------------ parquet

@@ -54,7 +54,7 @@ def read(folder, content, name="p.tsv"):
         ("p.csv", '"patient","label","site"\n"P1","A","S1"\n"P2","B","S2"\n', ""),
         ("p.csv", '"","patient","label","site"\n"1","P1","A","S1"\n"2","P2","B","S2"\n', "names in front"),
         ("p.txt", '"patient" "label" "site"\n"1" "P1" "A" "S1"\n"2" "P2" "B" "S2"\n', "names in front"),
-        ("p.csv", "patient,label,site\n2,P1,A,S1\n7,P2,B,S2\n", "names in front"),
+        ("p.tsv", HEAD + "2\tP1\tA\tS1\n7\tP2\tB\tS2\n", "names in front"),
         ("p.csv", "patient,label,site\nP1,P1,A,S1\nP2,P2,B,S2\n", "names in front"),
         ("p.tsv", "patient\tlabel\tsite\t\tx\nP1\tA\tS1\t\t1\nP2\tB\tS2\tNA\t1\n", "column 4 without heading"),
     ],
@@ -73,6 +73,9 @@ def test_forms_that_are_read(tmp_path, name, content, notes):
         ("p.tsv", HEAD + "P1\tA\tS1\nP2\tB\tS2\tmore\n", "row 3: has 4 fields"),
         ("p.tsv", "# remark\n\n" + HEAD + "P1\tA\tS1\nP2\tB\n", "row 5: has 2 fields"),
         ("p.csv", "patient,label,note\nP1,A,small, round\nP2,B,large, round\n", "row 2: has 4 fields"),
+        ("p.csv", "patient,age,label\n1,63,5,A\n2,61,2,B\n", "row 2: has 4 fields"),
+        ("p.txt", "patient label\n1 Luminal A\n2 Basal like\n", "row 2: has 3 fields"),
+        ("p.csv", "patient,label\nP1,A\n#REF!,B\n", "row 3: '#REF!' is an error of a spreadsheet"),
         ("p.csv", "patient,label,note\n2,A,small, round\n1,B,large, round\n", "row 2: has 4 fields"),
         ("p.tsv", HEAD + 'P1\tA\t"2nd\nP2\tB\t"S2\n', "row 2: a quotation mark"),
         ("p.tsv", HEAD + 'P1\tA\tS1\nP2\tB\t"core" missing\n', "row 3: a quotation mark"),
@@ -112,8 +115,35 @@ def test_a_hash_inside_a_field_is_no_comment(tmp_path):
     assert table.rows.iloc[0].tolist() == ["P1", "A#1", "#3"]
 
 
+def test_a_missing_id_is_no_comment(tmp_path):
+    assert read(tmp_path, "patient,label\nP1,A\n#N/A,B\n", "p.csv").rows["patient"].tolist() == ["P1", ""]
+
+
+@pytest.mark.parametrize("encoding, word", [("cp1251", "Муж"), ("cp1254", "Diş"), ("cp1253", "Άλφα")])
+def test_words_of_other_alphabets_are_not_read_as_western(tmp_path, encoding, word):
+    with pytest.raises(InputError, match="is not UTF-8"):
+        read(tmp_path, f"patient\tlabel\nP1\t{word}\n".encode(encoding))
+
+
 def test_missing_values(tmp_path):
-    words = ["", " ", "NA", "na", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "-"]
+    words = [
+        "",
+        " ",
+        "      ",
+        "     NA",
+        "<NA>",
+        "#NV",
+        "NA",
+        "na",
+        "N/A",
+        "n/a",
+        "NaN",
+        "nan",
+        "null",
+        "NULL",
+        "#N/A",
+        "-",
+    ]
     rows = "".join(f"P{n}\tA\t{word}\n" for n, word in enumerate(words))
     assert set(read(tmp_path, HEAD + rows).rows["site"]) == {""}
     kept = ["0", "none", "Nan1", "--", "NAT", "unknown", "N", "A"]

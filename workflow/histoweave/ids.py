@@ -16,6 +16,8 @@ _TCGA = re.compile(r"TCGA[-.][A-Z0-9]{2}[-.][A-Z0-9]{4}(?:$|[-.])")
 
 # Patient, sample type and vial; no vial is called X, so that 20x and 40x stay magnifications.
 _TCGA_SAMPLE = re.compile(r"(TCGA)[-._]([A-Z0-9]{2})[-._]([A-Z0-9]{4})[-._](\d{2})[A-WYZ]?(?=[-._ ]|$)", re.IGNORECASE)
+_TCGA_ANYWHERE = re.compile(r"(?<![A-Z0-9])(TCGA)[-._]([A-Z0-9]{2})[-._]([A-Z0-9]{4})(?![A-Z0-9])", re.IGNORECASE)
+_TCGA_FULL = re.compile(r"TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(-\d{2}[A-Z]?(-[A-Za-z0-9]+)*)?")
 
 
 def check_ids(values: Iterable[str], *, file: str, column: str, rows: Iterable[int] | None = None) -> None:
@@ -71,6 +73,16 @@ def tcga_barcode_in(name: str) -> tuple[str, str] | None:
     """
     found = _TCGA_SAMPLE.match(name)
     return ("-".join(found.group(1, 2, 3)).upper(), found[4]) if found else None
+
+
+def tcga_patients_in(name: str) -> list[str]:
+    """The patients (12 characters) of all TCGA barcodes anywhere in a name."""
+    return ["-".join(found.groups()).upper() for found in _TCGA_ANYWHERE.finditer(name)]
+
+
+def tcga_well_formed(barcode: str) -> bool:
+    """Whether what follows the patient is nothing, or begins with a sample type and a vial: not R's mark of a repetition."""
+    return _TCGA_FULL.fullmatch(dashed(barcode)) is not None
 
 
 def tcga_sample_type(barcode: str) -> str | None:

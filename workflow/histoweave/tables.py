@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from histoweave.config import Cohort
 from histoweave.errors import InputError, nearest
-from histoweave.ids import check_ids, is_tcga, tcga_site
+from histoweave.ids import check_ids, dashed, is_tcga, tcga_site
 from histoweave.tabular.missing import check_name
 from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
-from histoweave.tabular.table import read_table
+from histoweave.tabular.table import UserTable, check_headings, plain_word, read_table
 
 MIN_MPP, MAX_MPP = 0.05, 20.0
 
@@ -67,10 +68,15 @@ def read_patients_table(cohort: Cohort) -> tuple[pd.DataFrame, Reading]:
     asked = cohort.role == "train" or cohort.label_map or "label" in cohort.model_fields_set
     given = read_table(file, required=["patient", cohort.label] if asked else ["patient"])
     table = given.rows
+    check_headings(table, ["patient", cohort.label, "site"], file=file)
     if cohort.label not in table:
         table[cohort.label] = ""
-    check_ids(table["patient"], file=file, column="patient", rows=given.numbers)
     tcga = uses_tcga(cohort, table["patient"].to_list())
+    if tcga:  # R writes dots in barcodes
+        table["patient"] = table["patient"].map(dashed)
+    check_ids(table["patient"], file=file, column="patient", rows=given.numbers)
+    for column in table.columns.drop("patient"):
+        table[column] = table[column].map(plain_word)
     if tcga:
         for at, patient in enumerate(table["patient"]):
             if not is_tcga(patient) or len(patient) != 12:
@@ -79,13 +85,14 @@ def read_patients_table(cohort: Cohort) -> tuple[pd.DataFrame, Reading]:
                     "shorten it (such as TCGA-A2-A04R) or set ids: plain"
                 )
     source = table[cohort.label]
-    unknown = sorted(set(cohort.label_map) - set(source))
+    label_map = {plain_word(name): target for name, target in cohort.label_map.items()}
+    unknown = sorted(set(label_map) - set(source))
     if unknown:
         raise InputError(
             f"{file}: label_map names '{unknown[0]}', which column '{cohort.label}' does not hold"
             f"{nearest(unknown[0], set(source))}; its values are {', '.join(sorted(set(source) - {''}))}"
         )
-    label = [cohort.label_map.get(value, value) or None for value in source]
+    label = [label_map.get(value, value) or None for value in source]
     if "site" in table:
         site = [value or None for value in table["site"]]
     else:
@@ -130,7 +137,9 @@ def read_slides_table(cohort: Cohort, *, patients: set[str], check_paths: bool =
     file = cohort.slides
     given = read_table(file, required=["slide", "patient", "path"])
     table = given.rows
+    check_headings(table, ["slide", "patient", "path", "mpp", "coords", "features"], file=file)
     check_ids(table["slide"], file=file, column="slide", rows=given.numbers)
+    table["patient"] = [dashed(name) if name not in patients else name for name in table["patient"]]
     table = table.assign(**{column: "" for column in ("mpp", "coords", "features") if column not in table})
     mpp = []
     columns = [table[column] for column in ("slide", "patient", "path", "mpp", "coords", "features")]
@@ -149,8 +158,29 @@ def read_slides_table(cohort: Cohort, *, patients: set[str], check_paths: bool =
             if place and check_paths and cohort.simulate is None:
                 _check_exists(place, f"{where}: {column} '{place}' of slide '{slide}'")
         mpp.append(_mpp(text, where=where, slide=slide))
+    for column in ("path", "coords", "features"):
+        check_one_patient_each(table[column], table["patient"], given, what=column)
     rows = table[["slide", "patient", "path", "coords", "features"]].assign(mpp=mpp)
     return rows, given.said("slides", table["slide"].to_list())
+
+
+def check_one_patient_each(places: Iterable[str], patients: Iterable[str], given: UserTable, *, what: str) -> None:
+    """Refuse a file that stands in the rows of two patients, as it does where a spreadsheet filled a column down.
+
+    Raises
+    ------
+    InputError
+        naming both rows.
+    """
+    seen: dict[str, tuple[int, str]] = {}
+    for at, (place, patient) in enumerate(zip(places, patients, strict=True)):
+        if place:
+            first, owner = seen.setdefault(os.path.normpath(place), (at, patient))
+            if owner != patient:
+                raise InputError(
+                    f"{given.where(at)}: {what} '{place}' of patient '{patient}' is that of patient '{owner}' in row "
+                    f"{given.numbers[first]} too; give each patient their own file"
+                )
 
 
 def _check_exists(place: str, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,16 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from histoweave.cell_config import CellInput
 from histoweave.errors import InputError, nearest
-from histoweave.ids import ID, check_ids
+from histoweave.ids import ID, check_ids, dashed
+from histoweave.tables import check_one_patient_each
 from histoweave.tabular.missing import check_name
 from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
-from histoweave.tabular.table import UserTable, read_table
+from histoweave.tabular.table import UserTable, check_headings, plain_word, read_table
 
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 CENTRE = ["x", "y", "size_px"]
 # Columns of the images table (docs/artefacts.md), which an attribute cannot have.
-RESERVED = ("image", "cell", "patient", "label", "patient_label", "site", "status", "reason", "content")
+RESERVED = (
+    "image", "cell", "patient", "label", "patient_label", "site", "status", "reason", "content", "path", "member", *BOX,
+)  # fmt: skip
 
 
 class CellRow(BaseModel):
@@ -97,7 +101,12 @@ def read_cells_table(
     _check_label_map(file, label_map)
     given = read_table(file, required=["cell", "path", *attributes])
     table = given.rows
+    check_headings(table, [*CellRow.model_fields, *attributes], file=file)
     check_ids(table["cell"], file=file, column="cell", rows=given.numbers)
+    if patients is not None and "patient" in table:
+        table["patient"] = [dashed(name) if name not in patients else name for name in table["patient"]]
+    for column in {"label", *attributes} & set(table):
+        table[column] = table[column].map(plain_word)
     member = table["member"] if "member" in table else pd.Series("", index=table.index)
     _check_places(table["path"], member, given, check_paths=check_paths)
     blank_to_none = {column: _text(table, column) for column in dict.fromkeys(["label", *attributes])}
@@ -108,7 +117,12 @@ def read_cells_table(
         "path": table["path"],
         "member": member,
     }
-    cells = pd.DataFrame({**head, **_boxes(given), **blank_to_none})
+    boxes = _boxes(given)
+    if "patient" in table and (table["patient"] != "").any():
+        # A field may hold cells of several patients, the picture of one cell may not.
+        pictures = (table["path"] + "/" + member).where(np.isnan(boxes[BOX[0]]), "")
+        check_one_patient_each(pictures, head["patient"], given, what="the picture")
+    cells = pd.DataFrame({**head, **boxes, **blank_to_none})
     return cells, given.said("cells", table["cell"].to_list())
 
 
@@ -167,6 +181,9 @@ def _check_label_map(file: str, label_map: Mapping[str, str | None]) -> None:
 
 
 def _check_attributes(file: str, attributes: Collection[str]) -> None:
+    repeated = next((name for name, n in Counter(attributes).items() if n > 1), None)
+    if repeated is not None:
+        raise InputError(f"{file}: cells.attributes names '{repeated}' twice; keep it once")
     for attribute in attributes:
         if attribute in RESERVED:
             raise InputError(
@@ -275,8 +292,9 @@ def _numbers(given: UserTable, columns: list[str]) -> tuple[np.ndarray, np.ndarr
         missing = next(column for column in columns if column not in table)
         raise InputError(f"{file}: has column '{present[0]}' but not '{missing}'; give {', '.join(columns)} together")
     text = table[columns]
-    plain = text.apply(lambda column: column.where(column.str.fullmatch(NUMBER), None))
-    values = plain.apply(pd.to_numeric).to_numpy(np.float64)
+    values = np.stack(
+        [[float(cell) if NUMBER.fullmatch(cell) else np.nan for cell in text[column]] for column in columns], axis=1
+    )
     some = (text != "").to_numpy().any(axis=1)
     wrong = some[:, None] & ~np.isfinite(values)
     if (at := _first(wrong.any(axis=1))) is not None:

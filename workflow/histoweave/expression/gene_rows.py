@@ -18,7 +18,7 @@ import pandas as pd
 
 from histoweave.errors import InputError
 from histoweave.expression.converted import refuse_converted
-from histoweave.expression.identifiers import ENSEMBL, is_copy_on_y, is_missing, kind, plain_name
+from histoweave.expression.identifiers import ENSEMBL, ENTREZ, is_copy_on_y, is_missing, kind, plain_name
 
 # Why a row is no gene, as the report says it.
 NO_NAME = "no name"
@@ -37,7 +37,7 @@ _COUNTER = re.compile(r"x?_*(?:n_)?(?:{})|(?:un)?assigned(?:_.*)?".format("|".jo
 ))))  # fmt: skip
 
 _NAMES_OF_GENES = (
-    "gene_name", "gene_symbol", "hgnc_symbol", "symbol", "hugo_symbol", "external_gene_name", "genename", "genesymbol"
+    "gene_name", "gene_symbol", "gene", "genes", "hgnc_symbol", "symbol", "hugo_symbol", "external_gene_name", "genename", "genesymbol"
 )  # fmt: skip
 
 # A sum of all others is taken for a total only where chance cannot make one: of some genes in several samples, or of
@@ -175,8 +175,11 @@ def _without_columns_about_genes(values: pd.DataFrame, patients: set[str]) -> tu
 
 
 def _names(names: list[str], about: Mapping[str, list[str]]) -> tuple[list[str], str]:
-    """Names of the genes: symbols of a column of its own, where the first column holds Ensembl ids."""
-    if about and sum(kind(plain_name(name)) == ENSEMBL for name in names) * 2 > len(names):
+    """Names of the genes: symbols of a column of its own, where the first column holds Ensembl ids or numbers.
+
+    Numbers may be Entrez genes or numbers of lines: beside a column of symbols both are no names.
+    """
+    if about and sum(kind(plain_name(name)) in (ENSEMBL, ENTREZ) for name in names) * 2 > len(names):
         headings = {_key(heading): heading for heading in about}
         for wanted in _NAMES_OF_GENES:
             if wanted in headings:

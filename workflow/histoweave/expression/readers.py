@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +15,11 @@ from histoweave.config import ExpressionInput
 from histoweave.errors import InputError, short
 from histoweave.expression.gene_rows import describes, keep_genes
 from histoweave.expression.star import read_star_folder
+from histoweave.given_files import objection_to
 from histoweave.ids import dashed, is_tcga, tcga_patient
-from histoweave.tabular.matrix import NamedMatrix, check_unique, read_matrix
+from histoweave.tabular.matrix import NamedMatrix, check_unique, is_heading, read_matrix
 from histoweave.tabular.missing import is_missing
+from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
 
 logger = logging.getLogger(__name__)
@@ -52,9 +55,9 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
         wrong way round, one whose two sides both hold patients, or one that holds none of them.
     """
     path = Path(source.path)
-    if not path.exists():
-        raise InputError(f"{path}: expression path does not exist; check cohorts.<name>.expression.path")
-    if path.is_dir():
+    if not os.path.isdir(path) and (against := objection_to(path)):
+        raise InputError(f"{path}: the expression of the cohort {against}")
+    if os.path.isdir(path):
         values = read_star_folder(path, source).T
         orientation, words = "genes_by_samples", {}
         reading = Reading(str(path), "STAR-Counts files", len(values.columns), len(values))
@@ -97,6 +100,13 @@ def _oriented(
         name = dashed(name)
         return (tcga_patient(name) if tcga and is_tcga(name) else name) in patients
 
+    def as_r_mangles(names: list[str]) -> int:
+        """Names that are patients without the X and with the dashes that R has changed."""
+        return sum(
+            name.startswith("X") and any(is_patient(n) for n in (name[1:], name[1:].replace(".", "-")))
+            for name in names
+        )
+
     if matrix.corner is not None and is_patient(matrix.corner):
         raise InputError(
             f"{source.path}: the first heading '{matrix.corner}' is a patient and stands above the names of the rows, so "
@@ -104,7 +114,30 @@ def _oriented(
         )
     in_columns = sum(map(is_patient, matrix.column_names))
     in_rows = sum(map(is_patient, matrix.row_names))
+    for side, names, others in (
+        ("columns", matrix.column_names, in_rows), ("rows", matrix.row_names, in_columns)
+    ):  # fmt: skip
+        if (mangled := as_r_mangles(names)) and mangled >= others:
+            raise InputError(
+                f"{source.path}: {mangled} of its {side} read as patients to whose names R has put an X (such as "
+                f"{short(next(name for name in names if name.startswith('X')))}); write the names as in the patients table "
+                "(in R: check.names = FALSE)"
+            )
+    if (
+        matrix.corner is not None
+        and not is_heading(matrix.corner)
+        and all(NUMBER.fullmatch(n) for n in matrix.column_names)
+    ):
+        raise InputError(
+            f"{source.path}: the header ({short(matrix.corner)}, {short(matrix.column_names[0])}, …) reads like a line of "
+            "values, so names may be missing above them; put a header in front, its first heading 'gene' or 'patient'"
+        )
     if not in_columns and not in_rows:
+        if (column := _column_of_ids(matrix, is_patient)) is not None:
+            raise InputError(
+                f"{source.path}: the names of its rows (such as {short(matrix.row_names[0])}) are no patients, but its column "
+                f"{short(column)} holds some; make that column the first"
+            )
         raise InputError(
             f"{source.path}: none of its rows (such as {short(matrix.row_names[0])}) or columns (such as "
             f"{short(matrix.column_names[0])}) is a patient of the patients table (such as '{min(patients)}'); "
@@ -124,9 +157,49 @@ def _oriented(
             f"are in its {'columns' if found == 'genes_by_samples' else 'rows'}; set orientation: {found} or auto"
         )
     by_samples = found == "samples_by_genes"
+    if by_samples and (column := _column_of_ids(matrix, is_patient)) is not None:
+        raise InputError(
+            f"{source.path}: both the names of its rows (such as {short(matrix.row_names[0])}) and its column {short(column)} "
+            "read as ids of patients, and they differ; keep the one that holds the ids"
+        )
+    if matrix.corner is None:
+        _check_headings_alone(matrix, by_samples=by_samples, is_patient=is_patient, file=source.path)
     _check_sample_names(matrix, by_samples=by_samples, file=source.path)
     values = pd.DataFrame(matrix.values, index=matrix.row_names, columns=matrix.column_names)
     return values if by_samples else values.T, found, matrix.reading
+
+
+def _column_of_ids(matrix: NamedMatrix, is_patient: Callable[[str], bool]) -> str | None:
+    """A column, other than the names of the rows, each of whose values is a patient of its own and not the row's name."""
+    if len(matrix.row_names) < 2:
+        return None
+    whole = np.isfinite(matrix.values).all(axis=0) & (matrix.values == np.floor(matrix.values)).all(axis=0)
+    texts = dict(matrix.words)
+    for at in np.flatnonzero(whole & (np.abs(matrix.values) < 1e15).all(axis=0)):
+        first = str(int(matrix.values[0, at]))
+        if is_patient(first):  # most columns end here
+            texts[matrix.column_names[at]] = [str(int(value)) for value in matrix.values[:, at]]
+    for heading, values in texts.items():
+        if len(set(values)) == len(values) and all(map(is_patient, values)) and values != matrix.row_names:
+            return heading
+    return None
+
+
+def _check_headings_alone(
+    matrix: NamedMatrix, *, by_samples: bool, is_patient: Callable[[str], bool], file: str
+) -> None:
+    """R's form, a header without a heading for the names: a delimiter too many in every line looks alike."""
+    first, *others = map(is_patient, matrix.column_names)
+    if not matrix.certain and (by_samples or not first):
+        raise InputError(
+            f"{file}: each line has a field more than the header; if it is the name of the line, put a heading such as "
+            "'gene' or 'patient' in front of the header"
+        )
+    if not by_samples and not first and others and all(others):
+        raise InputError(
+            f"{file}: each line has a field more than the header, and the first heading {short(matrix.column_names[0])} is no "
+            "patient while all others are, so headings and values may be shifted; give every line as many fields as the header"
+        )
 
 
 def _check_sample_names(matrix: NamedMatrix, *, by_samples: bool, file: str) -> None:

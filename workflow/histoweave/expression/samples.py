@@ -8,7 +8,15 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from histoweave.ids import dashed, is_tcga, tcga_barcode_in, tcga_patient, tcga_sample_type
+from histoweave.ids import (
+    dashed,
+    is_tcga,
+    tcga_barcode_in,
+    tcga_patient,
+    tcga_patients_in,
+    tcga_sample_type,
+    tcga_well_formed,
+)
 
 PRIMARY_TUMOUR = "01"
 
@@ -43,7 +51,9 @@ def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) ->
         patient = tcga_patient(sample) if barcode else sample
         kind = tcga_sample_type(sample) if barcode else None
         reason = ""
-        if patient not in patients:
+        if barcode and not tcga_well_formed(sample):
+            reason = "is no TCGA barcode beyond its patient"
+        elif patient not in patients:
             reason = "not in the patients table"
         elif kind not in (None, PRIMARY_TUMOUR):
             reason = _not_primary(kind)
@@ -62,7 +72,7 @@ def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) ->
 
 
 def slide_refusal(patient: str, names: Iterable[str]) -> tuple[str, str] | None:
-    """Why a slide may not stand for a TCGA patient, by the barcodes that its names begin with.
+    """Why a slide may not stand for a TCGA patient, by the barcodes in its names.
 
     Parameters
     ----------
@@ -72,8 +82,10 @@ def slide_refusal(patient: str, names: Iterable[str]) -> tuple[str, str] | None:
     -------
     status (`other_patient`, `not_primary_tumour`) and reason; None if no name speaks against it.
     """
+    names = list(names)
     barcodes = [found for name in names if (found := tcga_barcode_in(name))]
-    if any(other != dashed(patient) for other, _ in barcodes):
+    others = {other for name in names for other in tcga_patients_in(name)}
+    if others - {dashed(patient)}:
         # Ids that are in no table stay out of the reason: pseudonyms do not reach them.
         return "other_patient", "its id or a file of it has another patient's barcode; mend the row of the slides table"
     kinds = [kind for _, kind in barcodes if kind != PRIMARY_TUMOUR]

@@ -8,10 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from histoweave.errors import InputError
+from histoweave.tabular.missing import ERRORS
+from histoweave.tabular.numbers import looks_numeric
 
 DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}
 # A file's own delimiter, by its ending; others are tried only where the header does not hold it.
 OWN = {".tsv": "\t", ".txt": "\t", ".csv": ","}
+# A first field of a spreadsheet that begins with '#' and is no comment.
+_SPREADSHEET_WORD = re.compile(rf"(#N/?A|#NV|{ERRORS.pattern})(?=[\t,; ]|$)", re.IGNORECASE)
 # As spreadsheet programs state the delimiter in front of the header.
 _STATED = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 _AROUND = "\ufeff\u200b"
@@ -24,7 +28,8 @@ class Grid:
     Attributes
     ----------
     header: headings, stripped; `names_in_front` tells that each line has one field more, its name, in front. Whether that
-        can be so is for the reader to decide: a stray delimiter in every line looks alike.
+        can be so is for the reader to decide: a stray delimiter in every line looks alike. `as_r_writes`: with tabs, or
+        with headings in quotation marks, it is certain enough.
     numbers: the number of each line in the file, from 1.
     """
 
@@ -32,6 +37,7 @@ class Grid:
     header: list[str]
     delimiter: str
     names_in_front: bool
+    as_r_writes: bool
     numbers: list[int]
     n_comments: int
     n_blank: int
@@ -54,14 +60,16 @@ class Grid:
     def raw_rows(self) -> Iterator[tuple[int, str, str]]:
         """Line number, first field (stripped) and the rest of each line as text, surplus fields dropped.
 
-        For matrices: quotation marks are taken away, so a field of the rest must not hold the delimiter.
+        For matrices: quotation marks are taken away, so a number must not hold the delimiter; in words it becomes a blank.
         """
         width = len(self.header) + self.names_in_front
         for number, line in zip(self.numbers, self._lines, strict=True):
             if '"' in line or (self.n_surplus and line.count(self.delimiter) >= width):
                 first, *rest = split_line(line, self.delimiter, self.file, number)[:width]
-                for text in rest:
-                    if self.delimiter in text:
+                for at, text in enumerate(rest):
+                    if self.delimiter in text and not looks_numeric(text.strip()):
+                        rest[at] = text.replace(self.delimiter, " ")  # words, of which no value is made
+                    elif self.delimiter in text:
                         raise InputError(
                             f"{self.file}, row {number}: the quoted field '{text[:60]}' holds a {DELIMITERS[self.delimiter]}, so "
                             "it is no number; write numbers without separators of thousands and with a decimal point"
@@ -125,7 +133,7 @@ def grid(lines: Sequence[str], *, file: str, ending: str) -> Grid:
     comments: dict[int, str] = {}
     stated = ""
     for number, line in enumerate(lines, start=1):
-        if line.startswith("#"):
+        if line.startswith("#") and not _SPREADSHEET_WORD.match(line):
             comments[number] = line
         elif number == 1 and (found := _STATED.fullmatch(line)):
             stated = found[1]
@@ -152,6 +160,7 @@ def grid(lines: Sequence[str], *, file: str, ending: str) -> Grid:
         shape.header,
         delimiter,
         shape.names_in_front,
+        delimiter == "\t" or kept[0].lstrip().startswith('"'),
         numbers[1:],
         len(comments),
         n_blank,
@@ -187,9 +196,10 @@ class _Body:
 
     def fits(self, delimiter: str) -> bool:
         try:
-            return len(self.shape(delimiter).header) > 1
+            shape = self.shape(delimiter)
         except InputError:
             return False
+        return len(shape.header) > 1 or shape.names_in_front
 
     def shape(self, delimiter: str) -> _Shape:
         """The headings, and whether lines have a name in front of them; `InputError` for the first line that misfits."""
@@ -199,8 +209,8 @@ class _Body:
         n_surplus = max([len(headings), *counts], default=n) - n
         if all(length == n for length in used):
             return _Shape(headings[:n], False, n_surplus)
-        in_front = len(headings) == n and all(count > n for count in counts) and all(length <= n + 1 for length in used)
-        if in_front:
+        # R writes NA for a missing value, so that the last field of its lines is never empty.
+        if n and len(headings) == n and all(length == n + 1 for length in used):
             return _Shape(headings, True, n_surplus - 1)
         at, length = next((at, length) for at, length in enumerate(used, start=1) if length != n)
         raise unequal(self.file, self.numbers[at], length, n, delimiter)

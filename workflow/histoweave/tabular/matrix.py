@@ -14,7 +14,7 @@ import pandas as pd
 from histoweave.errors import InputError, short
 from histoweave.tabular.fields import DELIMITERS, OWN, Grid, clean, grid, split_line
 from histoweave.tabular.missing import SPELLINGS, is_missing
-from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers
+from histoweave.tabular.numbers import NUMBER, are_thousands, looks_numeric, parse_numbers
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import check_characters, rising, skipped
 from histoweave.tabular.text import read_text_file
@@ -30,7 +30,8 @@ _CORNERS = frozenset(
         "probeset", "transcript", "transcript_id", "accession", "description", "id", "ids", "name", "names", "feature",
         "features", "feature_id", "index", "rowname", "rownames", "row_names", "unnamed:_0", "x", "sample", "samples",
         "sample_id", "sampleid", "sample_name", "patient", "patients", "patient_id", "patientid", "subject", "subject_id",
-        "case", "case_id", "barcode", "donor", "donor_id", "individual", "tumor", "tumour", "label", "#name", "ref_id",
+        "case", "case_id", "barcode", "fall", "proband", "patid", "pat_id", "pid", "target_id", "tracking_id", "gen", "gene_short_name",
+        "sonde", "donor", "donor_id", "individual", "tumor", "tumour", "label", "#name", "ref_id",
     }
 )  # fmt: skip
 _SUFFIXES = (*OWN, ".parquet", ".h5ad")
@@ -42,6 +43,8 @@ class NamedMatrix:
 
     `corner` is the heading above the row names, None where there is none; `numbers` the line of each row in a text
     file, None for other forms. `words` are the columns that hold words and no values, by heading.
+    `certain`: False where each line has a field more than the header, and neither tabs nor quotation marks tell that it is a
+    name.
     """
 
     values: np.ndarray
@@ -51,6 +54,7 @@ class NamedMatrix:
     reading: Reading
     numbers: list[int] | None = None
     words: dict[str, list[str]] = field(default_factory=dict)
+    certain: bool = True
 
     def row_place(self, at: int) -> str:
         """Where the row at position `at` stands, as errors name it."""
@@ -112,6 +116,11 @@ def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) 
     rests, columns, texts = _without_words(list(rests), list(columns), lines, may_be_words)
     if not columns:
         raise InputError(f"{path}: holds no numbers, only words; give a matrix of genes and samples")
+    if are_thousands(text.strip() for rest in rests for text in rest.split(lines.delimiter)):
+        raise InputError(
+            f"{path}: every number with a point reads as thousands (1.234 for 1234), beside numbers without a point; write "
+            "them without separators of thousands, or with a digit less or more if they are decimal"
+        )
     values = np.concatenate(
         [
             _chunk(*(part[at : at + _CHUNK_LINES] for part in (rests, numbers, names)), lines, columns)
@@ -132,7 +141,8 @@ def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) 
         encoding=text.encoding,
         notes="; ".join(notes),
     )
-    return NamedMatrix(values, list(names), columns, corner, reading, list(numbers), texts)
+    certain = corner is not None or lines.as_r_writes
+    return NamedMatrix(values, list(names), columns, corner, reading, list(numbers), texts, certain)
 
 
 def _without_words(
@@ -178,16 +188,16 @@ def _row_numbers_in_front(corner: str | None, columns: Sequence[str], names: Seq
     InputError
         where the header's first heading is one for names, and each line has a field more that is no row number.
     """
-    if not columns or not _unnamed(corner) or not columns[0] or not _is_corner(columns[0]):
+    if not columns or not _unnamed(corner) or not columns[0] or not is_heading(columns[0]):
         return False
     if corner is None:
-        if list(names) not in _counts(len(names)):
+        if not lines.as_r_writes or list(names) not in _counts(len(names)):
             raise lines.misfit()
         return True
     return rising(names)
 
 
-def _is_corner(heading: str) -> bool:
+def is_heading(heading: str) -> bool:
     """Whether a heading is one for names, so that none is missing in front of it."""
     return re.sub(r"[ .-]", "_", heading.casefold()) in _CORNERS
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from histoweave.errors import InputError, short
 from histoweave.tabular.missing import is_missing
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE | re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+")
 
 
 def parse_numbers(texts: Sequence[str], *, where: str, columns: Sequence[str]) -> np.ndarray:
@@ -37,6 +38,19 @@ def _hint(text: str) -> str:
     if re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})*,\d+|[+-]?\d+,\d+", text):
         return "; write a decimal point in place of the comma, and no separators of thousands"
     return "; leave missing values empty or write NA, and remove columns that hold words"
+
+
+def are_thousands(texts: Iterable[str]) -> bool:
+    """Whether every number with a point reads as thousands (1.234 for 1234), beside numbers without a point."""
+    with_point = without = 0
+    for text in texts:
+        if "." not in text:
+            without += text.isdigit()
+        elif _THOUSANDS.fullmatch(text):
+            with_point += 1
+        else:
+            return False
+    return bool(with_point and without)
 
 
 def looks_numeric(text: str) -> bool:

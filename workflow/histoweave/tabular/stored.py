@@ -17,6 +17,7 @@ from histoweave.tabular.matrix import MAX_VALUES, NamedMatrix
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers
 from histoweave.tabular.reading import Reading
+from histoweave.tabular.table import rising
 from histoweave.tabular.text import check_file, read_bytes
 
 MAX_STORED_BYTES = 8 << 30
@@ -38,8 +39,18 @@ def read_parquet(path: Path, *, may_be_words: Callable[[str], bool]) -> NamedMat
         file = pq.ParquetFile(content)
         _check_size(file.metadata.num_rows, file.metadata.num_columns, path)
         table = file.read()
-        index_columns = _stored_index(file.schema_arrow)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        table.validate(full=True)  # texts that are no UTF-8, dictionaries that point nowhere
+        table, index_columns = _with_index(table, file.schema_arrow)
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise InputError(f"{path}: cannot be read as parquet, damaged or cut short ({_first_line(error)})") from None
     if not table.num_rows or not table.num_columns:
         raise InputError(f"{path}: the table holds no values; give a matrix of genes and samples")
@@ -115,9 +126,15 @@ _NAMING = frozenset(
 
 def _h5ad_names(names, table, side: str, path: Path, notes: list[str]) -> list[str]:
     found = [clean(str(name)) for name in names]
-    if found != [str(number) for number in range(len(found))]:
-        return found
     columns = [column for column in table.columns if str(column).casefold() in _NAMING]
+    if found != [str(number) for number in range(len(found))]:
+        others = [column for column in columns if [clean(str(value)) for value in table[column]] != found]
+        if rising(found) and others:
+            raise InputError(
+                f"{path}: {side}_names are rising whole numbers (such as {found[0]}), and its column '{others[0]}' holds other "
+                f"names; write the ids to {side}_names"
+            )
+        return found
     if len(columns) != 1:
         what = "observations" if side == "obs" else "variables"
         given = f"columns {', '.join(map(str, columns))} could both name them" if columns else "no column names them"
@@ -133,10 +150,22 @@ def _check_size(n_rows: int, n_columns: int, path: Path) -> None:
         raise InputError(f"{path}: holds more than {MAX_VALUES:,} values, too many for one matrix; check the file")
 
 
-def _stored_index(schema: pa.Schema) -> list[str]:
-    """Columns that pandas stored as an index; a range of row numbers is not stored as a column."""
-    stored = (schema.pandas_metadata or {}).get("index_columns") or []
-    return [name for name in stored if isinstance(name, str)]
+def _with_index(table: pa.Table, schema: pa.Schema) -> tuple[pa.Table, list[str]]:
+    """The table with all of its index as columns, and the names of these.
+
+    pandas stores a range in words only: with a name it holds ids, without one it is row numbers.
+    """
+    names = []
+    for stored in (schema.pandas_metadata or {}).get("index_columns") or []:
+        if isinstance(stored, str):
+            names.append(stored)
+        elif stored.get("name") is not None:
+            numbers = range(int(stored["start"]), int(stored["stop"]), int(stored["step"]))
+            if len(numbers) != table.num_rows:
+                raise ValueError(f"its index '{stored['name']}' has {len(numbers)} rows")
+            table = table.add_column(0, str(stored["name"]), pa.array(numbers, pa.int64()))
+            names.append(str(stored["name"]))
+    return table, names
 
 
 def _names_column(table: pa.Table, index_columns: Sequence[str], path: Path) -> tuple[int, list[str]]:

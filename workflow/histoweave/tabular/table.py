@@ -15,7 +15,7 @@ import pandas as pd
 
 from histoweave.errors import InputError, nearest
 from histoweave.tabular.fields import DELIMITERS, OWN, Grid, grid
-from histoweave.tabular.missing import is_missing
+from histoweave.tabular.missing import ERRORS, is_missing
 from histoweave.tabular.reading import Reading, counted
 from histoweave.tabular.text import read_text_file
 
@@ -87,6 +87,38 @@ def read_table(path: str, *, required: Iterable[str], hint: str = "") -> UserTab
     return UserTable(str(path), rows, np.asarray(lines.numbers), reading)
 
 
+def plain_word(text: str) -> str:
+    """A value that names a group, in one spelling: composed letters, single blanks, no invisible characters.
+
+    Not for ids and paths, which are taken as written.
+    """
+    if text.isascii() and "  " not in text:
+        return text
+    text = unicodedata.normalize("NFC", text)
+    return " ".join("".join(each for each in text if unicodedata.category(each) != "Cf").split())
+
+
+def check_headings(columns: Iterable[str], known: Iterable[str], *, file: str) -> None:
+    """Refuse a heading that is a known one but for case, blanks or `_id`: left as it is, it would do nothing.
+
+    Raises
+    ------
+    InputError
+        naming both.
+    """
+    columns = list(columns)
+    missing = {_plain_heading(name): name for name in known if name not in columns}
+    for name in columns:
+        if (meant := missing.get(_plain_heading(name))) is not None:
+            raise InputError(
+                f"{file}: column '{name}' reads like '{meant}' and is not; rename it to '{meant}', or otherwise"
+            )
+
+
+def _plain_heading(name: str) -> str:
+    return re.sub(r"[\W_]+|_?id$", "", name.casefold())
+
+
 def _ending(path: str) -> str:
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     ending = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
@@ -120,7 +152,7 @@ def _columns(lines: Grid) -> tuple[dict[str, list[str]], list[str]]:
 def _check_row_names(fields: list[tuple[str, ...]], lines: Grid) -> None:
     """R's row names are rising whole numbers, or those of a column; a stray delimiter in every line looks like others."""
     names = fields[0]
-    if not rising(names) and names not in fields[1:]:
+    if not (lines.as_r_writes if rising(names) else names in fields[1:]):
         raise lines.misfit()
 
 
@@ -145,7 +177,11 @@ def skipped(lines: Grid) -> list[str]:
 def _checked(lines: Grid) -> Iterable[list[str]]:
     check_characters(lines.header, where=f"{lines.file}, header")
     for number, fields in lines.rows():
-        check_characters(fields, where=f"{lines.file}, row {number}")
+        where = f"{lines.file}, row {number}"
+        check_characters(fields, where=where)
+        for text in fields:
+            if text.startswith("#") and ERRORS.fullmatch(text):
+                raise InputError(f"{where}: '{text}' is an error of a spreadsheet; correct the cell or leave it empty")
         yield fields
 
 

@@ -31,8 +31,10 @@ _OTHERS = (
     (b"\xfd7zXZ", "compressed by xz; decompress it, or compress it as .gz"),
 )  # fmt: skip
 _WEB_PAGE = re.compile(rb"\s*<(!doctype\s+html|html|\?xml)", re.IGNORECASE)
-# In Latin-1 and Windows-1252 alike: letters, and the signs that are common in units and names.
-_LATIN = re.compile(rb"[\x00-\x7f\xa0\xa7\xaa\xab\xb0-\xb3\xb4\xb5\xb7\xb9\xba\xbb\xbc-\xbe\xc0-\xff]*")
+# In Latin-1 and Windows-1252 alike: letters of Western languages, at most two in a row, and the signs of units. Longer rows
+# of such bytes, and other letters, are words of other alphabets in encodings of theirs.
+_WESTERN = rb"\xc0-\xcf\xd1-\xd6\xd8-\xdc\xdf-\xef\xf1\xf3-\xf6\xf8-\xfc"
+_LATIN = re.compile(rb"(?:[\x00-\x7f\xa0\xa7\xab\xb0-\xb5\xb7\xbb]|[" + _WESTERN + rb"]{1,2}(?![" + _WESTERN + rb"]))*")
 _LEAD_AND_REST = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 
 
