@@ -91,6 +91,8 @@ def test_a_header_alone_is_an_empty_review(tmp_path):
         ("concept,name,verdict,comment\n1,x,,\n", "column 'sae_sha256' is missing"),
         (HEADER + f"1,x,,,{'cd' * 32}\n", "row 2: the answer is about another sparse autoencoder (cdcdcdcdcdcd, this"),
         (HEADER + "1,x,,,\n", "row 2: the answer is about another sparse autoencoder (none given"),
+        (HEADER.replace("comment", "verdict"), "column 'verdict' is there twice"),
+        (HEADER + f"1,x\x1b,,,{SHA}\n", "row 2: holds the control character U+001B"),
         (HEADER + f"1,x,maybe,,{SHA}\n", "row 2: unknown verdict 'maybe'; use accepted, rejected, or nothing"),
         (HEADER + f"1,x,acepted,,{SHA}\n", "unknown verdict 'acepted' (did you mean 'accepted'?)"),
         (HEADER + f"1,x,,,{SHA}\n2,y,,,{SHA}\n01,z,,,{SHA}\n", "row 4: concept 1 is there twice"),

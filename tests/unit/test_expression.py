@@ -109,6 +109,8 @@ def test_gene_names():
     assert used == {"CDCA1": "NUF2", "KNTC2": "NDC80", "ORC6L": "ORC6"}
     # The current symbol is there itself: the old one is another row and stays.
     assert current_names(["CDCA1", "NUF2"]) == (["CDCA1", "NUF2"], {})
+    kinds = [f"ENSG0000000000{n}.{n}|{'lncRNA' if n == 3 else 'protein_coding'}" for n in range(1, 8)]
+    assert current_names(kinds)[0] == [f"ENSG0000000000{n}" for n in range(1, 8)]
     assert len(PAM50) == len(set(PAM50)) == 50
 
 

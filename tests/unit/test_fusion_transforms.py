@@ -180,6 +180,11 @@ def test_gene_sets_as_editors_write_them(tmp_path, encoding, end):
     assert read_gmt(path) == {"one": ["a", "b"], "two": ["b", "c"], "three": ["TP53", "ENSG00000141510"]}
 
 
+def test_older_symbols_of_a_set_count_as_current_ones_too(tmp_path):
+    (tmp_path / "sets.gmt").write_text("one\t\tCDCA1\tTP53\n")
+    assert read_gmt(tmp_path / "sets.gmt") == {"one": ["CDCA1", "TP53", "NUF2"]}
+
+
 def test_gene_sets_of_an_unknown_encoding_are_refused_by_line(tmp_path):
     (tmp_path / "sets.gmt").write_bytes("one\t\ta\nd\u00e9j\u00e0\t\tb\n".encode("cp437"))
     with pytest.raises(InputError, match=r"sets.gmt, row 2: byte 0x82 is not UTF-8"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,8 +186,10 @@ def _once(what: str, key: str, files: list[str], check) -> None:
     stamps = []
     for name in files:
         path = Path(name)
-        members = [member for found in files_under(path).values() for member in found] if path.is_dir() else [path]
-        stamps += [(str(m), m.stat().st_size, m.stat().st_mtime_ns) for m in sorted(members) if m.is_file()]
+        members = (
+            [member for found in files_under(path).values() for member in found] if os.path.isdir(path) else [path]
+        )
+        stamps += [(str(m), m.stat().st_size, m.stat().st_mtime_ns) for m in sorted(members) if os.path.isfile(m)]
     text = json.dumps([key, stamps, code_hash("histoweave.expression.stage", "histoweave.encoders.registry")])
     digest = hashlib.sha256(text.encode()).hexdigest()
     try:

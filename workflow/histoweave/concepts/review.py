@@ -10,6 +10,7 @@ import re
 import pandas as pd
 
 from histoweave.errors import InputError, nearest
+from histoweave.tabular.table import check_characters
 from histoweave.tabular.text import read_text_file
 
 COLUMNS = ["concept", "name", "verdict", "comment", "sae_sha256"]
@@ -65,6 +66,7 @@ def read_review(path: str | os.PathLike, *, sae_sha256: str, n_latents: int | No
             if len(cells[column]) > limit:
                 raise InputError(f"{where}: the {column} has {len(cells[column])} characters; use at most {limit}")
         name = " ".join(cells["name"].split())
+        check_characters([name, " ".join(cells["comment"].split())], where=where)
         found[concept] = {"concept": concept, "name": name, "verdict": verdict, "comment": cells["comment"]}
     if not found:
         return NO_REVIEW.copy()
@@ -100,6 +102,9 @@ def _rows(path: str | os.PathLike) -> list[tuple[int, dict[str, str]]]:
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: is not a CSV ({error}); save the answers again") from None
     header = [cell.strip() for cell in table[0]] if table else []
+    repeated = [column for column in COLUMNS if header.count(column) > 1]
+    if repeated:
+        raise InputError(f"{path}: column '{repeated[0]}' is there twice; keep one")
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise InputError(f"{path}: column '{missing[0]}' is missing; the gallery saves {', '.join(COLUMNS)}")

@@ -19,6 +19,7 @@ import pandas as pd
 from histoweave.errors import InputError
 from histoweave.expression.converted import refuse_converted
 from histoweave.expression.identifiers import ENSEMBL, ENTREZ, is_copy_on_y, is_missing, kind, plain_name
+from histoweave.tabular.table import check_characters
 
 # Why a row is no gene, as the report says it.
 NO_NAME = "no name"
@@ -144,6 +145,7 @@ def keep_genes(
         left_out.setdefault(ABOUT_GENES, []).append(name)
     about = {**about, **words} if words_of_genes else about
     names, names_from = _names([str(name).strip() for name in values.columns], about)
+    check_characters(names, where=f"{file}, names of genes")
     is_gene, reasons = split_gene_rows(names)
     for index, reason in enumerate(reasons):
         if reason:

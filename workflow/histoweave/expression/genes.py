@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from histoweave.expression.identifiers import plain_name
+from histoweave.expression.identifiers import ensembl_in, plain_name
 
 # Parker et al., J Clin Oncol 2009;27:1160, under current HGNC symbols.
 PAM50: tuple[str, ...] = (
@@ -53,7 +53,14 @@ def current_names(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     -------
     the new names in the same order, and the aliases that were applied (old → new).
     """
-    plain = [plain_name(str(name)) for name in names]
+    names = [str(name) for name in names]
+    plain = [plain_name(name) for name in names]
+    ids = [ensembl_in(name) for name in names]
+    # `ENSG...|protein_coding`: what stands beside the ids repeats over many of them and is no symbol.
+    composite = [at for at, gene in enumerate(ids) if gene and gene != plain[at]]
+    if len({plain[at] for at in composite}) * 2 < len({ids[at] for at in composite}):
+        for at in composite:
+            plain[at] = ids[at]
     present, table, used = set(plain), aliases(), {}
     for name in plain:
         if name in table and table[name] not in present:

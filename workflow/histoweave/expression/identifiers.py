@@ -66,6 +66,16 @@ def plain_name(name: str) -> str:
     return found[1].upper() if found else first
 
 
+def ensembl_in(name: str) -> str:
+    """The Ensembl gene id of a name that begins or ends with one, without a version; empty if there is none."""
+    if len(name) > _LONGEST:
+        return ""
+    for pattern, gene in ((_ENSEMBL, 1), (_ENSEMBL_FIRST, 1), (_ENSEMBL_LAST, 2)):
+        if found := pattern.fullmatch(name.strip()):
+            return _stable(found[gene])
+    return ""
+
+
 def _stable(gene: str) -> str:
     gene = gene.upper()
     return gene.replace("ENSGR", "ENSG0") if gene.startswith("ENSGR") else gene

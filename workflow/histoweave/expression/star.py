@@ -13,6 +13,7 @@ import pandas as pd
 from histoweave.config import ExpressionInput
 from histoweave.errors import InputError
 from histoweave.expression.identifiers import is_missing
+from histoweave.ids import dashed, is_tcga
 from histoweave.tabular.table import read_table
 from histoweave.tabular.text import read_text_file
 
@@ -85,6 +86,9 @@ def _samples(sheet_path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         str(sheet_path), required=("File Name", "Sample ID"), hint="use the GDC sample sheet as downloaded"
     )
     sheet = given.rows
+    cases = dict(
+        zip(given.numbers.tolist(), sheet["Case ID"] if "Case ID" in sheet else [""] * len(sheet), strict=True)
+    )
     file_ids = list(sheet["File ID"]) if "File ID" in sheet else [""] * len(sheet)
     present = files_under(folder)
     of_sample: dict[str, int] = {}
@@ -95,6 +99,11 @@ def _samples(sheet_path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         for column, value in (("File Name", name), ("Sample ID", sample)):
             if not value:
                 raise InputError(f"{where}: column '{column}' is empty; use the GDC sample sheet as downloaded")
+        case = cases[row]
+        if is_tcga(case) and is_tcga(sample) and dashed(case)[:12] != dashed(sample)[:12]:
+            raise InputError(
+                f"{where}: Case ID '{case}' and Sample ID '{sample}' are of different patients; use the sheet as downloaded"
+            )
         if "," in sample:
             raise InputError(f"{where}: Sample ID '{sample}' names several samples; keep one sample per file")
         if sample in of_sample:

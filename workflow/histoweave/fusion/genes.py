@@ -11,7 +11,9 @@ from sklearn.cluster import KMeans
 
 from histoweave.errors import InputError
 from histoweave.expression.converted import refuse_converted
+from histoweave.expression.genes import aliases
 from histoweave.expression.identifiers import how_to_agree, is_missing, plain_name
+from histoweave.tabular.table import check_characters
 from histoweave.tabular.text import read_text_file
 
 # The whole of MSigDB has 50 MB.
@@ -39,6 +41,7 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
             continue
         name, *fields = (field.strip().strip('"').strip() for field in line.split("\t"))
         where = f"{path}, line {number}"
+        check_characters([name, *fields], where=where)
         genes = [found[1] if (found := _WEIGHTED.fullmatch(gene)) else gene for gene in fields[1:]]
         genes = [gene for gene in genes if not is_missing(gene)]
         if not name or not genes:
@@ -48,7 +51,9 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
                 f"{where}: gene set '{name[:60]}' is there twice, already in line {lines_of[name]}; rename or drop one"
             )
         refuse_converted(genes, file=str(path), place=lambda _, number=number: f"line {number}")
-        sets[name] = list(dict.fromkeys(map(plain_name, genes)))
+        plain = list(map(plain_name, genes))
+        # The RNA's older symbols are brought to current ones, so that a set counts under both.
+        sets[name] = list(dict.fromkeys([*plain, *(aliases()[gene] for gene in plain if gene in aliases())]))
         lines_of[name] = number
     if not sets:
         raise InputError(f"{path}: holds no gene set; give a GMT file with at least one line")
