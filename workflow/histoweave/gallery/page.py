@@ -23,7 +23,7 @@ from histoweave.report import views
 from histoweave.report.embed import inline_svg
 from histoweave.report.template import render
 from histoweave.report.versions import package_versions
-from histoweave.report.views_read import COLUMNS
+from histoweave.report.views_read import readings_table
 from histoweave.sae.format import load, sae_sha256
 
 SECTIONS = {
@@ -103,7 +103,7 @@ def _files_read(inputs: ConceptReportInputs) -> views.Table:
     """What was read of the users' tables; ids are replaced here, where it is known which columns hold them."""
     table = pd.DataFrame([reading.to_dict() for reading in inputs.readings])
     table = table if inputs.pseudonyms is None else pseudonymised(table, inputs.pseudonyms)
-    return views.plain_table(table, {name: title for name, title in COLUMNS.items() if name != "orientation"})
+    return readings_table(table)
 
 
 def _results(inputs: ConceptReportInputs, tables: ConceptTables) -> dict:

@@ -173,7 +173,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
                 "ids": "Lost ids",
             },
         ),
-        "files_read": views_read.read_table(tables),
+        "files_read": views_read.files_read(tables),
         "folds_table": views.folds_table(tables),
         "folds_how": views.settings_table({k: v for k, v in tables.folds_how.items() if k != "test_counts"}),
         "pooled": views.metric_table(tables, scopes=["pooled"], metrics=all_metrics),
