@@ -19,6 +19,7 @@ import pandas as pd
 from histoweave.errors import InputError
 from histoweave.expression.converted import refuse_converted
 from histoweave.expression.identifiers import ENSEMBL, ENTREZ, is_copy_on_y, is_missing, kind, plain_name
+from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.table import check_characters
 
 # Why a row is no gene, as the report says it.
@@ -135,7 +136,7 @@ def keep_genes(
     left_out: dict[str, list[str]] = {}
     for heading, given in words.items():
         if not describes(heading) or heading in patients:
-            example = next((word for word in given if not is_missing(word)), "")
+            example = next((word for word in given if word and not NUMBER.fullmatch(word)), "")
             raise InputError(
                 f"{file}: column '{heading[:60]}' holds words (such as '{example[:60]}') and no values; remove the column"
             )

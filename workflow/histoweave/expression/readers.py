@@ -76,7 +76,7 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
         place=lambda at: place(at + 2),
     )
     values = genes.values
-    values.index = [dashed(str(name)) for name in values.index]
+    values.index = [name if name in patients else dashed(str(name)) for name in values.index]
     check_unique(values.index, file=str(path), what="sample")
     _check_values(values, source, file=str(path))
     said = replace(
@@ -97,6 +97,8 @@ def _oriented(
     """Samples × genes, how the file had them, and what was read."""
 
     def is_patient(name: str) -> bool:
+        if name in patients:
+            return True
         name = dashed(name)
         return (tcga_patient(name) if tcga and is_tcga(name) else name) in patients
 
