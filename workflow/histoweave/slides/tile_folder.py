@@ -17,7 +17,7 @@ import shapely
 from histoweave.config import Tiles
 from histoweave.folders import check_readable, files_in
 from histoweave.pictures import open_picture, read_picture
-from histoweave.slides.dicom import dicom_files
+from histoweave.slides.dicom import dicom_files, shows_slide
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture
 from histoweave.slides.reader import resize
 from histoweave.slides.refusal import Refusal
@@ -46,9 +46,17 @@ class _Form:
 
 
 def is_tile_folder(place: str | os.PathLike) -> bool:
-    """Whether a path is a folder of something else than DICOM files."""
+    """Whether a path is a folder of tiles, or of nothing: not one of a slide's DICOM files.
+
+    A few of them that show no slide, such as a label, may lie beside more tiles whose names state positions.
+    """
     try:
-        return os.path.isdir(place) and not dicom_files(place)
+        if not os.path.isdir(place):
+            return False
+        dicom = dicom_files(place)
+        if not dicom:
+            return True
+        return len(named_places(tile_images(Path(place)))) > len(dicom) and not any(map(shows_slide, dicom))
     except (OSError, Refusal):  # whoever opens it says why
         return False
 
@@ -113,6 +121,7 @@ def tile_folder(
     tiles = [file for file, is_tile in zip(files, are_tiles, strict=True) if is_tile]
     left_out = [file for file, is_tile in zip(files, are_tiles, strict=True) if not is_tile]
     left_out += [file for file in files_in(folder) if file.suffix.lower() in _OTHER_PICTURES]
+    left_out += dicom_files(folder)
     edge_px = form.width_px
     edge_lv0 = form.named_size[0] if form.named_size else edge_px
     coords, placed = _coords(tiles, places, edge_lv0=edge_lv0)
