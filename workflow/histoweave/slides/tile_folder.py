@@ -23,7 +23,7 @@ from histoweave.slides.reader import resize
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, tile_attributes
-from histoweave.slides.tile_names import NamedPlace, are_rows_and_columns, named_places
+from histoweave.slides.tile_names import NamedPlace, are_positions, named_places
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif")
@@ -124,7 +124,7 @@ def tile_folder(
     left_out += dicom_files(folder)
     edge_px = form.width_px
     edge_lv0 = form.named_size[0] if form.named_size else edge_px
-    coords, placed = _coords(tiles, places, edge_lv0=edge_lv0)
+    coords, placed = _coords(tiles, places, edges=(edge_px, edge_lv0))
     order = np.lexsort((coords[:, 0], coords[:, 1]))
     coords, tiles = coords[order], [tiles[index] for index in order]
     spacing = Spacing(mpp, mpp, "override") if mpp is not None and not math.isnan(mpp) else UNKNOWN
@@ -192,16 +192,18 @@ def _common_form(files: list[Path], places: dict[Path, NamedPlace], forms: dict[
     return form
 
 
-def _coords(tiles: list[Path], places: dict[Path, NamedPlace], *, edge_lv0: int) -> tuple[np.ndarray, bool]:
-    """Corners (N,2) int64 in level-0 px, and whether they are those of the names; else a running square grid."""
-    if places:
+def _coords(tiles: list[Path], places: dict[Path, NamedPlace], *, edges: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """Corners (N,2) int64 in level-0 px, and whether they are those of the names; else a running square grid.
+
+    `edges` of the tiles are in their own and in level-0 px.
+    """
+    if places and are_positions([places[file] for file in tiles], edges=edges):
         coords = np.array([(places[file].x, places[file].y) for file in tiles], np.int64)
-        if not are_rows_and_columns(coords, edge=edge_lv0):
-            _check_apart(tiles, coords)
-            return coords, True
+        _check_apart(tiles, coords)
+        return coords, True
     columns = math.ceil(math.sqrt(len(tiles)))
     number = np.arange(len(tiles))
-    return np.stack([number % columns, number // columns], axis=1).astype(np.int64) * edge_lv0, False
+    return np.stack([number % columns, number // columns], axis=1).astype(np.int64) * edges[-1], False
 
 
 def _check_apart(tiles: list[Path], coords: np.ndarray) -> None:
