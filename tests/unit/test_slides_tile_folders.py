@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from histoweave.config import Tiles
+from histoweave.folders import file_of
 from histoweave.slides.refusal import Refusal
+from histoweave.slides.store import read_tiles, write_tiles
 from histoweave.slides.tile_folder import read_tile_image, tile_folder
 from histoweave.slides.tile_names import are_positions, are_rows_and_columns, named_places
+from histoweave.slides.tile_reader import TileReader
 
 PX = 32
 SETTINGS = Tiles(tile_px=PX, target_mpp=0.5)
@@ -282,3 +285,61 @@ def test_names_may_hold_anything(tmp_path):
     ]
     found = named_places(odd)
     assert all(0 <= place.x < 10**9 and 0 <= place.y < 10**9 for place in found.values())
+
+
+def test_a_folder_of_more_pictures_is_named(tmp_path):
+    names = write(tmp_path)
+    for empty in ("notes", ".hidden"):
+        (tmp_path / empty).mkdir()
+    assert taken(tmp_path).reason == ""
+    write(tmp_path / "part2", corners=CORNERS[:9])
+    write(tmp_path / ".hidden")
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names)
+    assert table.reason == "the folder 'part2' in it was not read (9 pictures)"
+
+
+def test_tiles_with_a_palette_among_others_are_tiles(tmp_path):
+    names = write(tmp_path)
+    for name in names[3:6]:
+        picture(1).quantize(16).save(tmp_path / name)
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names) and table.reason == ""
+    picture(1).quantize(4).save(tmp_path / names[0].replace("s_", "mask_"))  # one where a tile is: these are masks
+    assert taken(tmp_path).reason.startswith("4 pictures are no tiles")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_tiles_that_show_nothing_are_left_out_and_said(tmp_path, mode):
+    names = write(tmp_path, mode=mode)
+    clear = Image.new(mode, (PX, PX), (0,) * len(mode))
+    for name in names[:2]:
+        clear.save(tmp_path / name)
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names[2:])
+    assert table.reason.startswith("2 pictures are transparent everywhere and were left out, such as 's_")
+    for name in names:
+        clear.save(tmp_path / name)
+    assert refused(tmp_path).status == "no_tissue"
+
+
+def test_names_of_other_alphabets_are_kept(tmp_path):
+    names = [f"M\udcfcller \u4e2d_{x}_{y}.png" for x, y in CORNERS]  # a byte of Latin-1, and a sign of UTF-8
+    for number, name in enumerate(names):
+        picture(number).save(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(tmp_path / name)
+    picture(0, 300).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename(tmp_path / "\udce9.png")
+    table = taken(tmp_path)
+    assert table.reason.startswith("1 picture is no tile and was left out, such as '\\xe9.png'")
+    write_tiles(tmp_path / "t.h5", table)
+    assert read_tiles(tmp_path / "t.h5").tile_file == table.tile_file
+    assert all(name.startswith("M\\xfcller \u4e2d_") for name in table.tile_file)
+    assert {file_of(tmp_path, name).name for name in table.tile_file} == set(names)
+    with TileReader(path=tmp_path, tiles=table, edge_px=PX, interpolation="bilinear") as reader:
+        images, readable = reader.read(np.arange(len(names)))
+    assert readable.all()
+    for image, corner in zip(images, map(tuple, table.coords.tolist()), strict=True):
+        np.testing.assert_array_equal(image, np.asarray(picture(CORNERS.index(corner))))
+    (tmp_path / "a\\xfc.png").write_bytes(b"x")  # a name that only looks like that
+    assert file_of(tmp_path, "a\\xfc.png").is_file()

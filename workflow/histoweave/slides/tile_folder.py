@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 
 from histoweave.config import Tiles
-from histoweave.folders import check_readable, files_in
+from histoweave.folders import check_readable, files_in, may_read, shown_name
 from histoweave.pictures import open_picture, read_picture
 from histoweave.slides.dicom import dicom_files, shows_slide
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture
@@ -26,10 +26,19 @@ from histoweave.slides.store import TileTable, tile_attributes
 from histoweave.slides.tile_names import NamedPlace, are_positions, named_places
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-_OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif")
+_OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif", ".jfif")
 MONTAGE_TILES = 64
 _LEAST_SHARE = 0.2  # of coloured pictures among those of their size: a tile may have several masks
 _COLOURED = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What is known of a picture before the tiles are chosen."""
+
+    size: tuple[int, int]
+    mode: str
+    is_clear: bool  # transparent everywhere
 
 
 @dataclass(frozen=True)
@@ -114,8 +123,13 @@ def tile_folder(
         folders = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         hint = f"; of its {len(folders)} folders, give the path of the one with the tiles" if folders else ""
         raise Refusal("no_tissue", f"the folder has no tile images ({', '.join(SUFFIXES)}){hint}")
+    pictures = {file: _picture(file) for file in files}
+    clear = [file for file, picture in pictures.items() if picture is not None and picture.is_clear]
+    files = [file for file in files if file not in set(clear)]
+    if not files:
+        raise Refusal("no_tissue", f"all {len(clear)} tiles are transparent everywhere")
     places = named_places(files)
-    forms = _forms(files, places)
+    forms = _forms(files, places, pictures)
     form = _common_form(files, places, forms)
     are_tiles = [(not places or file in places) and forms[file] in (form, None) for file in files]
     tiles = [file for file, is_tile in zip(files, are_tiles, strict=True) if is_tile]
@@ -131,6 +145,8 @@ def tile_folder(
     tile_mpp = spacing.mpp * edge_lv0 / edge_px
     remarks = [
         *_said_of(left_out, form, has_places=bool(places)),
+        *_said_of_clear(clear),
+        *_said_of_folders(folder),
         *([] if placed else [_NO_PLACES]),
         *_scale(tile_mpp, edge_px, settings),
     ]
@@ -151,7 +167,7 @@ def tile_folder(
         reason="; ".join(remarks),
         coords=coords,
         tissue_fraction=np.ones(len(tiles), np.float32),
-        tile_file=tuple(file.name for file in tiles),
+        tile_file=tuple(shown_name(file) for file in tiles),
     )
     boxes = shapely.box(*coords.T, *(coords + edge_lv0).T)
     return table, shapely.union_all(boxes), _montage(tiles)
@@ -160,16 +176,35 @@ def tile_folder(
 _NO_PLACES = "the names state no positions, so the tiles are laid out in a square in order of their names"
 
 
-def _forms(files: list[Path], places: dict[Path, NamedPlace]) -> dict[Path, _Form | None]:
-    """The form of every picture, None for one that cannot be opened."""
+def _picture(file: Path) -> _Picture | None:
+    """What a picture's header says, and whether it shows anything; None for one that cannot be opened."""
+    try:
+        with open_picture(file) as image:
+            size, mode = image.size, image.mode
+            is_clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][1] == 0
+            return _Picture(size, mode, is_clear)
+    except Refusal:
+        return None
+
+
+def _forms(
+    files: list[Path], places: dict[Path, NamedPlace], pictures: dict[Path, _Picture | None]
+) -> dict[Path, _Form | None]:
+    """The form of every picture, None for one that cannot be opened.
+
+    Pictures with a palette among coloured ones are masks if one of them lies where a coloured one does, else tiles.
+    """
+    corners: dict[str, set[tuple[int, int]]] = {}
+    for file, place in places.items():
+        if picture := pictures[file]:
+            corners.setdefault(picture.mode, set()).add((place.x, place.y))
+    of_colour = set().union(*(corners.get(mode, ()) for mode in _COLOURED))
+    of_palette = corners.get("P", set())
+    coloured = (*_COLOURED, "P") if of_colour and not of_colour & of_palette else _COLOURED
     forms: dict[Path, _Form | None] = {}
     for file in files:
-        named = places.get(file)
-        try:
-            with open_picture(file) as image:
-                forms[file] = _Form(*image.size, image.mode in _COLOURED, named.size if named else None)
-        except Refusal:
-            forms[file] = None
+        picture, named = pictures[file], places.get(file)
+        forms[file] = picture and _Form(*picture.size, picture.mode in coloured, named.size if named else None)
     return forms
 
 
@@ -213,7 +248,7 @@ def _check_apart(tiles: list[Path], coords: np.ndarray) -> None:
         if corner in first:
             raise Refusal(
                 "bad_coords",
-                f"'{first[corner].name}' and '{file.name}' state the same position; keep one picture per tile, and masks "
+                f"'{shown_name(first[corner])}' and '{shown_name(file)}' state the same position; keep one picture per tile, and masks "
                 "in a folder of their own",
             )
         first[corner] = file
@@ -225,8 +260,27 @@ def _said_of(left_out: list[Path], form: _Form, *, has_places: bool) -> list[str
     n = len(left_out)
     return [
         f"{n} {'pictures are no tiles and were' if n > 1 else 'picture is no tile and was'} left out, such as "
-        f"'{left_out[0].name}' (tiles: {form}{', with a position in the name' if has_places else ''})"
+        f"'{shown_name(left_out[0])}' (tiles: {form}{', with a position in the name' if has_places else ''})"
     ]
+
+
+def _said_of_clear(clear: list[Path]) -> list[str]:
+    if not clear:
+        return []
+    n = len(clear)
+    are = "pictures are transparent everywhere and were" if n > 1 else "picture is transparent everywhere and was"
+    return [f"{n} {are} left out, such as '{shown_name(clear[0])}'"]
+
+
+def _said_of_folders(folder: Path) -> list[str]:
+    """Names a folder with pictures beside the tiles: it may hold more of them."""
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or not entry.is_dir() or not may_read(entry, is_folder=True):
+            continue
+        if n := len(tile_images(entry)):
+            pictures = "pictures" if n > 1 else "picture"
+            return [f"the folder '{shown_name(entry)}' in it was not read ({n} {pictures})"]
+    return []
 
 
 def _scale(tile_mpp: float, edge_px: int, settings: Tiles) -> list[str]:
