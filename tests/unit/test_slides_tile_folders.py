@@ -323,6 +323,13 @@ def test_tiles_that_show_nothing_are_left_out_and_said(tmp_path, mode):
     assert refused(tmp_path).status == "no_tissue"
 
 
+def test_damaged_tiles_with_transparency_stay_tiles(tmp_path):
+    names = write(tmp_path, mode="RGBA")
+    whole = (tmp_path / names[0]).read_bytes()
+    (tmp_path / names[0]).write_bytes(whole[: len(whole) // 2])
+    assert sorted(taken(tmp_path).tile_file) == sorted(names)
+
+
 def test_names_of_other_alphabets_are_kept(tmp_path):
     names = [f"M\udcfcller \u4e2d_{x}_{y}.png" for x, y in CORNERS]  # a byte of Latin-1, and a sign of UTF-8
     for number, name in enumerate(names):

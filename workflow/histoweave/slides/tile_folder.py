@@ -1,14 +1,12 @@
 """A folder of ready-made tile images in place of a slide: taken as they are, nothing resampled.
 
-Which of its pictures are tiles is decided in `tile_names` (positions) and here (form and scale).
+Which of its pictures are tiles is decided in `tile_names` (positions), `tile_forms` (form) and here (scale).
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,42 +14,19 @@ import shapely
 
 from histoweave.config import Tiles
 from histoweave.folders import check_readable, files_in, may_read, shown_name
-from histoweave.pictures import open_picture, read_picture
+from histoweave.pictures import read_picture
 from histoweave.slides.dicom import dicom_files, shows_slide
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture
 from histoweave.slides.reader import resize
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, tile_attributes
+from histoweave.slides.tile_forms import Form, common_form, forms_of, picture_of
 from histoweave.slides.tile_names import NamedPlace, are_positions, named_places
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif", ".jfif")
 MONTAGE_TILES = 64
-_LEAST_SHARE = 0.2  # of coloured pictures among those of their size: a tile may have several masks
-_COLOURED = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """What is known of a picture before the tiles are chosen."""
-
-    size: tuple[int, int]
-    mode: str
-    is_clear: bool  # transparent everywhere
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What all tiles of a folder have in common: size in px, colour or grey, and the size that their names state."""
-
-    width_px: int
-    height_px: int
-    coloured: bool
-    named_size: tuple[int, int] | None
-
-    def __str__(self) -> str:
-        return f"{self.width_px} x {self.height_px} px {'in colour' if self.coloured else 'in grey'}"
 
 
 def is_tile_folder(place: str | os.PathLike) -> bool:
@@ -123,14 +98,14 @@ def tile_folder(
         folders = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         hint = f"; of its {len(folders)} folders, give the path of the one with the tiles" if folders else ""
         raise Refusal("no_tissue", f"the folder has no tile images ({', '.join(SUFFIXES)}){hint}")
-    pictures = {file: _picture(file) for file in files}
+    pictures = {file: picture_of(file) for file in files}
     clear = [file for file, picture in pictures.items() if picture is not None and picture.is_clear]
     files = [file for file in files if file not in set(clear)]
     if not files:
         raise Refusal("no_tissue", f"all {len(clear)} tiles are transparent everywhere")
     places = named_places(files)
-    forms = _forms(files, places, pictures)
-    form = _common_form(files, places, forms)
+    forms = forms_of(files, places, pictures)
+    form = common_form(files, places, forms)
     are_tiles = [(not places or file in places) and forms[file] in (form, None) for file in files]
     tiles = [file for file, is_tile in zip(files, are_tiles, strict=True) if is_tile]
     left_out = [file for file, is_tile in zip(files, are_tiles, strict=True) if not is_tile]
@@ -176,57 +151,6 @@ def tile_folder(
 _NO_PLACES = "the names state no positions, so the tiles are laid out in a square in order of their names"
 
 
-def _picture(file: Path) -> _Picture | None:
-    """What a picture's header says, and whether it shows anything; None for one that cannot be opened."""
-    try:
-        with open_picture(file) as image:
-            size, mode = image.size, image.mode
-            is_clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][1] == 0
-            return _Picture(size, mode, is_clear)
-    except Refusal:
-        return None
-
-
-def _forms(
-    files: list[Path], places: dict[Path, NamedPlace], pictures: dict[Path, _Picture | None]
-) -> dict[Path, _Form | None]:
-    """The form of every picture, None for one that cannot be opened.
-
-    Pictures with a palette among coloured ones are masks if one of them lies where a coloured one does, else tiles.
-    """
-    corners: dict[str, set[tuple[int, int]]] = {}
-    for file, place in places.items():
-        if picture := pictures[file]:
-            corners.setdefault(picture.mode, set()).add((place.x, place.y))
-    of_colour = set().union(*(corners.get(mode, ()) for mode in _COLOURED))
-    of_palette = corners.get("P", set())
-    coloured = (*_COLOURED, "P") if of_colour and not of_colour & of_palette else _COLOURED
-    forms: dict[Path, _Form | None] = {}
-    for file in files:
-        picture, named = pictures[file], places.get(file)
-        forms[file] = picture and _Form(*picture.size, picture.mode in coloured, named.size if named else None)
-    return forms
-
-
-def _common_form(files: list[Path], places: dict[Path, NamedPlace], forms: dict[Path, _Form | None]) -> _Form:
-    """The form of the tiles: the most common one; of colour and grey in the same size, colour."""
-    known = [form for file in files if (not places or file in places) and (form := forms[file]) is not None]
-    if not known:
-        n_tiles = len(places) or len(files)
-        raise Refusal("unreadable", f"none of the {n_tiles} tile images can be read")
-    counts = Counter(known)
-    sizes = Counter((form.width_px, form.height_px, form.named_size) for form in known)
-    (size, n_of_size), *_ = sizes.most_common()
-    of_size = [form for form in counts if (form.width_px, form.height_px, form.named_size) == size]
-    form = max(of_size, key=lambda form: form.coloured)
-    if 2 * n_of_size <= len(known) or counts[form] < _LEAST_SHARE * n_of_size:
-        named = ", ".join(f"{count} of {form}" for form, count in counts.most_common(3))
-        raise Refusal("bad_tiles", f"the pictures are not of one form, as the tiles of a slide are: {named}")
-    if form.width_px != form.height_px or (form.named_size and form.named_size[0] != form.named_size[1]):
-        raise Refusal("bad_tiles", f"the tiles are {form}; cut square ones, since others would be squeezed")
-    return form
-
-
 def _coords(tiles: list[Path], places: dict[Path, NamedPlace], *, edges: tuple[int, int]) -> tuple[np.ndarray, bool]:
     """Corners (N,2) int64 in level-0 px, and whether they are those of the names; else a running square grid.
 
@@ -254,7 +178,7 @@ def _check_apart(tiles: list[Path], coords: np.ndarray) -> None:
         first[corner] = file
 
 
-def _said_of(left_out: list[Path], form: _Form, *, has_places: bool) -> list[str]:
+def _said_of(left_out: list[Path], form: Form, *, has_places: bool) -> list[str]:
     if not left_out:
         return []
     n = len(left_out)
