@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import warnings
 import zipfile
 
 import numpy as np
@@ -171,3 +172,30 @@ def test_one_bad_picture_does_not_stop_the_others(tmp_path):
         "unreadable_cell", "missing_file", "missing_file", "unreadable_cell", "missing_file", "unreadable_cell", "bad_box",
     ]  # fmt: skip
     assert good.shape == (16, 16, 3)
+
+
+def test_two_members_of_one_name_are_no_picture(tmp_path):
+    archive = tmp_path / "cells.zip"
+    with zipfile.ZipFile(archive, "w") as out, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("a.png", "twice.png", "twice.png"):
+            out.writestr(name, encoded(RGB).getvalue())
+    with PictureReader(edge_px=16, crop=1.0) as reader:
+        good, refused, missing = reader.read_all([Place(str(archive), f"{n}.png") for n in ("a", "twice", "b")])
+    assert good.shape == (16, 16, 3)
+    assert refused.status == "unreadable_cell" and "'twice.png'" in refused.reason and "there twice" in refused.reason
+    assert missing.status == "missing_file"
+
+
+def test_an_encrypted_member_is_refused_in_words(tmp_path):
+    archive = tmp_path / "cells.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        out.writestr("a.png", encoded(RGB).getvalue())
+    content = bytearray(archive.read_bytes())
+    content[6] |= 1  # flags of the member's own header
+    content[content.index(b"PK\1\2") + 8] |= 1  # and of the list's
+    archive.write_bytes(content)
+    with PictureReader(edge_px=16, crop=1.0) as reader, pytest.raises(Refusal) as caught:
+        reader.read(Place(str(archive), "a.png"))
+    assert caught.value.status == "unreadable_cell" and "'a.png'" in caught.value.reason
+    assert "is encrypted" in caught.value.reason and "<" not in caught.value.reason

@@ -5,6 +5,7 @@ import io
 import os
 import struct
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -69,11 +70,37 @@ def test_twelve_bits_fill_the_range_of_twelve_bits():
     np.testing.assert_array_equal(got[..., 0], np.rint(values * 255 / 4095).astype(np.uint8))
 
 
-@pytest.mark.parametrize("brightest", [0, 255, 1023, 4095])
-def test_eight_bits_stored_as_sixteen_are_no_black_picture(brightest):
+@pytest.mark.parametrize("brightest", [0, 255, 1023, 4095, 8191, 16383])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_fewer_bits_stored_as_sixteen_are_no_black_picture(brightest, channels):
     values = np.linspace(0, brightest, GREY.size).reshape(GREY.shape).astype(np.uint16)
-    said = refusal_of(saved(values))
-    assert said.status == "unreadable" and "fewer bits" in said.reason
+    opaque = np.full_like(values, 65535)
+    pixels = np.dstack([values] * (1 if channels < 3 else 3) + [opaque] * (channels in (2, 4))).squeeze()
+    sources = [io.BytesIO(imagecodecs.png_encode(pixels))]
+    if channels != 2:  # Pillow opens no grey TIFF of 16 bits with transparency
+        colour = {"photometric": "rgb"} if channels > 2 else {}
+        sources.append(tiff(pixels, **colour, **({"extrasamples": ["unassalpha"]} if channels == 4 else {})))
+    for source in sources:
+        said = refusal_of(source)
+        assert said.status == "unreadable" and "fewer bits" in said.reason
+
+
+def test_deep_colour_above_a_quarter_of_its_range_is_taken():
+    for full in (65535, 20000):
+        values = (RGB.astype(np.uint32) * full // 255).astype(np.uint16)
+        for source in (
+            tiff(values, photometric="rgb"),
+            io.BytesIO(imagecodecs.png_encode(values)),
+        ):
+            np.testing.assert_array_equal(read_picture(source, name="p"), values >> 8)
+
+
+@pytest.mark.parametrize("more", [{}, {"compression": "deflate"}, {"tile": (16, 16)}])
+def test_channels_of_sixteen_bits_one_after_the_other_are_no_noise(more):
+    planes = np.ascontiguousarray(np.moveaxis(RGB, 2, 0))
+    options = {"photometric": "rgb", "planarconfig": "separate"} | more
+    np.testing.assert_array_equal(read_picture(tiff(planes, **options), name="p"), RGB)
+    assert "one after the other" in refusal_of(tiff(planes.astype(np.uint16) * 257, **options)).reason
 
 
 def test_numbers_that_are_no_light_are_refused():
@@ -90,9 +117,11 @@ def test_other_colours_become_rgb():
         np.testing.assert_array_equal(got, np.asarray(picture.convert("RGB")))
     deep = tiff(RGB.astype(np.uint16) * 257, photometric="rgb")
     assert np.abs(read_picture(deep, name="p").astype(int) - RGB).max() <= 1
-    clear = Image.fromarray(GREY).convert("LA")
-    clear.putalpha(0)
-    assert (read_picture(saved(clear), name="p") == 255).all()
+    half = Image.fromarray(GREY).convert("LA")
+    half.putalpha(Image.fromarray(np.where(GREY > 99, 255, 0).astype(np.uint8)))
+    np.testing.assert_array_equal(read_picture(saved(half), name="p"), np.where(THREE > 99, THREE, 255))
+    half.putalpha(0)
+    assert "transparent everywhere" in refusal_of(saved(half)).reason
     see_through = whole.quantize(4)
     got = read_picture(saved(see_through, transparency=0), name="p")
     first = np.asarray(see_through) == 0
@@ -119,6 +148,30 @@ def test_a_picture_is_turned_once_as_its_orientation_says(form, orientation):
     turned = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: lambda a: a.T,
               6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).T, 8: np.rot90}[orientation]  # fmt: skip
     assert np.abs(got.astype(int) - turned(smooth)).max() < 12
+
+
+LYING = {
+    "L": (GREY, {}),
+    "I;16": (GREY.astype(np.uint16) * 257, {}),
+    "RGB": (RGB, {"photometric": "rgb"}),
+    "RGBA": (np.dstack([RGB, np.full_like(GREY, 255)]), {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+    "CMYK": (np.dstack([RGB, GREY]), {"photometric": "separated"}),
+}
+
+
+@pytest.mark.parametrize("mode", LYING)
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("square", [False, True])
+def test_a_plain_tiff_that_lies_on_its_side_is_read_from_its_path_too(tmp_path, mode, orientation, square):
+    pixels, options = LYING[mode]
+    pixels = pixels[:, : len(pixels)] if square else pixels
+    upright = read_picture(tiff(pixels, **options), name="p")
+    turned = {5: upright.swapaxes(0, 1), 6: np.rot90(upright, -1), 7: np.rot90(upright, 2).swapaxes(0, 1),
+              8: np.rot90(upright)}[orientation]  # fmt: skip
+    path = tmp_path / "p.tif"
+    path.write_bytes(tiff(pixels, extratags=[(274, "H", 1, orientation, True)], **options).getvalue())
+    for source in (path, str(path), io.BytesIO(path.read_bytes())):
+        np.testing.assert_array_equal(read_picture(source, name="p"), turned)
 
 
 def with_exif(block):

@@ -8,7 +8,8 @@ from fuzzing import answer, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histoweave.slides.dicom import dicom_files, is_dicom, slide_file
+from histoweave.slides.dicom import check_series, dicom_files, is_dicom, slide_file
+from histoweave.slides.reader import open_slide
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.tile_folder import is_tile_folder
 
@@ -60,6 +61,8 @@ def header(series="1.2.3", kind="VOLUME", sop_class=WHOLE_SLIDE, syntax=EXPLICIT
         + element((0x20, 0xD), "UI", "1.2.3.9", **how)
         + element((0x20, 0xE), "UI", series, **how)
         + element((0x28, 0x10), "US", struct.pack(how["order"] + "H", 64), **how)
+        + sequence((0x5200, 0x9230), [element((8, 8), "CS", "X", **how)] * 3, **how)
+        + element((0x7FE0, 0x10), "OB", bytes(12), **how)
     )
     return bytes(128) + b"DICM" + meta + data
 
@@ -103,6 +106,43 @@ def test_dicom_is_known_by_its_content_and_hidden_files_do_not_count(tmp_path):
     os.mkfifo(folder / "pipe")
     assert [file.name for file in dicom_files(folder)] == ["a", "b.5", "c.dcm"]
     assert is_dicom(folder / "a") and not is_dicom(folder / "c.dcm") and not is_dicom(folder / "pipe")
+
+
+@pytest.mark.parametrize("damaged", [b"", bytes(5000), bytes(100), b"no DICOM", header()[:150], header()[:300]])
+@pytest.mark.parametrize("cut", [None, -13, -25, -60])
+@pytest.mark.parametrize("names", [("a.dcm", "b.dcm"), ("b.dcm", "a.dcm"), ("a.DCM", "b.dcm")])
+def test_a_damaged_level_beside_good_ones_is_no_coarser_slide(tmp_path, damaged, cut, names):
+    damaged = damaged if cut is None else header()[:cut]
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / names[0]).write_bytes(damaged)
+    (folder / names[1]).write_bytes(header())
+    for refuse in (slide_file, check_series):
+        with pytest.raises(Refusal, match=f"'d/{names[0]}'.*copy it again") as caught:
+            refuse(folder)
+        assert caught.value.status == "unreadable"
+    with pytest.raises(Refusal, match=names[0]):
+        open_slide(folder / names[1])  # by the path of the good one
+
+
+def test_an_emptied_file_without_suffix_is_no_smaller_slide(tmp_path):
+    folder = write(tmp_path, IM1=header(), IM2=bytes(900), thumb__png=b"", notes__md=b"")
+    with pytest.raises(Refusal, match="IM2': is empty"):
+        slide_file(folder)
+    (folder / "IM2").write_text("Readme of the archive")
+    assert slide_file(folder).name == "IM1"
+
+
+def test_a_stray_label_makes_tiles_no_slide(tmp_path):
+    for number in range(4):
+        (tmp_path / f"s_{224 * number}_0.png").write_bytes(b"x")
+    for stray in (b"x" * 300, header(kind="LABEL"), b""):
+        (tmp_path / "label.dcm").write_bytes(stray)
+        assert is_tile_folder(tmp_path)
+    (tmp_path / "slide").write_bytes(header())
+    assert not is_tile_folder(tmp_path)
+    damaged = write(tmp_path / "e", a__dcm=header()[:150], thumbnail__png=b"x", macro_2__png=b"x")
+    assert not is_tile_folder(damaged)
 
 
 def test_what_is_no_slide_is_said(tmp_path):

@@ -237,9 +237,13 @@ def test_a_plain_tiff_gets_advice(tmp_path, bigtiff, byteorder):
 
 
 def test_grey_of_16_bits_is_not_read_as_white(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), SCENE[..., 0].astype(np.uint16) * 200)
+    cv2.imwrite(str(tmp_path / "a.png"), SCENE[..., 0].astype(np.uint16) * 257)
+    with open_slide(tmp_path / "a.png") as slide:
+        pixels = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
+    np.testing.assert_array_equal(pixels[..., :3], np.repeat(SCENE[..., :1], 3, axis=2))
+    cv2.imwrite(str(tmp_path / "a.png"), SCENE[..., 0].astype(np.uint16) * 60)
     refusal = refusal_of(tmp_path / "a.png")
-    assert refusal.status == "unreadable" and "8-bit colour" in refusal.reason
+    assert refusal.status == "unreadable" and "8 bits per channel" in refusal.reason
 
 
 def test_too_coarse_names_the_key_and_does_not_ask_for_another_truth():

@@ -1,6 +1,7 @@
 """Folders of ready-made tiles: which pictures are tiles, where they lie, and at which scale."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from histoweave.config import Tiles
+from histoweave.folders import file_of
 from histoweave.slides.refusal import Refusal
+from histoweave.slides.store import read_tiles, write_tiles
 from histoweave.slides.tile_folder import read_tile_image, tile_folder
-from histoweave.slides.tile_names import are_rows_and_columns, named_places
+from histoweave.slides.tile_names import are_positions, are_rows_and_columns, named_places
+from histoweave.slides.tile_reader import TileReader
 
 PX = 32
 SETTINGS = Tiles(tile_px=PX, target_mpp=0.5)
@@ -129,6 +133,61 @@ def test_numbers_of_files_are_no_positions(tmp_path):
     assert "the names state no positions" in table.reason and (table.coords % PX == 0).all()
 
 
+GRID = [(n % 5, n // 5) for n in range(20)]
+SPARSE = [(3, 5), (40, 80), (70, 10), (100, 60), (12, 99), (55, 33), (90, 5), (77, 77)]
+NO_POSITIONS = {
+    "a sample of rows and columns": [f"s_{x}_{y}" for x, y in SPARSE],
+    "a sample of a large slide's rows and columns": [f"s_({7 * x},{9 * y})" for x, y in SPARSE],
+    "two of many rows and columns": ["s_3_5", "s_40_80"],
+    "x, y, edge": [f"s_{224 * x}_{448 * y}_224" for x, y in GRID],
+    "x, y, edge of one column": [f"s_2240_{448 * y}_224" for y in range(6)],
+    "x, y, edge of one tile": ["s_2240_448_224"],
+    "x, y, edge at level 0": [f"s_{448 * x}_{448 * y}_448" for x, y in GRID],
+    "x, y, level": [f"s_{448 * x}_{448 * y}_0" for x, y in GRID],
+    "x, y, width, height": [f"s_{448 * x}_{448 * y}_224_224" for x, y in GRID],
+    "x, y, number": [f"s_{224 * (n % 40)}_{224 * (n // 40)}_{n}" for n in range(90)],
+    "x, y, number of one row": [f"s_{224 * n}_0_{n + 1}" for n in range(9)],
+    "camera": [f"IMG_20240105_10{15 + n}{7 * n % 60:02d}" for n in range(9)],
+    "camera, hours apart": [f"IMG_20240105_{9 + n:02d}1530" for n in range(9)],
+    "camera, short dates": [f"240105_{10 + n}{15 + 3 * n}00" for n in range(9)],
+    "fractions of a px": [f"s [x={224 * n},y=12.5,w=448,h=448]" for n in range(4)],
+    "fractions of a width": [f"s [x={224 * n},y=12,w=448.5,h=448]" for n in range(4)],
+}
+
+
+@pytest.mark.parametrize("names", NO_POSITIONS.values(), ids=NO_POSITIONS)
+def test_numbers_that_are_no_positions_are_not_believed(names):
+    found = named_places([Path(f"{name}.png") for name in names])
+    assert not found or not are_positions(list(found.values()), edges=(224, 224))
+
+
+def sampled(n, *, span=40_000, seed=0):
+    return np.random.default_rng(seed).integers(0, span, (n, 2))
+
+
+STEPS = np.array(GRID)
+POSITIONS = {
+    "a grid": STEPS * 224,
+    "a grid with overlap": STEPS * 56 + 13,
+    "a grid of rounded steps": np.rint(STEPS * 222.66).astype(int) + 5,
+    "rounded steps of half a tile": np.rint(STEPS * 111.4).astype(int),
+    "one row": [(224 * n, 448) for n in range(7)],
+    "one column": [(0, 222 * n) for n in range(7)],
+    "one tile": [(123, 4567)],
+    "a sample": sampled(30),
+    "many on a large slide": sampled(2000, span=200_000),
+    "two pieces with grids of their own": [*STEPS * 224 + 1001, *STEPS * 224 + 9017],
+}
+
+
+@pytest.mark.parametrize("corners", POSITIONS.values(), ids=POSITIONS)
+@pytest.mark.parametrize("form", ["s_{}_{}", "TCGA-A2-A04R_{}_{}", "{}_{}", "s ({},{})", "s [x={},y={},w=224,h=224]"])
+def test_positions_in_px_are_believed(corners, form):
+    found = named_places([Path(form.format(x, y) + ".png") for x, y in corners])
+    assert [(place.x, place.y) for place in found.values()] == [tuple(corner) for corner in np.array(corners).tolist()]
+    assert are_positions(list(found.values()), edges=(224, 224))
+
+
 def test_pictures_of_many_sizes_are_no_tiles(tmp_path):
     for number in range(6):
         picture(number, 20 + number).save(tmp_path / f"p{number}.png")
@@ -226,3 +285,68 @@ def test_names_may_hold_anything(tmp_path):
     ]
     found = named_places(odd)
     assert all(0 <= place.x < 10**9 and 0 <= place.y < 10**9 for place in found.values())
+
+
+def test_a_folder_of_more_pictures_is_named(tmp_path):
+    names = write(tmp_path)
+    for empty in ("notes", ".hidden"):
+        (tmp_path / empty).mkdir()
+    assert taken(tmp_path).reason == ""
+    write(tmp_path / "part2", corners=CORNERS[:9])
+    write(tmp_path / ".hidden")
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names)
+    assert table.reason == "the folder 'part2' in it was not read (9 pictures)"
+
+
+def test_tiles_with_a_palette_among_others_are_tiles(tmp_path):
+    names = write(tmp_path)
+    for name in names[3:6]:
+        picture(1).quantize(16).save(tmp_path / name)
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names) and table.reason == ""
+    picture(1).quantize(4).save(tmp_path / names[0].replace("s_", "mask_"))  # one where a tile is: these are masks
+    assert taken(tmp_path).reason.startswith("4 pictures are no tiles")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_tiles_that_show_nothing_are_left_out_and_said(tmp_path, mode):
+    names = write(tmp_path, mode=mode)
+    clear = Image.new(mode, (PX, PX), (0,) * len(mode))
+    for name in names[:2]:
+        clear.save(tmp_path / name)
+    table = taken(tmp_path)
+    assert sorted(table.tile_file) == sorted(names[2:])
+    assert table.reason.startswith("2 pictures are transparent everywhere and were left out, such as 's_")
+    for name in names:
+        clear.save(tmp_path / name)
+    assert refused(tmp_path).status == "no_tissue"
+
+
+def test_damaged_tiles_with_transparency_stay_tiles(tmp_path):
+    names = write(tmp_path, mode="RGBA")
+    whole = (tmp_path / names[0]).read_bytes()
+    (tmp_path / names[0]).write_bytes(whole[: len(whole) // 2])
+    assert sorted(taken(tmp_path).tile_file) == sorted(names)
+
+
+def test_names_of_other_alphabets_are_kept(tmp_path):
+    names = [f"M\udcfcller \u4e2d_{x}_{y}.png" for x, y in CORNERS]  # a byte of Latin-1, and a sign of UTF-8
+    for number, name in enumerate(names):
+        picture(number).save(tmp_path / "x.png")
+        (tmp_path / "x.png").rename(tmp_path / name)
+    picture(0, 300).save(tmp_path / "x.png")
+    (tmp_path / "x.png").rename(tmp_path / "\udce9.png")
+    table = taken(tmp_path)
+    assert table.reason.startswith("1 picture is no tile and was left out, such as '\\xe9.png'")
+    write_tiles(tmp_path / "t.h5", table)
+    assert read_tiles(tmp_path / "t.h5").tile_file == table.tile_file
+    assert all(name.startswith("M\\xfcller \u4e2d_") for name in table.tile_file)
+    assert {file_of(tmp_path, name).name for name in table.tile_file} == set(names)
+    with TileReader(path=tmp_path, tiles=table, edge_px=PX, interpolation="bilinear") as reader:
+        images, readable = reader.read(np.arange(len(names)))
+    assert readable.all()
+    for image, corner in zip(images, map(tuple, table.coords.tolist()), strict=True):
+        np.testing.assert_array_equal(image, np.asarray(picture(CORNERS.index(corner))))
+    (tmp_path / "a\\xfc.png").write_bytes(b"x")  # a name that only looks like that
+    assert file_of(tmp_path, "a\\xfc.png").is_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def _is_file(entry: os.DirEntry) -> bool:
         return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:  # such as links in a circle
         return True
+
+
+def shown_name(name: str | os.PathLike) -> str:
+    """A file's name (no folders) as text that can be written: bytes that are no UTF-8 become `\\xfc` and the like."""
+    return os.fsencode(os.path.basename(name)).decode("utf-8", "backslashreplace")
+
+
+def file_of(folder: str | os.PathLike, shown: str) -> Path:
+    """The file of `folder` with this `shown_name`."""
+    path = Path(folder, shown)
+    if "\\x" not in shown or os.path.lexists(path):
+        return path
+    name = re.sub(rb"\\x([89a-f][0-9a-f])", lambda byte: bytes.fromhex(byte[1].decode()), shown.encode())
+    return Path(folder, os.fsdecode(name))
 
 
 def check_readable(path: str | os.PathLike, *, status: str = "unreadable") -> None:

@@ -7,7 +7,7 @@ PostScript, whatever the file is called).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +21,9 @@ from histoweave.slides.refusal import Refusal, words_of
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 MAX_PIXELS = 178_000_000  # about where Pillow itself speaks of decompression bombs
 _STRIP_PX = 4_000_000
-_ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 274, 258, 262, 0
+_DARK_SHARE = 4  # deep pixels that stay below this part of their range were stored with fewer bits
+_ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES = 274, 258, 262, 284
+_WHITE_IS_ZERO, _ONE_AFTER_THE_OTHER = 0, 2
 # What brings a picture upright, by the EXIF orientation that it states.
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
@@ -62,7 +64,10 @@ def open_picture(
         check_readable(source, status=status)
         name = name or Path(source).name
     try:
-        with Image.open(source, formats=formats) as image:
+        # A file that Pillow opens itself may be mapped to memory, and TIFF that lies on its side is then garbled.
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(open(source, "rb")) if isinstance(source, (str, Path)) else source
+            image = opened.enter_context(Image.open(file, formats=formats))
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
@@ -92,17 +97,23 @@ def read_picture(source: Path | str | BinaryIO, *, name: str = "", status: str =
     """The pixels of a picture: (H,W,3) uint8 RGB, turned as its EXIF orientation says.
 
     Grey becomes three equal channels, palettes and CMYK become RGB, transparency is laid on white; of several pages
-    the first counts. Grey of 9 to 16 bits is scaled from the full range of its bits, such as 0 to 65,535. If nothing in
-    it is brighter than a sixteenth of that, it was stored with fewer bits than it says, and is refused.
+    the first counts. Channels of 9 to 16 bits are scaled from the full range of their bits, such as 0 to 65,535. If
+    nothing in them is brighter than a quarter of that, they were stored with fewer bits than the file says, and the
+    picture is refused.
 
     Raises
     ------
     Refusal
-        as `open_picture`; also for pixels that are 32-bit or floating-point numbers.
+        as `open_picture`; also for pixels that are 32-bit or floating-point numbers, for channels of 16 bits that lie
+        one after the other (Pillow reads them as noise), and for a picture that is transparent everywhere.
     """
     with open_picture(source, name=name, status=status) as image:
         channels = _channels(image)
-        return channels if channels.shape[2] == 3 else on_white(channels)
+        if channels.shape[2] == 3:
+            return channels
+        if not channels[..., 3].any():
+            raise ValueError("it is transparent everywhere; save it without transparency")
+        return on_white(channels)
 
 
 def read_channels(source: Path | str | BinaryIO, *, formats: Sequence[str] = FORMATS) -> np.ndarray:
@@ -135,17 +146,36 @@ def _orientation(image: Image.Image) -> int:
 
 def _channels(image: Image.Image) -> np.ndarray:
     """The pixels of an opened picture, upright: (H,W,3) uint8, or (H,W,4) if some may be transparent."""
+    deep_colour = _has_deep_colour(image)
     image.load()
     turn = _UPRIGHT.get(_orientation(image))
-    pixels = _as_stored(image)
+    pixels = _as_stored(image, deep_colour=deep_colour)
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
-def _as_stored(image: Image.Image) -> np.ndarray:
+def _has_deep_colour(image: Image.Image) -> bool:
+    """Whether a picture that is not yet loaded has several channels of 16 bits, of which Pillow keeps the upper 8."""
+    tags = _tags(image)
+    several = len(image.getbands()) > 1
+    if several and tags.get(_PLANES) == _ONE_AFTER_THE_OTHER and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
+        raise ValueError("its channels of 16 bits lie one after the other; save it with 8 bits per channel")
+    return several and any(";16" in str(tile.args) for tile in image.tile)
+
+
+def _tags(image: Image.Image) -> Mapping:
+    """The tags of a TIFF, none for other formats."""
+    return getattr(image, "tag_v2", {})
+
+
+def _as_stored(image: Image.Image, *, deep_colour: bool) -> np.ndarray:
     if image.mode.startswith("I;16"):
         return _from_deep_grey(image)
     if image.mode in ("I", "F"):
         raise ValueError("its pixels are 32-bit numbers; save it with 8 bits per channel")
+    if deep_colour:
+        values = np.asarray(image)
+        has_alpha = image.mode in ("LA", "RGBA", "RGBa")
+        _check_range(int(values[..., : values.shape[2] - has_alpha].max(initial=0)) * 257, bits=16)
     if image.has_transparency_data:
         return np.asarray(image.convert("RGBA"))
     return np.asarray(image.convert("RGB"))
@@ -153,17 +183,22 @@ def _as_stored(image: Image.Image) -> np.ndarray:
 
 def _from_deep_grey(image: Image.Image) -> np.ndarray:
     """Grey of 9 to 16 bits as (H,W,3) uint8."""
-    tags = getattr(image, "tag_v2", {})  # of TIFF
+    tags = _tags(image)
     bits = min(16, max(9, int(tags.get(_BITS_PER_SAMPLE, (16,))[0])))
     full = 2**bits - 1
     values = np.asarray(image).astype(np.uint16)  # native byte order
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         values = full - np.minimum(values, full)
-    brightest = int(values.max(initial=0))
-    if brightest <= full // 16:
-        raise ValueError(
-            f"it has {bits} bits per pixel, but nothing in it is above {brightest} of {full}: it seems to hold fewer "
-            "bits; save it with 8 bits per channel"
-        )
+    _check_range(int(values.max(initial=0)), bits=bits)
     scaled = (np.arange(2**16, dtype=np.uint32) * 255 + full // 2) // full
     return np.repeat(np.minimum(scaled, 255).astype(np.uint8)[values][..., None], 3, axis=2)
+
+
+def _check_range(brightest: int, *, bits: int) -> None:
+    """Refuse a picture whose brightest value of `bits` bits leaves the upper ones empty."""
+    full = 2**bits - 1
+    if brightest <= full // _DARK_SHARE:
+        raise ValueError(
+            f"it has {bits} bits per channel, but nothing in it is above {brightest} of {full}: it seems to hold fewer "
+            "bits; save it with 8 bits per channel"
+        )

@@ -7,6 +7,7 @@ import zipfile
 
 MAX_MEMBER_BYTES = 2**28
 _STEP_BYTES = 256
+_ENCRYPTED = 1  # bit of a member's flags
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -17,9 +18,13 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     KeyError
         if there is none of that name.
     ValueError
-        for a larger one. What else the standard library raises for damaged and encrypted archives is left as it is.
+        for a larger one, one of a name that is there twice, and an encrypted one. What else the standard library raises for damaged archives is left as it is.
     """
     member = archive.getinfo(name)
+    if _is_repeated(archive, name):
+        raise ValueError("it is there twice; keep one picture of each name")
+    if member.flag_bits & _ENCRYPTED:
+        raise ValueError("it is encrypted; unpack the archive and pack it without a password")
     if member.file_size > MAX_MEMBER_BYTES:
         raise ValueError(f"it is larger than {MAX_MEMBER_BYTES >> 20} MiB")
     with archive.open(member) as opened:
@@ -31,3 +36,10 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         while part := opened.read(_STEP_BYTES):
             content.write(part)
         return content.getvalue()
+
+
+def _is_repeated(archive: zipfile.ZipFile, name: str) -> bool:
+    """Whether more than one member has a name; zipfile would take the last one."""
+    if len(archive.NameToInfo) == len(archive.filelist):  # which is told at once for every good archive
+        return False
+    return sum(member.filename == name for member in archive.filelist) > 1

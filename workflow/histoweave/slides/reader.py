@@ -19,7 +19,7 @@ from PIL import Image
 
 from histoweave.folders import check_readable
 from histoweave.pictures import NoPicture, on_white, read_channels
-from histoweave.slides.dicom import slide_file
+from histoweave.slides.dicom import check_series, is_dicom, slide_file
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.tiff_header import huge_tile, is_tiff
 
@@ -82,6 +82,8 @@ def open_slide(path: str | Path) -> openslide.AbstractSlide:
     check_readable(path)
     file = slide_file(path) if path.is_dir() else path
     check_readable(file)
+    if file is path and is_dicom(file):
+        check_series(file.parent)
     if is_tiff(file) and (size := huge_tile(file)):
         raise Refusal("unreadable", f"{file.name} states tiles of {size[0]} x {size[1]} px, more than can be held")
     try:

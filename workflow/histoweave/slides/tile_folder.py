@@ -1,54 +1,46 @@
 """A folder of ready-made tile images in place of a slide: taken as they are, nothing resampled.
 
-Which of its pictures are tiles is decided in `tile_names` (positions) and here (form and scale).
+Which of its pictures are tiles is decided in `tile_names` (positions), `tile_forms` (form) and here (scale).
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import shapely
 
 from histoweave.config import Tiles
-from histoweave.folders import check_readable, files_in
-from histoweave.pictures import open_picture, read_picture
-from histoweave.slides.dicom import dicom_files
+from histoweave.folders import check_readable, files_in, may_read, shown_name
+from histoweave.pictures import read_picture
+from histoweave.slides.dicom import dicom_files, shows_slide
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture
 from histoweave.slides.reader import resize
 from histoweave.slides.refusal import Refusal
 from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, tile_attributes
-from histoweave.slides.tile_names import NamedPlace, are_rows_and_columns, named_places
+from histoweave.slides.tile_forms import Form, common_form, forms_of, picture_of
+from histoweave.slides.tile_names import NamedPlace, are_positions, named_places
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-_OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif")
+_OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif", ".jfif")
 MONTAGE_TILES = 64
-_LEAST_SHARE = 0.2  # of coloured pictures among those of their size: a tile may have several masks
-_COLOURED = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What all tiles of a folder have in common: size in px, colour or grey, and the size that their names state."""
-
-    width_px: int
-    height_px: int
-    coloured: bool
-    named_size: tuple[int, int] | None
-
-    def __str__(self) -> str:
-        return f"{self.width_px} x {self.height_px} px {'in colour' if self.coloured else 'in grey'}"
 
 
 def is_tile_folder(place: str | os.PathLike) -> bool:
-    """Whether a path is a folder of something else than DICOM files."""
+    """Whether a path is a folder of tiles, or of nothing: not one of a slide's DICOM files.
+
+    A few of them that show no slide, such as a label, may lie beside more tiles whose names state positions.
+    """
     try:
-        return os.path.isdir(place) and not dicom_files(place)
+        if not os.path.isdir(place):
+            return False
+        dicom = dicom_files(place)
+        if not dicom:
+            return True
+        return len(named_places(tile_images(Path(place)))) > len(dicom) and not any(map(shows_slide, dicom))
     except (OSError, Refusal):  # whoever opens it says why
         return False
 
@@ -106,22 +98,30 @@ def tile_folder(
         folders = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         hint = f"; of its {len(folders)} folders, give the path of the one with the tiles" if folders else ""
         raise Refusal("no_tissue", f"the folder has no tile images ({', '.join(SUFFIXES)}){hint}")
+    pictures = {file: picture_of(file) for file in files}
+    clear = [file for file, picture in pictures.items() if picture is not None and picture.is_clear]
+    files = [file for file in files if file not in set(clear)]
+    if not files:
+        raise Refusal("no_tissue", f"all {len(clear)} tiles are transparent everywhere")
     places = named_places(files)
-    forms = _forms(files, places)
-    form = _common_form(files, places, forms)
+    forms = forms_of(files, places, pictures)
+    form = common_form(files, places, forms)
     are_tiles = [(not places or file in places) and forms[file] in (form, None) for file in files]
     tiles = [file for file, is_tile in zip(files, are_tiles, strict=True) if is_tile]
     left_out = [file for file, is_tile in zip(files, are_tiles, strict=True) if not is_tile]
     left_out += [file for file in files_in(folder) if file.suffix.lower() in _OTHER_PICTURES]
+    left_out += dicom_files(folder)
     edge_px = form.width_px
     edge_lv0 = form.named_size[0] if form.named_size else edge_px
-    coords, placed = _coords(tiles, places, edge_lv0=edge_lv0)
+    coords, placed = _coords(tiles, places, edges=(edge_px, edge_lv0))
     order = np.lexsort((coords[:, 0], coords[:, 1]))
     coords, tiles = coords[order], [tiles[index] for index in order]
     spacing = Spacing(mpp, mpp, "override") if mpp is not None and not math.isnan(mpp) else UNKNOWN
     tile_mpp = spacing.mpp * edge_lv0 / edge_px
     remarks = [
         *_said_of(left_out, form, has_places=bool(places)),
+        *_said_of_clear(clear),
+        *_said_of_folders(folder),
         *([] if placed else [_NO_PLACES]),
         *_scale(tile_mpp, edge_px, settings),
     ]
@@ -142,7 +142,7 @@ def tile_folder(
         reason="; ".join(remarks),
         coords=coords,
         tissue_fraction=np.ones(len(tiles), np.float32),
-        tile_file=tuple(file.name for file in tiles),
+        tile_file=tuple(shown_name(file) for file in tiles),
     )
     boxes = shapely.box(*coords.T, *(coords + edge_lv0).T)
     return table, shapely.union_all(boxes), _montage(tiles)
@@ -151,48 +151,18 @@ def tile_folder(
 _NO_PLACES = "the names state no positions, so the tiles are laid out in a square in order of their names"
 
 
-def _forms(files: list[Path], places: dict[Path, NamedPlace]) -> dict[Path, _Form | None]:
-    """The form of every picture, None for one that cannot be opened."""
-    forms: dict[Path, _Form | None] = {}
-    for file in files:
-        named = places.get(file)
-        try:
-            with open_picture(file) as image:
-                forms[file] = _Form(*image.size, image.mode in _COLOURED, named.size if named else None)
-        except Refusal:
-            forms[file] = None
-    return forms
+def _coords(tiles: list[Path], places: dict[Path, NamedPlace], *, edges: tuple[int, int]) -> tuple[np.ndarray, bool]:
+    """Corners (N,2) int64 in level-0 px, and whether they are those of the names; else a running square grid.
 
-
-def _common_form(files: list[Path], places: dict[Path, NamedPlace], forms: dict[Path, _Form | None]) -> _Form:
-    """The form of the tiles: the most common one; of colour and grey in the same size, colour."""
-    known = [form for file in files if (not places or file in places) and (form := forms[file]) is not None]
-    if not known:
-        n_tiles = len(places) or len(files)
-        raise Refusal("unreadable", f"none of the {n_tiles} tile images can be read")
-    counts = Counter(known)
-    sizes = Counter((form.width_px, form.height_px, form.named_size) for form in known)
-    (size, n_of_size), *_ = sizes.most_common()
-    of_size = [form for form in counts if (form.width_px, form.height_px, form.named_size) == size]
-    form = max(of_size, key=lambda form: form.coloured)
-    if 2 * n_of_size <= len(known) or counts[form] < _LEAST_SHARE * n_of_size:
-        named = ", ".join(f"{count} of {form}" for form, count in counts.most_common(3))
-        raise Refusal("bad_tiles", f"the pictures are not of one form, as the tiles of a slide are: {named}")
-    if form.width_px != form.height_px or (form.named_size and form.named_size[0] != form.named_size[1]):
-        raise Refusal("bad_tiles", f"the tiles are {form}; cut square ones, since others would be squeezed")
-    return form
-
-
-def _coords(tiles: list[Path], places: dict[Path, NamedPlace], *, edge_lv0: int) -> tuple[np.ndarray, bool]:
-    """Corners (N,2) int64 in level-0 px, and whether they are those of the names; else a running square grid."""
-    if places:
+    `edges` of the tiles are in their own and in level-0 px.
+    """
+    if places and are_positions([places[file] for file in tiles], edges=edges):
         coords = np.array([(places[file].x, places[file].y) for file in tiles], np.int64)
-        if not are_rows_and_columns(coords, edge=edge_lv0):
-            _check_apart(tiles, coords)
-            return coords, True
+        _check_apart(tiles, coords)
+        return coords, True
     columns = math.ceil(math.sqrt(len(tiles)))
     number = np.arange(len(tiles))
-    return np.stack([number % columns, number // columns], axis=1).astype(np.int64) * edge_lv0, False
+    return np.stack([number % columns, number // columns], axis=1).astype(np.int64) * edges[-1], False
 
 
 def _check_apart(tiles: list[Path], coords: np.ndarray) -> None:
@@ -202,20 +172,39 @@ def _check_apart(tiles: list[Path], coords: np.ndarray) -> None:
         if corner in first:
             raise Refusal(
                 "bad_coords",
-                f"'{first[corner].name}' and '{file.name}' state the same position; keep one picture per tile, and masks "
+                f"'{shown_name(first[corner])}' and '{shown_name(file)}' state the same position; keep one picture per tile, and masks "
                 "in a folder of their own",
             )
         first[corner] = file
 
 
-def _said_of(left_out: list[Path], form: _Form, *, has_places: bool) -> list[str]:
+def _said_of(left_out: list[Path], form: Form, *, has_places: bool) -> list[str]:
     if not left_out:
         return []
     n = len(left_out)
     return [
         f"{n} {'pictures are no tiles and were' if n > 1 else 'picture is no tile and was'} left out, such as "
-        f"'{left_out[0].name}' (tiles: {form}{', with a position in the name' if has_places else ''})"
+        f"'{shown_name(left_out[0])}' (tiles: {form}{', with a position in the name' if has_places else ''})"
     ]
+
+
+def _said_of_clear(clear: list[Path]) -> list[str]:
+    if not clear:
+        return []
+    n = len(clear)
+    are = "pictures are transparent everywhere and were" if n > 1 else "picture is transparent everywhere and was"
+    return [f"{n} {are} left out, such as '{shown_name(clear[0])}'"]
+
+
+def _said_of_folders(folder: Path) -> list[str]:
+    """Names a folder with pictures beside the tiles: it may hold more of them."""
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or not entry.is_dir() or not may_read(entry, is_folder=True):
+            continue
+        if n := len(tile_images(entry)):
+            pictures = "pictures" if n > 1 else "picture"
+            return [f"the folder '{shown_name(entry)}' in it was not read ({n} {pictures})"]
+    return []
 
 
 def _scale(tile_mpp: float, edge_px: int, settings: Tiles) -> list[str]:

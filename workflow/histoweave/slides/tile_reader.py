@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import openslide
 
-from histoweave.folders import check_readable
+from histoweave.folders import check_readable, file_of
 from histoweave.pictures import on_white
 from histoweave.slides.blocks import is_worth_a_region
 from histoweave.slides.reader import open_slide, read_region, resize
@@ -86,7 +86,7 @@ class TileReader:
         found: list[np.ndarray | None] = []
         for row in rows:
             try:
-                found.append(read_tile_image(self._path / self._tiles.tile_file[row]))
+                found.append(read_tile_image(file_of(self._path, self._tiles.tile_file[row])))
             except Refusal as refusal:
                 logger.warning("tile %d cannot be read: %s", row, refusal)
                 self._problems[int(row)] = refusal.reason
