@@ -11,7 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 
 from histoweave.errors import InputError
-from histoweave.privacy.files import WORD, FileNames, without_files
+from histoweave.privacy.files import FileNames
+from histoweave.privacy.reasons import without_files, without_names
 from histoweave.privacy.standing import alone, in_decimal, is_numeric, normal, plain, standing_in, without_drawings
 from histoweave.privacy.values import HiddenValues
 
@@ -89,7 +90,10 @@ class Pseudonyms:
             self._normal.setdefault(normal(name), given)
         self._lengths = _lengths_by_start(self._normal)
         self._files = frozenset(files.own) | frozenset(shared)
-        self._words = {word: self.text(name) for word, name in files.words.items()}
+        self._in_reasons = {
+            unicodedata.normalize("NFC", name): self._exact.get(of) or self.name(of, "file")
+            for name, of in files.in_reasons.items()
+        }
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -129,7 +133,7 @@ class Pseudonyms:
         shown = self.text(text)
         if self.keeps_ids:
             return shown
-        return WORD.sub(lambda found: self._words.get(found[0], found[0]), without_files(shown, _PSEUDONYM))
+        return without_names(without_files(unicodedata.normalize("NFC", shown), _PSEUDONYM), self._in_reasons)
 
     def _without_ids(self, text: str) -> str:
         if not self._lengths:
