@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from histoweave.privacy.files import SUFFIXES
 
 _END = rf"\.(?:{SUFFIXES})"
-# What stands in quotes and is a path or has a suffix. A quote between letters is an apostrophe of a name.
+# What stands in quotes; a quote before a letter is an apostrophe of a name.
 _QUOTED = re.compile(
-    r"(?<!\w)(?P<quote>['\"])"
-    r"(?P<inside>(?=(?P<all>(?:(?!(?P=quote)).|(?<=\w)(?P=quote)(?=\w))+)(?P=quote)(?!\w))"
-    rf"(?:.*?[/\\].*|.*{_END}))(?P=quote)(?!\w)",
-    re.IGNORECASE,
+    r"(?<!\w)(?P<quote>['\"])(?P<inside>(?:(?!(?P=quote)).|(?P=quote)(?=[-.]?\w))+?)(?P=quote)(?![-.]?\w)"
 )
+_IS_FILE = re.compile(rf"[/\\]|{_END}$", re.IGNORECASE)
 _START = r"(?<![\w/\\<])(?:[A-Za-z]:[\\/]|~?/|\.{1,2}/|\\\\)"
 _PART = r"[^\s'\"<>,;:()]+"
 # Words of a name with blanks: they have a capital or a folder in front, or are numbers after such a word.
@@ -29,9 +27,8 @@ _PATH = re.compile(
 # A DICOM identifier, which a hospital's archive finds the patient by.
 _SERIES = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?![\w.])")
 # Where a reason names a file, whatever the file is called: in quotes, after `open`, and as its subject.
-_NAMED = re.compile(
-    r"(?<!\w)(?P<quote>['\"])(?P<quoted>.+?)(?P=quote)(?!\w)|"
-    r"(?:^|(?<=\bopen ))(?P<opened>[^'\"<>:;]+?)(?=:| cannot| has no |$)"
+_SUBJECT, _OPENED = (
+    re.compile(rf"{start}(?P<inside>[^<>:;]+?)(?=:| cannot| has no |$)") for start in ("^", r"(?<=\bopen )")
 )
 _TOKEN = re.compile(r"[^\W_]+(?:[-_.]+[^\W_]+)*")
 _WORD = re.compile(r"[^\W\d_]{4,}")
@@ -49,7 +46,10 @@ def without_files(text: str, issued: re.Pattern[str]) -> str:
         given = issued.search(found[0])
         return given[0] if given else "a file"
 
-    named = re.sub(r"\ba file(?: a file)+", "a file", _PATH.sub(shown, _QUOTED.sub(shown, text)))
+    def unquoted(found: re.Match[str]) -> str:
+        return shown(found) if _IS_FILE.search(found["inside"]) else found[0]
+
+    named = re.sub(r"\ba file(?: a file)+", "a file", _PATH.sub(shown, _QUOTED.sub(unquoted, text)))
     return _SERIES.sub("a series", named)
 
 
@@ -62,7 +62,7 @@ def without_names(text: str, names: Mapping[str, str]) -> str:
     """
 
     def named(found: re.Match[str]) -> str:
-        name = found["quoted"] or found["opened"]
+        name = found["inside"]
         return found[0].replace(name, names[name]) if name in names else found[0]
 
     def token(found: re.Match[str]) -> str:
@@ -72,7 +72,11 @@ def without_names(text: str, names: Mapping[str, str]) -> str:
             lambda word: names[word[0]] if word[0] in names and _is_special(word[0]) else word[0], found[0]
         )
 
-    return _TOKEN.sub(token, _NAMED.sub(named, text)) if names else text
+    if not names:
+        return text
+    for place in (_QUOTED, _SUBJECT, _OPENED):
+        text = place.sub(named, text)
+    return _TOKEN.sub(token, text)
 
 
 def _is_special(name: str) -> bool:
