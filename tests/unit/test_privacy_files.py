@@ -19,7 +19,7 @@ from histoweave.errors import InputError
 from histoweave.gallery.page import write_concept_report
 from histoweave.io import read_table, write_table
 from histoweave.privacy.content import pseudonymised
-from histoweave.privacy.files import FileNames
+from histoweave.privacy.files import FileNames, UserFiles
 from histoweave.privacy.key import read_key
 from histoweave.privacy.pseudonyms import Pseudonyms
 from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs
@@ -136,7 +136,7 @@ def test_the_page_of_concepts_names_no_file(tmp_path, monkeypatch):
     params = {"key_env": "HISTOWEAVE_PSEUDONYM_KEY", "key": "x", "columns": ["site"]}
     tables = [images, *(read_table(each.images) for each in inputs.externals)]
     pairs = list(zip(images["image"][bad], files, strict=True))
-    names = concept_pseudonyms(params, tables, kind="cell", files=pairs)
+    names = concept_pseudonyms(params, tables, kind="cell", files=UserFiles(pairs))
     write_concept_report(inputs, tmp_path / "shown.html")
     write_concept_report(shared_inputs(inputs, names), tmp_path / "hidden.html")
     shown, hidden = ((tmp_path / f"{name}.html").read_text(encoding="utf-8") for name in ("shown", "hidden"))
@@ -158,12 +158,12 @@ def test_every_file_of_the_tables_is_known(tmp_path, monkeypatch):
             "b": {"patients": "nowhere.tsv", "slides": "nowhere.tsv"},
         }
     }
-    found = read_files(config, ["a"])
+    found = read_files(config, ["a"]).pairs
     assert {file for _, file in found if file} == {"x.svs", "y.h5", "z.pt", "one.zip", "m 1.png", "m 2.png"}
     assert {("s1", "y.h5"), ("s2", "z.pt"), ("c2", "m 2.png")} <= set(found)
     demo = yaml.safe_load((ROOT / "config/demo/config.yaml").read_text())
     monkeypatch.chdir(ROOT)
-    assert read_files(demo, demo["cohorts"]) == [], "what the workflow draws itself is called by nobody's name"
+    assert read_files(demo, demo["cohorts"]).pairs == [], "what the workflow draws itself is called by nobody's name"
 
 
 @pytest.mark.parametrize(

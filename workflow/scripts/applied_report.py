@@ -20,7 +20,7 @@ def main(smk):
             private,
             patients=smk.input.patients,
             slides=smk.input.slides,
-            files=read_files(smk.config, [smk.wildcards.target]) if private else (),
+            files=read_files(smk.config, [smk.wildcards.target]) if private else None,
         )
         inputs = AppliedInputs(
             cohort=smk.wildcards.target,

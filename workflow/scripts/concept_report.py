@@ -23,7 +23,7 @@ def main(smk):
         source = config["sae"]["source"]
         kind = "cell" if source == "cells" else "slide"
         private = smk.params.privacy
-        files = read_files(smk.config, smk.params.tokens) if private else ()
+        files = read_files(smk.config, smk.params.tokens) if private else None
         names = concept_pseudonyms(private, map(read_table, smk.input.images), kind=kind, files=files)
         cohorts = read_cohorts(parse_config(smk.config), check_paths=False)
         root = Path(smk.input.sae[0]).parents[1]

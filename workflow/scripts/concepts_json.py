@@ -21,7 +21,7 @@ def main(smk):
         kind = "cell" if config["sae"]["source"] == "cells" else "slide"
         images = {Path(path).parents[2].name: path for path in smk.input.images}
         private = smk.params.privacy
-        named = read_files(smk.config, images) if private else ()
+        named = read_files(smk.config, images) if private else None
         names = concept_pseudonyms(private, map(read_table, smk.input.images), kind=kind, files=named)
         inputs = []
         for trained, cohorts in smk.params.dictionaries.items():

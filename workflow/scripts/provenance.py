@@ -23,7 +23,7 @@ def main(smk):
             slides=slides,
             images=map(read_table, given.get("images", [])),
             kind="cell" if smk.params.config.get("sae", {}).get("source", "cells") == "cells" else "slide",
-            files=read_files(smk.config, [smk.wildcards.cohort]) if private else (),
+            files=read_files(smk.config, [smk.wildcards.cohort]) if private else None,
         )
         inputs = CrateInputs(
             cohort=smk.wildcards.cohort,

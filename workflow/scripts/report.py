@@ -47,7 +47,7 @@ def main(smk):
             patients=inputs.patients,
             slides=inputs.slides,
             samples=inputs.expression_report and inputs.expression_report.with_name("samples.parquet"),
-            files=read_files(smk.config, [inputs.cohort]) if private else (),
+            files=read_files(smk.config, [inputs.cohort]) if private else None,
         )
         inputs = shared_inputs(inputs, names)
         tables = read_tables(inputs)

@@ -7,25 +7,36 @@ by nobody's name; they are shown as the configuration names them.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from histoweave.privacy.standing import normal, standing_in
+
 _LEAST_STEM = 6
-WORD = re.compile(r"[^\W\d_]{4,}")
-# Endings by which a word of a reason is known to be a file's name.
-_SUFFIXES = (
-    "bif|bmp|bz2|csv|czi|dat|dcm|geojson|gif|gz|h5|h5ad|hdf5|ini|jp2|jpe?g|json|lzma|mrxs|ndpi|npy|npz|ome|parquet|pdf|"
-    "png|pt|pth|qptiff|safetensors|scn|svs|svslide|tar|tgz|tiff?|tsv|txt|vms|vmu|vsi|webp|xlsx?|xml|xz|ya?ml|zarr|zip|zst"
-)  # fmt: skip
-_QUOTED = re.compile(rf"(?P<quote>['\"])(?P<inside>[^'\"]*(?:[/\\][^'\"]*|\.(?:{_SUFFIXES})))(?P=quote)", re.IGNORECASE)
-_START = r"(?<![\w/\\<])(?:[A-Za-z]:[\\/]|~?/|\.{1,2}/|\\\\)"
-# A path to its suffix, blanks included; any other path to its first blank; a name with a suffix.
-_PATH = re.compile(
-    rf"{_START}[^'\"<>;:]*?\.(?:{_SUFFIXES})(?![\w.])|{_START}[^\s'\"<>,;:()]+|[^\s'\"<>,;:()]+\.(?:{_SUFFIXES})(?!\w)",
-    re.IGNORECASE,
+# Endings by which a word is known to be a file's name: of slides and their companions, pictures, archives, tables, arrays.
+SUFFIXES = (
+    "7z|arrow|arw|avif|bak|bif|bmp|bz2|cr2|csv|czi|dat|dcm|dicom|dng|docx?|dzi|emf|eps|exr|feather|geojson|gif|gz|h5|h5ad|"
+    "hdf5?|hei[cf]s?|htj2k|i?syntax|ico|ims|ini|j2[ck]|jfif|jls|jp2|jpe?g?|jp[cfhmx]|json|jxl|kfb|lif|loom|lsm|lzma|mat|"
+    "md5|mds|mrxs|mtx|nd2|ndpis?|nii|npy|npz|nrrd|odp|ods|oi[br]|ome|opt|p[abgnp]m|parquet|part|pcx|pdf|pfm|pickle|pkl|"
+    "png|pptx?|psd|pt|pth|qoi|qptiff|rar|rds|safetensors|scn|sdpc|svg|svs|svslide|tar|tga|tgz|tiff?|tmp|tsv|txt|"
+    "vms|vmu|vsi|webp|wmf|xlsx?|xml|xz|ya?ml|zarr|zip|zst|zvi"
 )
-# A DICOM identifier, which a hospital's archive finds the patient by.
-_SERIES = re.compile(r"(?<![\w.])\d+(?:\.\d+){4,}(?![\w.])")
+_WITH_SUFFIX = re.compile(rf"(?:\.(?:{SUFFIXES}))+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class UserFiles:
+    """Files of the user, and words that may stand in what is shared although a file is called so.
+
+    Attributes
+    ----------
+    pairs : (slide, cell or patient that it is of, path).
+    words : classes, sites, headings and keys of the configuration. An archive is often called by the class of its cells.
+    """
+
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -36,52 +47,49 @@ class FileNames:
     ----------
     own : such a name → the one slide, cell or patient that it is of.
     shared : such a name of a file that several have (an archive) → the file's name.
-    words : names without suffix that are one word of letters with a capital, and a name of the above for each. They may
-        as well be a class of the cohort, so they count in reasons only.
+    in_reasons : names that any sentence may have by chance, such as `Anna`, `tumour` and `17` → what they are of, or the
+        file's name. They count in reasons only.
     """
 
     own: dict[str, str] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
-    words: dict[str, str] = field(default_factory=dict)
+    in_reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[str, str]]) -> FileNames:
-        """The names of some files, given as (what it is of, path)."""
+    def of(cls, pairs: Iterable[tuple[str, str]], *, words: Iterable[str] = ()) -> FileNames:
+        """The names of some files; see `UserFiles`. A name without suffix that stands in one of `words` is none."""
         owners: dict[str, set[str]] = {}
         called: dict[str, str] = {}
-        words: dict[str, str] = {}
         for owner, path in pairs:
             name = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-            stem = re.sub(rf"(?:\.(?:{_SUFFIXES}))+$", "", name, flags=re.IGNORECASE)
-            for form in filter(_tells, (path, name, stem)):
+            for form in {path, name, _WITH_SUFFIX.sub("", name)} - {""}:
                 owners.setdefault(form, set()).add(owner)
                 called[form] = name
-            if stem != name and stem not in owners and WORD.fullmatch(stem) and not stem.islower():
-                words[stem] = name
-        own = {form: next(iter(of)) for form, of in owners.items() if len(of) == 1}
-        return cls(own, {form: called[form] for form in owners if form not in own}, words)
+        spoken = _spoken([form for form in owners if not _shows(form)], words)
+        names = {
+            form: next(iter(of)) if len(of) == 1 else called[form]
+            for form, of in owners.items()
+            if _shows(form) or normal(form) not in spoken
+        }
+        telling = {form for form in names if _tells(form)}
+        return cls(
+            own={form: names[form] for form in telling if len(owners[form]) == 1},
+            shared={form: names[form] for form in telling if len(owners[form]) > 1},
+            in_reasons={form: of for form, of in names.items() if form not in telling},
+        )
+
+
+def _spoken(names: Iterable[str], words: Iterable[str]) -> set[str]:
+    """Those of some names (as `normal` makes them) that stand in a word."""
+    said = unicodedata.normalize("NFC", "\n".join(words))
+    return {normal(name) for name in standing_in(said, names)} if said else set()
+
+
+def _shows(name: str) -> bool:
+    """Whether a folder or a suffix shows that this is a file."""
+    return bool(re.search(r"[/\\]", name) or _WITH_SUFFIX.search(name))
 
 
 def _tells(name: str) -> bool:
     """Whether this is no word or number that a sentence has by chance."""
-    if re.search(rf"[/\\]|\.(?:{_SUFFIXES})$", name, re.IGNORECASE):
-        return True
-    return len(name) >= _LEAST_STEM and re.fullmatch(r"[^\W\d_]+|[\d.,]+", name) is None
-
-
-def without_files(text: str, issued: re.Pattern[str]) -> str:
-    """A reason in which whatever looks like a file is called `a file`, or by the pseudonym that stands in it.
-
-    Reasons quote what a library said of files that no table names: companions of a slide, members of an archive.
-
-    Parameters
-    ----------
-    issued : matches a pseudonym.
-    """
-
-    def shown(found: re.Match[str]) -> str:
-        given = issued.search(found[0])
-        return given[0] if given else "a file"
-
-    named = re.sub(r"\ba file(?: a file)+", "a file", _PATH.sub(shown, _QUOTED.sub(shown, text)))
-    return _SERIES.sub("a series", named)
+    return _shows(name) or (len(name) >= _LEAST_STEM and re.fullmatch(r"[^\W\d_]+|[\d.,]+", name) is None)

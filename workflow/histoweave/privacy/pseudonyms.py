@@ -7,20 +7,19 @@ import hmac
 import html
 import itertools
 import re
-import string
 import unicodedata
 from collections.abc import Iterable, Mapping
 
 from histoweave.errors import InputError
-from histoweave.privacy.files import WORD, FileNames, without_files
+from histoweave.privacy.files import FileNames
+from histoweave.privacy.reasons import without_files, without_names
+from histoweave.privacy.standing import alone, in_decimal, is_numeric, normal, plain, standing_in, without_drawings
 from histoweave.privacy.values import HiddenValues
 
 PREFIXES = {"patient": "P-", "slide": "S-", "cell": "C-", "sample": "R-", "file": "F-"}
 N_CHARACTERS = 10
 # From this length on, an id is found inside a longer word too, such as a barcode inside a file's name.
 _LONG = 6
-# Ids are met in lower case, and with the dots that R writes; a text keeps its length.
-_NORMAL = str.maketrans(string.ascii_uppercase + "._", string.ascii_lowercase + "--")
 # Names are looked up by so many characters first: a cohort of cells has as many names as cells.
 _START = 3
 # Hashes, and pictures as base64: no prose, and what looks like an id in them is chance.
@@ -29,8 +28,6 @@ _ENCODED = re.compile(r"[A-Za-z0-9+/=]{200,}")
 # What makes a short number an id in prose.
 _ANNOUNCED = re.compile(r"(patient|slide|cell|image|sample|case)s?[ :#'\"/]*$")
 _PSEUDONYM = re.compile(rf"(?:{'|'.join(PREFIXES.values())})[A-Z2-7]{{{N_CHARACTERS}}}")
-_WORD = re.compile(r"[^\W_]+")
-_JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 def pseudonym(identifier: str, kind: str, *, key: bytes) -> str:
@@ -90,10 +87,13 @@ class Pseudonyms:
         self._exact = {form: given for name, given in self._exact.items() for form in _forms(name)}
         self._normal: dict[str, str] = {}
         for name, given in self._exact.items():
-            self._normal.setdefault(_normal(name), given)
+            self._normal.setdefault(normal(name), given)
         self._lengths = _lengths_by_start(self._normal)
         self._files = frozenset(files.own) | frozenset(shared)
-        self._words = {word: self.text(name) for word, name in files.words.items()}
+        self._in_reasons = {
+            unicodedata.normalize("NFC", name): self._exact.get(of) or self.name(of, "file")
+            for name, of in files.in_reasons.items()
+        }
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -133,54 +133,51 @@ class Pseudonyms:
         shown = self.text(text)
         if self.keeps_ids:
             return shown
-        return WORD.sub(lambda found: self._words.get(found[0], found[0]), without_files(shown, _PSEUDONYM))
+        return without_names(without_files(unicodedata.normalize("NFC", shown), _PSEUDONYM), self._in_reasons)
 
     def _without_ids(self, text: str) -> str:
         if not self._lengths:
             return text
-        text = unicodedata.normalize("NFC", text)
-        normal, parts, place = _normal(text), [], 0
+        parts = without_drawings(unicodedata.normalize("NFC", text))
+        return "".join(self._read(part) if is_read else part for part, is_read in parts)
+
+    def _read(self, text: str) -> str:
+        compared, parts, place = normal(text), [], 0
         while place < len(text):
-            length, replacement = self._at(text, normal, place)
+            length, replacement = self._at(text, compared, place)
             parts.append(replacement)
             place += length
         return "".join(parts)
 
-    def _at(self, text: str, normal: str, place: int) -> tuple[int, str]:
+    def _at(self, text: str, compared: str, place: int) -> tuple[int, str]:
         """How many characters to go on, and what stands for them."""
         issued = text[place : place + 2 + N_CHARACTERS]
         if issued in self._issued:
             return len(issued), issued
-        for length in self._lengths_at(normal, place):
+        for length in self._lengths_at(compared, place):
             end = place + length
-            found = self._exact.get(text[place:end]) or self._normal.get(normal[place:end])
-            if found and _counts(normal, place, end):
+            exact = self._exact.get(text[place:end])
+            found = exact or self._normal.get(compared[place:end])
+            if found and _counts(text, compared, place, end, as_written=exact is not None):
                 return length, found
         return 1, text[place]
 
-    def _lengths_at(self, normal: str, place: int) -> Iterable[int]:
+    def _lengths_at(self, compared: str, place: int) -> Iterable[int]:
         """Lengths that a name which begins here may have, the longest first."""
-        starts = (normal[place : place + n] for n in range(_START, 0, -1))
+        starts = (compared[place : place + n] for n in range(_START, 0, -1))
         return itertools.chain.from_iterable(self._lengths.get(start, ()) for start in dict.fromkeys(starts))
 
     def leaks(self, text: str) -> list[str]:
         """Known ids, names of files and hidden values that still stand in a finished artefact, sorted.
 
         Only what no text has by chance is looked for: ids of at least 6 characters with a digit, names of files of as
-        many, standing alone. Of values see `HiddenValues.leaks`.
+        many, standing alone; no parts of numbers with a decimal point, or of what is drawn. Of values see
+        `HiddenValues.leaks`.
         """
         text = _ENCODED.sub(" ", text)
         ids = {name for name in self._ids if len(name) >= _LONG and re.search(r"\d", name)}
-        found = _standing_in(_plain(text), ids | {name for name in self._files if len(name) >= _LONG})
+        found = standing_in(plain(text), ids | {name for name in self._files if len(name) >= _LONG})
         return sorted(found | set(self.values.leaks(text)))
-
-
-def _normal(text: str) -> str:
-    """Lower case, with dashes for dots and underscores; as long as `text`."""
-    text = text.translate(_NORMAL)
-    if text.isascii():
-        return text
-    return "".join(lower if len(lower := each.lower()) == 1 else each for each in text)
 
 
 def _lengths_by_start(names: Iterable[str]) -> dict[str, list[int]]:
@@ -197,46 +194,23 @@ def _forms(name: str) -> set[str]:
     return {name, html.escape(name).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")}
 
 
-def _plain(text: str) -> str:
-    """What a text of HTML or JSON says, so that names are found however they are written."""
-    said = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-    return _normal(unicodedata.normalize("NFC", html.unescape(said)))
-
-
-def _standing_in(text: str, names: Iterable[str]) -> set[str]:
-    """Those of some names that stand alone in a text (of `_plain`); looked up by their first word and their length."""
-    sought: dict[str, dict[int, dict[str, str]]] = {}
-    for name in names:
-        normal = _normal(unicodedata.normalize("NFC", name))
-        first = _WORD.search(normal)
-        if first is not None:
-            rest = normal[first.start() :]
-            sought.setdefault(first[0], {}).setdefault(len(rest), {})[rest] = name
-    found = set()
-    for word in _WORD.finditer(text):
-        for length, of_length in sought.get(word[0], {}).items():
-            end = word.start() + length
-            name = of_length.get(text[word.start() : end])
-            if name and not text[end : end + 1].isalnum():
-                found.add(name)
-    return found
-
-
-def _alone(text: str, place: int, end: int) -> bool:
-    return not (text[place - 1 : place].isalnum() or text[end : end + 1].isalnum())
-
-
 def _is_short_number(text: str) -> bool:
     return len(text) < _LONG and text.isdigit()
 
 
-def _counts(text: str, place: int, end: int) -> bool:
-    """Whether an id at text[place:end] is meant."""
-    found = text[place:end]
-    if _is_short_number(found):
-        return _alone(text, place, end) and _ANNOUNCED.search(text[max(0, place - 20) : place]) is not None
+def _counts(text: str, compared: str, place: int, end: int, *, as_written: bool) -> bool:
+    """Whether an id at text[place:end] is meant.
+
+    compared : the text as `normal` makes it. as_written : the id is written with these very dots and dashes.
+    """
+    found = compared[place:end]
+    if is_numeric(found):
+        if not (as_written and "." in text[place:end]) and in_decimal(text, place, end):
+            return False
+        if _is_short_number(found):
+            return alone(text, place, end) and _ANNOUNCED.search(compared[max(0, place - 20) : place]) is not None
+        if len(found) >= _LONG:
+            return not (text[place - 1 : place].isdigit() or text[end : end + 1].isdigit())
     if len(found) < _LONG or not any(character.isdigit() for character in found):
-        return _alone(text, place, end)
-    if found.isdigit():
-        return not (text[place - 1 : place].isdigit() or text[end : end + 1].isdigit())
+        return alone(text, place, end)
     return True

@@ -13,7 +13,7 @@ from PIL import Image
 
 from histoweave.io import read_table
 from histoweave.privacy.content import pseudonymised
-from histoweave.privacy.files import FileNames
+from histoweave.privacy.files import FileNames, UserFiles
 from histoweave.privacy.key import read_key
 from histoweave.privacy.pseudonyms import Pseudonyms
 from histoweave.privacy.values import HiddenValues
@@ -27,7 +27,7 @@ def cohort_pseudonyms(
     samples: Path | None = None,
     images: Iterable[pd.DataFrame] = (),
     kind: str = "cell",
-    files: Iterable[tuple[str, str]] = (),
+    files: UserFiles | None = None,
 ) -> Pseudonyms | None:
     """The pseudonyms of a cohort, None if the run wants none.
 
@@ -37,32 +37,32 @@ def cohort_pseudonyms(
     patients, slides, samples : its tables, as far as it has slides or RNA; a slide's file is known by its path, name
         and stem too.
     images, kind : its table of images and their kind, `cell` or `slide`, as far as it has concepts.
-    files : other files of the user and what they are of (see `files.read_files`).
+    files : other files of the user (see `user_files.read_files`).
     """
     if not params:
         return None
     ids, values = _of_images([*([] if patients is None else [read_table(patients)]), *images], kind)
-    pairs = list(files)
+    files = files or UserFiles()
     if slides is not None:
         named = read_table(slides, ["slide", "path"])
         ids["slide"] = [*named["slide"], *ids.get("slide", [])]
-        pairs += named.itertuples(index=False, name=None)
+        files = dataclasses.replace(files, pairs=[*files.pairs, *named.itertuples(index=False, name=None)])
     if samples is not None:
         ids["sample"] = read_table(samples, ["sample"])["sample"].to_list()
-    return _pseudonyms(params, ids, values, files=pairs)
+    return _pseudonyms(params, ids, values, files=files)
 
 
 def concept_pseudonyms(
-    params: Mapping[str, Any], images: Iterable[pd.DataFrame], *, kind: str, files: Iterable[tuple[str, str]] = ()
+    params: Mapping[str, Any], images: Iterable[pd.DataFrame], *, kind: str, files: UserFiles | None = None
 ) -> Pseudonyms | None:
     """The pseudonyms of a page of concepts, None if the run wants none.
 
     Parameters
     ----------
     images : `images.parquet` of every cohort on the page. kind : of its images, `cell` or `slide`.
-    files : files of the user and what they are of (see `files.read_files`).
+    files : files of the user (see `user_files.read_files`).
     """
-    return _pseudonyms(params, *_of_images(images, kind), files=files) if params else None
+    return _pseudonyms(params, *_of_images(images, kind), files=files or UserFiles()) if params else None
 
 
 def _of_images(tables: Iterable[pd.DataFrame], kind: str) -> tuple[dict[str, list[str]], list[pd.DataFrame]]:
@@ -81,7 +81,7 @@ def _pseudonyms(
     ids: Mapping[str, Iterable[str]],
     tables: Iterable[pd.DataFrame],
     *,
-    files: Iterable[tuple[str, str]],
+    files: UserFiles,
 ) -> Pseudonyms:
     """Pseudonyms of these ids, and words for the values that the tables have in the columns that `params` hides."""
     key = read_key(params["key_env"])
@@ -89,7 +89,8 @@ def _pseudonyms(
     for table in tables:
         for column in values.keys() & set(table.columns):
             values[column] |= set(table[column].dropna().astype(str))
-    return Pseudonyms(key, ids, files=FileNames.of(files), values=HiddenValues(key, values))
+    names = FileNames.of(files.pairs, words=files.words)
+    return Pseudonyms(key, ids, files=names, values=HiddenValues(key, values))
 
 
 def shared_inputs(inputs: Any, names: Pseudonyms | None) -> Any:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from histoweave.cells.cohort import read_cohorts
 from histoweave.config import parse_config
+from histoweave.privacy.content import VOCABULARY
+from histoweave.privacy.files import UserFiles
 from histoweave.tables import read_patients, read_slides
 
 # Columns of the tables of slides and of cells that name files.
 _FILES = ("path", "coords", "features", "member")
+# Columns that hold one value per row, which is nobody else's.
+_OF_ONE = {*_FILES, "patient", "slide", "cell"}
+# Columns whose values are words of a page even where one patient has them.
+_NAMES = ("label", "label_source", "site")
 
 
-def read_files(config: Mapping[str, Any], cohorts: Iterable[str]) -> list[tuple[str, str]]:
-    """(slide, cell or patient, file) of every file that the tables of slides and cells of some cohorts name.
+def read_files(config: Mapping[str, Any], cohorts: Iterable[str]) -> UserFiles:
+    """Every file that the tables of slides and cells of some cohorts name, and the words of their tables and of `config`.
 
     Files that the workflow draws itself are left out.
 
@@ -32,18 +38,45 @@ def read_files(config: Mapping[str, Any], cohorts: Iterable[str]) -> list[tuple[
     parsed, wanted = parse_config(dict(config)), set(cohorts)
     of_others = [name for name, cohort in parsed.cohorts.items() if name not in wanted or cohort.simulate is not None]
     pairs: list[tuple[str, str]] = []
+    words = set(_keys([config, parsed.model_dump()])) | VOCABULARY
     for name, cohort in parsed.cohorts.items():
         if name not in of_others and cohort.slides:
-            patients = set(read_patients(cohort)["patient"])
-            pairs += _pairs(read_slides(cohort, patients=patients, check_paths=False).set_index("slide"))
+            patients = read_patients(cohort)
+            words |= _words(patients)
+            known = set(patients["patient"])
+            pairs += _pairs(read_slides(cohort, patients=known, check_paths=False).set_index("slide"))
     with_cells = {name: cohort for name, cohort in parsed.cohorts.items() if name in wanted and cohort.cells}
     for cells in read_cohorts(parsed.model_copy(update={"cohorts": with_cells}), check_paths=False).values():
+        words |= _words(cells.rows) | (set() if cells.patients is None else _words(cells.patients))
         if not cells.simulated:
             pairs += _pairs(cells.rows)
-    return pairs
+    return UserFiles(pairs, frozenset(words))
 
 
 def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
     """What a row is of, and a file that it names."""
     named = [table[column] for column in _FILES if column in table]
     return [pair for files in named for pair in zip(files.index, files, strict=True) if isinstance(pair[1], str)]
+
+
+def _words(table: pd.DataFrame) -> set[str]:
+    """Headings, classes and sites, and of other columns the values that two patients or more have."""
+    found = set(map(str, table.columns))
+    for column in map(str, table.columns):
+        values = table[column].dropna()
+        if column in _OF_ONE or pd.api.types.is_numeric_dtype(values):
+            continue
+        if column not in _NAMES and "patient" in table:
+            values = values[table["patient"].groupby(table[column]).transform("nunique") > 1]
+        found |= set(values.astype(str).unique())
+    return found - {""}
+
+
+def _keys(content: Any) -> Iterator[str]:
+    """The keys of a mapping and of all that it holds."""
+    if isinstance(content, Mapping):
+        yield from map(str, content)
+        content = list(content.values())
+    if isinstance(content, list | tuple):
+        for part in content:
+            yield from _keys(part)
