@@ -25,7 +25,7 @@ from histoweave.cells.table import BOX
 from histoweave.config import Encoder
 from histoweave.errors import InputError
 from histoweave.io import read_table
-from histoweave.tokens import Tokens, cell_blocks
+from histoweave.tokens import Tokens, cell_blocks, read_features, tokens_of
 
 
 def cells_in(folder, n=7) -> pd.DataFrame:
@@ -175,6 +175,20 @@ def test_embeddings_made_elsewhere(tmp_path):
     assert images.loc["C-none", ["patient", "status", "patient_label"]].to_list() == ["C", "empty_patient", "x"]
     assert "no dataset 'features'" in images.loc["D-none", "reason"]
     assert "not one row" in images.loc["E-none", "reason"]
+
+
+def test_a_shard_of_refused_files_alone_does_not_count_against_the_others(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    shard.adopt_embeddings(embeddings(tmp_path, A=values), out_h5=tmp_path / "a.h5", on_error="continue")
+    (tmp_path / "B.h5").write_bytes(b"torn")
+    counts = shard.adopt_embeddings({"B": str(tmp_path / "B.h5")}, out_h5=tmp_path / "b.h5", on_error="continue")
+    assert counts == {"ok": 0, "unreadable": 1}
+    for order in ("ab", "ba"):
+        shards = [str(tmp_path / f"{name}.h5") for name in order]
+        tokens = tokens_of(shards)
+        assert tokens.dim == 8 and tokens.n_tokens == 3
+        np.testing.assert_array_equal(read_features(shards, tokens.images), values)
+    assert read_features([str(tmp_path / "b.h5")], []).shape == (0, 0)
 
 
 def test_half_precision_stays_and_many_rows_come_in_blocks(tmp_path, monkeypatch):
