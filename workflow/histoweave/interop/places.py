@@ -69,10 +69,6 @@ def coords_lv0(
         raise Refusal("bad_coords", f"coords has shape {dataset.shape} and type {dataset.dtype}, not N rows of x and y")
     if not shape[0]:
         raise Refusal("no_tissue", "the file holds no tiles")
-    if dataset.dtype.kind == "f" and dataset.dtype.itemsize < 4:
-        raise Refusal(
-            "bad_coords", f"coords are stored as {dataset.dtype}, which rounds beyond {2**11} px; store whole numbers"
-        )
     if shape[0] > MAX_TILES or shape[1] > _MAX_COLUMNS:
         raise Refusal(
             "bad_coords", f"coords has shape {dataset.shape}, more than a slide has tiles (up to {MAX_TILES})"
@@ -84,7 +80,10 @@ def coords_lv0(
         )
     xy = dataset[()].reshape(shape)[:, :2]
     _refuse_row(~np.isfinite(xy).all(axis=1), xy, "is not finite")
-    _refuse_row((np.abs(xy.astype(np.float64)) > _LARGEST_PX).any(axis=1), xy, f"is beyond {_LARGEST_PX:.0e} px")
+    _refuse_row((np.abs(xy.astype(np.float64)) > _LARGEST_PX).any(axis=1), xy, "is farther out than any slide reaches")
+    if xy.dtype.kind == "f" and (stated.unit != "um" or xy.dtype.itemsize < 4):
+        exact = 2 ** (np.finfo(xy.dtype).nmant + 1)
+        _refuse_row((np.abs(xy) >= exact).any(axis=1), xy, f"is rounded: {xy.dtype.name} is exact below {exact} only")
     if stated.unit == "um":
         if mpp is None:
             raise Refusal(
@@ -93,9 +92,6 @@ def coords_lv0(
             )
         xy = np.rint(xy.astype(np.float64) / mpp)
     _refuse_row((xy != np.floor(xy)).any(axis=1), xy, "is not whole level-0 px")
-    if stated.unit != "um" and xy.dtype.kind == "f":
-        exact = 2 ** (np.finfo(xy.dtype).nmant + 1)
-        _refuse_row((np.abs(xy) > exact).any(axis=1), xy, f"is beyond {exact}, where {xy.dtype} rounds whole numbers")
     _refuse_row((xy < 0).any(axis=1), xy, "is off the slide")
     size_lv0 = size_lv0 or stated.size_lv0
     if size_lv0 is not None:
