@@ -46,7 +46,7 @@ try:
     APPLY = ApplyWiring(CONFIG, WIRING)
     REPORT = ReportWiring(WIRING, EXPLAIN, DECIDE, CELLS, APPLY)
     if workflow.is_main_process:
-        UNTRUE = WIRING.untrue_indexes()
+        UNTRUE = WIRING.untrue_indexes() | CELLS.untrue_shards()
         with contextlib.suppress(
             InputError
         ):  # without models that can be fitted nothing is explained
@@ -58,8 +58,8 @@ except InputError as error:
 if UNTRUE:
     LOST = [slide for slides in UNTRUE.values() for slide in slides]
     print(
-        f"{len(LOST)} slides have changed or lost files since they were done, or cannot be used in a run with "
-        f"on_error: stop, first '{LOST[0]}': they are due again",
+        f"{len(LOST)} slides or pictures have changed or lost files since they were done, or cannot be used in a run "
+        f"with on_error: stop, first '{LOST[0]}': they are due again",
         file=sys.stderr,
     )
 

@@ -119,3 +119,20 @@ def test_folder_of_embeddings(tmp_path):
         embedding_files(cells)
     with pytest.raises(InputError, match="is not a folder"):
         embedding_files(CellInput(embeddings=str(tmp_path / "none")))
+
+
+def test_embeddings_with_any_spelling_of_the_suffix_are_taken_and_other_files_named(tmp_path, caplog):
+    cells = CellInput(embeddings=str(tmp_path))
+    for name in ("A.h5", "B.H5", "C.hdf5", "D.HDF5", "._A.h5", "notes.txt", "E.h5.part"):
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "F.h5").mkdir()  # refused when it is opened, not passed over
+    with caplog.at_level("INFO"):
+        found = embedding_files(cells)
+    assert {patient: path.rsplit("/")[-1] for patient, path in found.items()} == {
+        "A": "A.h5", "B": "B.H5", "C": "C.hdf5", "D": "D.HDF5", "F": "F.h5"
+    }  # fmt: skip
+    assert "3 entries are no .h5 files and are not read: E.h5.part, more, notes.txt" in caplog.text
+    (tmp_path / "B.hdf5").touch()
+    with pytest.raises(InputError, match=r"B\.hdf5: patient 'B' has another file, B\.H5; keep the right one"):
+        embedding_files(cells)

@@ -25,7 +25,7 @@ from histoweave.cells.table import BOX
 from histoweave.config import Encoder
 from histoweave.errors import InputError
 from histoweave.io import read_table
-from histoweave.tokens import Tokens, cell_blocks
+from histoweave.tokens import Tokens, cell_blocks, read_features, tokens_of
 
 
 def cells_in(folder, n=7) -> pd.DataFrame:
@@ -175,6 +175,35 @@ def test_embeddings_made_elsewhere(tmp_path):
     assert images.loc["C-none", ["patient", "status", "patient_label"]].to_list() == ["C", "empty_patient", "x"]
     assert "no dataset 'features'" in images.loc["D-none", "reason"]
     assert "not one row" in images.loc["E-none", "reason"]
+
+
+def test_rows_that_no_network_gives_are_refused(tmp_path):
+    values = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    values[1], values[2, 3], values[4, 0], values[5, 5] = 0, 1e38, -2e12, np.inf
+    counts = shard.adopt_embeddings(embeddings(tmp_path, A=values), out_h5=tmp_path / "s.h5", on_error="continue")
+    assert counts == {"ok": 2, "bad_features": 3, "not_finite": 1}
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert file["cell"].asstr()[:].tolist() == ["A-0", "A-3"]
+        np.testing.assert_array_equal(file["tokens"][:], values[[0, 3]])
+        assert file["refused_cell"].asstr()[:].tolist() == ["A-1", "A-2", "A-4", "A-5"]
+    with pytest.raises(InputError, match=r"cell 'A-1' .*bad_features: all its values are 0"):
+        shard.adopt_embeddings(embeddings(tmp_path, A=values), out_h5=tmp_path / "s.h5", on_error="stop")
+    zeros = embeddings(tmp_path, A=np.zeros((4, 8)))
+    assert shard.adopt_embeddings(zeros, out_h5=tmp_path / "s.h5", on_error="continue") == {"ok": 0, "bad_features": 4}
+
+
+def test_a_shard_of_refused_files_alone_does_not_count_against_the_others(tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    shard.adopt_embeddings(embeddings(tmp_path, A=values), out_h5=tmp_path / "a.h5", on_error="continue")
+    (tmp_path / "B.h5").write_bytes(b"torn")
+    counts = shard.adopt_embeddings({"B": str(tmp_path / "B.h5")}, out_h5=tmp_path / "b.h5", on_error="continue")
+    assert counts == {"ok": 0, "unreadable": 1}
+    for order in ("ab", "ba"):
+        shards = [str(tmp_path / f"{name}.h5") for name in order]
+        tokens = tokens_of(shards)
+        assert tokens.dim == 8 and tokens.n_tokens == 3
+        np.testing.assert_array_equal(read_features(shards, tokens.images), values)
+    assert read_features([str(tmp_path / "b.h5")], []).shape == (0, 0)
 
 
 def test_half_precision_stays_and_many_rows_come_in_blocks(tmp_path, monkeypatch):

@@ -142,6 +142,49 @@ def test_pickles_of_something_else(tmp_path, content):
     assert isinstance(said, str) and "no training checkpoint of DINOv2" in said
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"activation_fn": "topk", "k": 4}, "'topk'"),
+        ({"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 4}}, "'topk'"),
+        ({"activation_fn": "tanh-relu"}, "'tanh-relu'"),
+        ({"activation_fn": torch.ones(3)}, "activations are of"),
+        ({"architecture": "jumprelu"}, "'jumprelu'"),
+        ({"normalize_activations": "expected_average_only_in"}, "normalize_activations"),
+        ({"normalize_activations": torch.ones(3)}, "normalize_activations"),
+        ({"reshape_activations": "hook_z"}, "reshape_activations"),
+        ({"finetuning_scaling_factor": True}, "finetuning_scaling_factor"),
+        ({"gated_sae": True}, "gated_sae"),
+        ({"apply_b_dec_to_input": "false"}, "must be true or false"),
+        ({"d_in": 99}, "99 by the configuration"),
+        ({"d_sae": torch.ones(3)}, "by the configuration"),
+    ],
+)
+def test_settings_of_a_checkpoint_that_change_activations(tmp_path, settings, words):
+    tensors = weights_of(random_sae("standard"))
+    for name in ("cfg", "config"):
+        torch.save({name: settings, "state_dict": tensors}, tmp_path / "sae.pt")
+        assert words in refused(tmp_path / "sae.pt", "sae.pt")
+    torch.save({"cfg": {}, "config": settings, "state_dict": tensors}, tmp_path / "sae.pt")
+    refused(tmp_path / "sae.pt", "both as 'cfg' and as 'config'")
+
+
+def test_a_checkpoint_without_its_decoders_bias_in_the_input(tmp_path):
+    sae = random_sae("standard")
+    weights = {name: value for name, value in weights_of(sae).items() if name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+    torch.save({"cfg": {"apply_b_dec_to_input": False}, "state_dict": weights}, tmp_path / "SAE.PT")
+    tokens = random_tokens(sae.dim)
+    expected = torch.relu(tokens @ weights["W_enc"] + weights["b_enc"])
+    torch.testing.assert_close(load(tmp_path / "SAE.PT").encode(tokens), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["apply_b_dec_to_input", "rescale_acts_by_decoder_norm"])
+@pytest.mark.parametrize("value", ["false", "true", 0, 1, []])
+def test_flags_are_true_or_false(tmp_path, key, value):
+    write_saelens(tmp_path / "s", weights_of(random_sae("standard")), architecture="standard", **{key: value})
+    refused(tmp_path / "s", "must be true or false")
+
+
 def test_settings_that_unfold_to_any_length_are_shown_short(tmp_path):
     """Each list holds the one before ten times; written out, the last would fill the disk."""
     nested = ["x"]

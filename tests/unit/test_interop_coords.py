@@ -192,3 +192,31 @@ def test_coordinates_without_a_size_a_spacing_or_a_file(tmp_path):
     assert refusal_of(tiles_of, empty)[0] == "no_tissue"
     twice = write(tmp_path / "d.h5", coords=(CORNERS, clam_attributes(custom_downsample=2)))
     assert "custom_downsample" in refusal_of(tiles_of, twice)[1]
+
+
+@pytest.mark.parametrize(
+    ("stored", "largest", "words"),
+    [
+        ("f2", 2_048, "float16 is exact below 2048 only"),
+        ("f4", 2**24 + 2, "float32 is exact below 16777216 only"),
+        ("f8", 1e300, "farther out than any slide reaches"),
+        ("f8", 1_000_000_001, "farther out than any slide reaches"),
+        ("u8", 2**64 - 1, "farther out than any slide reaches"),
+        ("i8", -(2**62), "farther out than any slide reaches"),
+        ("f4", np.inf, "is not finite"),
+    ],
+)
+def test_numbers_that_are_no_places_are_refused(tmp_path, stored, largest, words):
+    coords = np.zeros((3, 2), stored)
+    coords[1:, 0] = 512, largest
+    attributes = trident_attributes(level0_width=2**31, level0_height=2**31)
+    path = write(tmp_path / "c.h5", coords=(coords, attributes))
+    status, reason = refusal_of(tiles_of, path, size_lv0=(2**31, 2**31))
+    assert status == "bad_coords" and words in reason
+
+
+@pytest.mark.parametrize("stored", ["f2", "f4", "f8", "u2", "i4", ">f4", ">u8"])
+def test_every_type_that_holds_the_places_exactly_is_taken(tmp_path, stored):
+    coords = np.array([[0, 0], [512, 0], [1024, 1536]])
+    path = write(tmp_path / "c.h5", coords=(coords.astype(stored), trident_attributes()))
+    assert tiles_of(path).coords.tolist() == coords.tolist()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histoweave.errors import InputError
-from histoweave.io import atomic_path, read_json, write_text
+from histoweave.io import atomic_path, read_json, write_json, write_text
 from histoweave.shards import Outcome, SlideWork, artefacts, read_index, run_shard, shards_of, untrue_indexes
 
 IDS = st.sets(st.text(alphabet="abcXYZ019._-", min_size=1, max_size=12), min_size=1, max_size=80)
@@ -198,3 +198,57 @@ def test_the_index_is_plain_json(stage):
     stage.run("a")
     (content,) = read_json(stage.index)
     assert content["slide"] == "a" and content["outcome"]["status"] == "ok" and content["files"] == {"a.h5": 1}
+
+
+@pytest.mark.parametrize("torn", ["", "[", "{}", "[]", "null", "5", '[{"slide": 1}]', '{"slide": "a"}', "later"])
+def test_damaged_records_and_indexes_count_as_none(stage, torn):
+    stage.run()
+    index, record = read_json(stage.index), read_json(stage.folder / "records/b.json")
+    if torn == "later":
+        write_json(stage.index, [one | {"key_of_a_later_version": 1} for one in index])
+        write_json(stage.folder / "records/b.json", record | {"key_of_a_later_version": 1})
+    else:
+        stage.index.write_text(torn)
+        (stage.folder / "records/b.json").write_text(torn)
+    assert untrue_indexes([stage.index]) == {stage.index: ["0-of-1"]}
+    with pytest.raises(InputError, match="is damaged, or was written by another version"):
+        read_index(stage.index)
+    stage.run()
+    assert stage.worked == ["b"] and untrue_indexes([stage.index]) == {}
+
+
+@given(key=st.sampled_from(["slide", "outcome", "sources", "files", "looks", "fingerprint", "seconds", "tries_left"]),
+       value=st.sampled_from([None, 5.5, "x", [], [1], {"a": "b"}]))  # fmt: skip
+def test_records_with_values_of_another_kind_never_end_a_run(tmp_path_factory, key, value):
+    stage = Stage(tmp_path_factory.mktemp("kind") / "out")
+    stage.run("a")
+    place = stage.folder / "records/a.json"
+    write_json(place, read_json(place) | {key: value})
+    write_json(stage.index, [read_json(stage.index)[0] | {key: value}])
+    untrue_indexes([stage.index])
+    stage.run("a")
+    stage.index.unlink()
+    stage.run("a")
+    assert untrue_indexes([stage.index]) == {}
+
+
+def test_what_failed_for_want_of_memory_is_tried_in_later_runs_but_not_for_ever(stage):
+    stage.troubles = {"b": MemoryError("no memory")}
+    for _ in range(3):
+        stage.run()
+        assert stage.worked in (["a", "b", "c"], ["b"])
+        last = untrue_indexes([stage.index])
+    assert last == {}
+    stage.troubles = {"b": OSError(errno.EIO, os.strerror(errno.EIO))}
+    stage.run()  # another reason counts anew
+    assert untrue_indexes([stage.index]) == {stage.index: ["b"]}
+    stage.troubles = {}
+    stage.run()
+    assert stage.worked == ["b"] and untrue_indexes([stage.index]) == {}
+
+
+def test_a_damaged_file_is_not_tried_in_every_run(stage):
+    stage.statuses = {"b": "unreadable"}
+    stage.troubles = {"c": ValueError("odd")}
+    stage.run()
+    assert untrue_indexes([stage.index]) == {}

@@ -2,6 +2,7 @@
 
 import os
 import time
+import zipfile
 from dataclasses import asdict, replace
 
 import pytest
@@ -177,7 +178,7 @@ def test_a_disk_that_failed_for_a_while_is_tried_again(tmp_path, monkeypatch):
     slide = Slide(tmp_path, write(tmp_path / "a.svs"))
     slide.status = "unreadable"
     with monkeypatch.context() as patch:
-        patch.setattr("histoweave.sources._ends_of", lambda file: None)  # input/output error
+        patch.setattr("histoweave.sources._content_of", lambda file, whole: None)  # input/output error
         assert slide.call() and not slide.call()
     slide.status = "ok"
     assert slide.call() and not slide.call()
@@ -229,6 +230,42 @@ def test_a_look_sees_any_change_in_small_files(tmp_path_factory, contents, data)
         changed[place] ^= 1
         (folder / str(at)).write_bytes(changed)
         assert source(folder).look() != before
+
+
+def test_rows_swapped_in_the_middle_of_a_file_of_equal_size_and_time(tmp_path):
+    path = write(tmp_path / "f.h5", b"a" * 300_000 + b"1" + b"b" * 99_999 + b"2" + b"c" * 300_000)
+    slide = Slide(tmp_path, path)
+    slide.call()
+    stat = path.stat()
+    time.sleep(0.02)
+    path.write_bytes(path.read_bytes().translate(bytes.maketrans(b"12", b"21")))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert slide.call() and not slide.call()
+
+
+def test_two_of_many_tiles_that_swapped_names(tmp_path):
+    for number in range(200):
+        os.utime(write(tmp_path / f"tiles/{number}.png", f"{number:9}".encode()), (1e9, 1e9))
+    slide = Slide(tmp_path, tmp_path / "tiles")
+    slide.call()
+    time.sleep(0.02)
+    one, other = tmp_path / "tiles/101.png", tmp_path / "tiles/102.png"
+    one.rename(tmp_path / "kept")
+    other.rename(one)
+    (tmp_path / "kept").rename(other)
+    assert slide.call() and not slide.call()
+
+
+def test_the_list_of_members_of_a_large_archive_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("histoweave.sources._WHOLE_BYTES", 10)
+    looks = []
+    for changed in (b"1", b"2"):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            for number in range(400):
+                content = bytes(3000) + (changed if number == 150 else b"0")
+                archive.writestr(zipfile.ZipInfo(f"{number}.png", (2020, 1, 1, 0, 0, 0)), content)
+        looks.append(source(tmp_path / "a.zip").look())
+    assert looks[0] != looks[1]
 
 
 def test_an_index_of_hamamatsu_may_name_anything(tmp_path):

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from histoweave.cells.cohort import CellCohort, read_cohorts
+from histoweave.cells.seen import changed_since
 from histoweave.config import Config
 from histoweave.encoders import registry as encoders
 from histoweave.errors import InputError
@@ -68,6 +69,14 @@ class CellWiring:
             for path in cells.files(items):
                 digest.update(f"{path} {source_stamp(path)}".encode())
         return digest.hexdigest()[:16]
+
+    def untrue_shards(self) -> dict[Path, list[str]]:
+        """Each token file that was made from other content than its pictures have now, and those pictures; they are to
+        be made again (see `planning.Plan`). Where size or time tell it, Snakemake finds it by `shard_identity`."""
+        drawn = [name for name, cohort in self.cohorts.items() if cohort.simulated]
+        return changed_since(
+            Path(path) for name in self.cohorts if name not in drawn for path in self.shard_files(name)
+        )
 
     def crop(self, cohort: str) -> float:
         """Share of a picture's edge that is kept."""

@@ -8,6 +8,7 @@ on those slides only whose record is missing, out of date or names files that ar
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -21,6 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from histoweave.config import OnError
 from histoweave.errors import InputError
 from histoweave.io import read_json, write_json
@@ -31,6 +34,12 @@ logger = logging.getLogger(__name__)
 
 # A slide with one of these is tried again whenever its shard's job runs.
 PASSING = (FAILED, "missing_file", "unreadable")
+# Reasons that lie with the machine, not with the file: a later run tries again by itself, so many times.
+_OF_THE_MACHINE = (
+    "MemoryError", "out of memory",
+    *map(os.strerror, (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN)),
+)  # fmt: skip
+_MOST_TRIES = 2
 
 
 def shards_of(slides: Iterable[str], *, slides_per_shard: int) -> dict[str, list[str]]:
@@ -100,6 +109,7 @@ class Record:
     ----------
     sources: `Source.stamp` by path. looks: `Source.changed_ns` and `Source.look()` by path.
     files: bytes by name. seconds: how long it took.
+    tries_left: how many more runs try again by themselves, though nothing of the user's has changed.
     """
 
     slide: str
@@ -109,6 +119,7 @@ class Record:
     seconds: float = 0.0
     fingerprint: str = field(default="", compare=False)
     looks: dict[str, list[int]] = field(default_factory=dict)
+    tries_left: int = 0
 
     def holds(self, folder: Path) -> bool:
         """True if the slide's files are there in their full size and its sources are those that were read."""
@@ -128,13 +139,39 @@ class Record:
         return look is None or not is_in_doubt or now.look() == look
 
 
-def _record(content: dict) -> Record:
-    return Record(**{**content, "outcome": Outcome(**content["outcome"])})
+_RECORD = TypeAdapter(Record)
+
+
+def _record(content: Any) -> Record:
+    """ValueError or TypeError if it is none, or one of a later version."""
+    record = Record(**{**content, "outcome": Outcome(**content["outcome"])})
+    _RECORD.validate_python(asdict(record))
+    return record
 
 
 def read_index(path: str | os.PathLike) -> list[Record]:
-    """The records of a shard."""
-    return [_record(content) for content in read_json(path)]
+    """The records of a shard.
+
+    Raises
+    ------
+    InputError
+        if the file is damaged, or of another version.
+    """
+    try:
+        content = read_json(path)
+        if not isinstance(content, list) or not content:
+            raise ValueError("no list of records")
+        return [_record(one) for one in content]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"{path} is damaged, or was written by another version; delete it, and run again") from error
+
+
+def _known_record(place: Path) -> Record | None:
+    """The record of a slide; None without one, or where it is damaged or of another version."""
+    try:
+        return _record(read_json(place))
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def artefacts(indexes: Iterable[str | os.PathLike]) -> dict[str, str]:
@@ -152,18 +189,23 @@ def untrue_indexes(paths: Iterable[Path], *, on_error: OnError = "continue") -> 
     """Each shard's index that promises what is no longer there, and the slides concerned; their shards are to be made
     again (see `planning.Plan`).
 
-    With `on_error="stop"` also those of shards that hold a slide that cannot be used, so that their jobs end the run.
-    Snakemake knows of the indexes only.
+    An index that is damaged counts as promising nothing, under the shard's name. So do slides that failed for a reason
+    of the machine, such as memory, as long as they have tries left. With `on_error="stop"` also those of shards that hold
+    a slide that cannot be used, so that their jobs end the run. Snakemake knows of the indexes only.
     """
 
     def is_true(record: Record, path: Path) -> bool:
-        return record.holds(path.parents[1]) and (record.outcome.status == OK or on_error == "continue")
+        usable = record.outcome.status == OK or on_error == "continue"
+        return usable and not record.tries_left and record.holds(path.parents[1])
 
-    lost = {
-        path: [record.slide for record in read_index(path) if not is_true(record, path)]
-        for path in paths
-        if path.is_file()
-    }
+    def untrue(path: Path) -> list[str]:
+        try:
+            records = read_index(path)
+        except InputError:
+            return [path.stem]
+        return [record.slide for record in records if not is_true(record, path)]
+
+    lost = {path: untrue(path) for path in paths if path.is_file()}
     return {path: slides for path, slides in lost.items() if slides}
 
 
@@ -245,16 +287,16 @@ def _key(work: SlideWork) -> str:
 
 def _done(folder: Path, work: SlideWork, key: str) -> Record | None:
     """The record of a slide that needs no work, None otherwise."""
-    place = record_path(folder, work.slide)
-    if not place.is_file():
+    record = _known_record(record_path(folder, work.slide))
+    if record is None:
         return None
-    record = _record(read_json(place))
     lasts = (record.outcome.status not in PASSING or work.refused_before) and work.stands(record.outcome)
     return record if record.fingerprint == key and lasts and record.holds(folder) else None
 
 
 def _work_on(work: SlideWork, *, key: str, folder: Path, on_error: OnError) -> Record:
     place = record_path(folder, work.slide)
+    before = _known_record(place)
     place.unlink(missing_ok=True)
     sources = {path: source(path) for path in work.sources}
     looks = {path: [found.changed_ns, found.look()] for path, found in sources.items()}
@@ -276,9 +318,18 @@ def _work_on(work: SlideWork, *, key: str, folder: Path, on_error: OnError) -> R
         files={file.name: file.stat().st_size for file in work.files},
         seconds=round(time.monotonic() - started, 3),
         fingerprint=key,
+        tries_left=0 if work.refused_before else _tries_left(outcome, before),
     )
     write_json(place, asdict(record))
     return record
+
+
+def _tries_left(outcome: Outcome, before: Record | None) -> int:
+    """After an outcome that may be another in a later run; fewer each time that it comes again."""
+    if outcome.status not in (FAILED, "unreadable") or not any(words in outcome.reason for words in _OF_THE_MACHINE):
+        return 0
+    again = before is not None and (before.outcome.status, before.outcome.reason) == (outcome.status, outcome.reason)
+    return max(0, before.tries_left - 1) if again else _MOST_TRIES
 
 
 def _say(text: str) -> None:

@@ -18,7 +18,9 @@ from histoweave.slides.dicom import is_dicom, may_be_dicom
 # Formats of one file; all others are looked at more closely.
 _ALONE = (".svs", ".tif", ".tiff", ".ndpi", ".scn", ".bif", ".svslide", ".jpg", ".jpeg", ".png", ".bmp", ".h5", ".zip")
 _INDEX_BYTES = 2**20  # an index of Hamamatsu's has some hundred lines
-_PROBE_BYTES, _MOST_PROBED = 4096, 64
+# Files are compared whole up to that many bytes together, else by parts of each: with an archive's list of members,
+# which has a checksum of each.
+_WHOLE_BYTES, _PROBE_BYTES, _DIRECTORY_BYTES = 64 << 20, 4096, 16 << 20
 
 
 def files_of(path: str | os.PathLike) -> list[Path]:
@@ -71,12 +73,14 @@ class Source:
     files: tuple[Path, ...] = ()
 
     def look(self) -> int:
-        """A hash of the first, middle and last 4 KiB of up to 64 of the files, 0 if none of them can be read.
+        """A hash of the content, 0 if none of the files can be read.
 
-        It tells other rights, which change nothing that was read, from other content of the same size and time.
+        Of up to 64 MiB it is the whole content, else the first, middle and last 4 KiB of each file, and of a ZIP archive
+        the last 16 MiB. It tells other rights, which change nothing that was read, from other content of the same size
+        and time.
         """
-        step = max(1, -(-len(self.files) // _MOST_PROBED))
-        seen = [_ends_of(file) for file in self.files[::step]]
+        whole = sum(max(0, _size_and_times(file)[0]) for file in self.files) <= _WHOLE_BYTES
+        seen = [_content_of(file, whole=whole) for file in self.files]
         return _number(seen) if any(seen) else 0
 
 
@@ -116,16 +120,24 @@ def _size_and_times(file: Path) -> tuple[int, int, int]:
     return (stat.st_size if may_read(file) else -1), stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _ends_of(file: Path) -> list[str] | None:
+def _content_of(file: Path, *, whole: bool) -> list[str] | None:
+    """The name of a file and hashes of its content, or of parts of it; None if it cannot be read."""
     try:
         if not file.is_file():
             return None
         with file.open("rb") as opened:
+            if whole:
+                return [file.name, hashlib.file_digest(opened, "sha256").hexdigest()]
             size = os.fstat(opened.fileno()).st_size
-            parts = []
-            for start in (0, size // 2 - _PROBE_BYTES // 2, size - _PROBE_BYTES):
+            tail = _DIRECTORY_BYTES if file.suffix.lower() == ".zip" else _PROBE_BYTES
+            parts = [file.name]
+            for start, length in (
+                (0, _PROBE_BYTES),
+                (size // 2 - _PROBE_BYTES // 2, _PROBE_BYTES),
+                (size - tail, tail),
+            ):
                 opened.seek(max(0, start))
-                parts.append(hashlib.sha256(opened.read(_PROBE_BYTES)).hexdigest())
+                parts.append(hashlib.sha256(opened.read(length)).hexdigest())
             return parts
     except OSError:
         return None

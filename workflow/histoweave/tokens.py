@@ -134,6 +134,8 @@ def read_features(shards: Sequence[str | os.PathLike], images: Sequence[str]) ->
         with h5py.File(shard) as file:
             given = file["features"][:]
             cells = file["cell"].asstr()[:]
+        if not given.shape[1]:  # of files that were all refused: nobody knows how long their vectors are
+            continue
         if features is None:
             features = np.zeros((len(images), given.shape[1]), dtype=np.float32)
         if given.shape[1] != features.shape[1]:
@@ -146,7 +148,7 @@ def read_features(shards: Sequence[str | os.PathLike], images: Sequence[str]) ->
         missing[rows] = False
     if missing.any():
         raise InputError(f"no shard has an embedding of image '{images[int(np.argmax(missing))]}'; embed it again")
-    return features
+    return np.zeros((0, 0), np.float32) if features is None else features
 
 
 def read(group: list[Block]) -> np.ndarray:

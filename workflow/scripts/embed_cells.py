@@ -20,6 +20,7 @@ def main(smk):
 
 def embed(smk):
     from histoweave.cell_config import Cells
+    from histoweave.cells import seen
     from histoweave.cells.cohort import read_cohorts
     from histoweave.cells.shard import adopt_embeddings, embed_shard
     from histoweave.config import parse_config
@@ -28,19 +29,21 @@ def embed(smk):
     config = parse_config(smk.config)
     cohort = read_cohorts(config, check_paths=False)[smk.wildcards.cohort]
     rows = cohort.rows.loc[cohort.shards(config.mechanics.cells_per_shard)[smk.wildcards.shard]]
+    looks = seen.look_at([] if cohort.simulated else cohort.files(rows.index))
     if cohort.input.embeddings:
         adopt_embeddings(rows["path"].to_dict(), out_h5=smk.output[0], on_error=smk.resources.on_error)
-        return
-    embed_shard(
-        rows.reset_index(drop=True),
-        out_h5=smk.output[0],
-        settings=Cells.model_validate(smk.params.settings),
-        crop=smk.params.crop,
-        on_error=smk.resources.on_error,
-        device=smk.resources.device,
-        batch=smk.resources.tile_batch,
-        read_workers=smk.resources.read_workers,
-    )
+    else:
+        embed_shard(
+            rows.reset_index(drop=True),
+            out_h5=smk.output[0],
+            settings=Cells.model_validate(smk.params.settings),
+            crop=smk.params.crop,
+            on_error=smk.resources.on_error,
+            device=smk.resources.device,
+            batch=smk.resources.tile_batch,
+            read_workers=smk.resources.read_workers,
+        )
+    seen.note(smk.output[0], looks)
 
 
 if __name__ == "__main__":

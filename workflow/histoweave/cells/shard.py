@@ -24,7 +24,7 @@ from histoweave.encoders.loading import load
 from histoweave.errors import InputError
 from histoweave.features import ahead
 from histoweave.folders import check_readable
-from histoweave.interop.formats import dataset, open_h5, text
+from histoweave.interop.formats import LARGEST, dataset, open_h5, text
 from histoweave.io import atomic_path
 from histoweave.slides.refusal import Refusal, words_of
 
@@ -117,8 +117,9 @@ def adopt_embeddings(files: Mapping[str, str], *, out_h5: str | os.PathLike, on_
 
     A file holds `features` (cells, D) and may name its `encoder` in an attribute. Row n becomes the cell
     `<patient>-<n>`, counted from 0; its number format is kept (float64 becomes float32). A row that is not finite is
-    refused as `not_finite`, those of a damaged part of the file as `unreadable`. A file that gives no cell is one entry `<patient>-none` with the status `empty_patient`,
-    `missing_file`, `unreadable` or `bad_features`.
+    refused as `not_finite`, one that no network gives (all zeros, or beyond `LARGEST`) as `bad_features`, those of a
+    damaged part of the file as `unreadable`. A file that gives no cell is one entry `<patient>-none` with the status
+    `empty_patient`, `missing_file`, `unreadable` or `bad_features`.
 
     Parameters
     ----------
@@ -165,9 +166,26 @@ def adopt_embeddings(files: Mapping[str, str], *, out_h5: str | os.PathLike, on_
                     for cell in cells:
                         file.refuse(cell, rows)
                     continue
-                for cell, refusal in file.put(cells, rows[:, None], rows, source=rows):
+                refusals = [_objection(row) for row in rows]
+                good = [at for at, refusal in enumerate(refusals) if refusal is None]
+                kept = rows[good]
+                odd = [(cell, refusal) for cell, refusal in zip(cells, refusals, strict=True) if refusal is not None]
+                for cell, refusal in odd:
+                    file.refuse(cell, refusal)
+                odd += file.put([cells[at] for at in good], kept[:, None], kept, source=kept)
+                for cell, refusal in odd:
                     _stop_at(f"cell '{cell}' ({path})", refusal, on_error)
         return file.counts()
+
+
+def _objection(row: np.ndarray) -> Refusal | None:
+    """Why no network gave this vector (D,); values that are not finite are told by `CellShardFile.put`."""
+    largest = float(np.abs(row).max())
+    if largest == 0:
+        return Refusal("bad_features", "all its values are 0, as of a cell that was never embedded")
+    if LARGEST < largest < np.inf:
+        return Refusal("bad_features", f"a value is beyond {LARGEST:g}, which no network gives")
+    return None
 
 
 def _batches(places: list[Place], batch: int) -> Iterator[list[Place]]:

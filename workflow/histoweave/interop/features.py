@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from histoweave.config import Tiles
-from histoweave.interop.formats import BLOCK_BYTES, Stated, carry_refusal, names_in, open_h5, stated, text
+from histoweave.interop.formats import BLOCK_BYTES, LARGEST, Stated, carry_refusal, names_in, open_h5, stated, text
 from histoweave.interop.places import MAX_TILES, check_scale, coords_lv0, edge_lv0
 from histoweave.interop.storage import dataset, member
 from histoweave.slides.refusal import Refusal
@@ -24,7 +24,6 @@ from histoweave.slides.store import TileTable, tile_attributes
 logger = logging.getLogger(__name__)
 
 UNKNOWN_ENCODER = "unknown"
-LARGEST = 1e12  # no network gives more, and what is computed of it stays within float32
 
 
 @dataclass(frozen=True)

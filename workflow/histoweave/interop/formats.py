@@ -22,6 +22,7 @@ from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
 from histoweave.slides.scanner import Scanner
 
 BLOCK_BYTES = 2**24  # of features in memory at a time
+LARGEST = 1e12  # no network gives more, and what is computed of it stays within float32
 _LEAST, _MOST, _LEVELS = 1e-9, 1e12, 64  # numbers that can be a size, a spacing or a magnification; levels of a pyramid
 _MOST_NAMES = 8
 _STATUS = re.compile(r"[a-z][a-z0-9_]{0,39}")

@@ -15,6 +15,7 @@ from histoweave.slides.store import NOMINAL_MAGNIFICATION_UM
 MAX_DOWNSAMPLE_ERROR = 0.02
 MAX_TILES = 5_000_000  # of one slide; the largest slides have a tenth of that, with tiles that overlap by half
 _MAX_COLUMNS = 64
+_LARGEST_PX = 10**9  # no slide is that wide
 
 
 def edge_lv0(stated: Stated, *, mpp: float | None, downsamples: Sequence[float] | None) -> int | None:
@@ -79,6 +80,10 @@ def coords_lv0(
         )
     xy = dataset[()].reshape(shape)[:, :2]
     _refuse_row(~np.isfinite(xy).all(axis=1), xy, "is not finite")
+    _refuse_row((np.abs(xy.astype(np.float64)) > _LARGEST_PX).any(axis=1), xy, "is farther out than any slide reaches")
+    if xy.dtype.kind == "f" and (stated.unit != "um" or xy.dtype.itemsize < 4):
+        exact = 2 ** (np.finfo(xy.dtype).nmant + 1)
+        _refuse_row((np.abs(xy) >= exact).any(axis=1), xy, f"is rounded: {xy.dtype.name} is exact below {exact} only")
     if stated.unit == "um":
         if mpp is None:
             raise Refusal(

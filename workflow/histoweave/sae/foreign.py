@@ -76,12 +76,12 @@ def read_saelens(
         tensors,
         architecture=architecture,
         k=k,
-        centred=config.get("apply_b_dec_to_input", True) is not False,
+        centred=_flag(path, config, "apply_b_dec_to_input", default=True),
         dims=(config.get("d_in"), config.get("d_sae")),
         training=training,
         metadata=metadata,
     )
-    if architecture == "topk" and config.get("rescale_acts_by_decoder_norm"):
+    if _flag(path, config, "rescale_acts_by_decoder_norm", default=False) and architecture == "topk":
         sae = _with_unit_rows(sae)
         check(weights, sae)
     return sae
@@ -90,7 +90,8 @@ def read_saelens(
 def _saelens_architecture(config: Mapping[str, Any]) -> tuple[Any, Any]:
     """σ and k. Before version 6, TopK was a `standard` whose activation function had another name."""
     architecture = config.get("architecture", "standard")
-    function = config.get("activation_fn", config.get("activation_fn_str", "relu"))
+    named = (config.get(key) for key in ("activation_fn", "activation_fn_str"))
+    function = next((name for name in named if name is not None), "relu")
     if architecture == "standard" and function == "topk":
         arguments = config.get("activation_fn_kwargs")
         return "topk", arguments.get("k") if isinstance(arguments, dict) else None
@@ -157,17 +158,46 @@ def read_checkpoint(path: str | os.PathLike) -> SparseAutoencoder:
     tensors = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(tensors, Mapping):
         raise InputError(f"{path}: no 'state_dict' in it; save {_WANTED} with torch.save")
-    settings = content.get("cfg", content.get("config"))
-    settings = vars(settings) if isinstance(settings, _Settings) else {} if settings is None else settings
-    _check_neutral(path, settings, {"gated_sae": (False, None), "architecture": ("standard", None)})
-    return assemble(path, tensors, architecture="standard", metadata=_plain(settings))
+    settings = _settings_of(path, content)
+    _check_neutral(path, settings, _SAELENS_NEUTRAL | {"gated_sae": (False,)})
+    architecture, _ = _saelens_architecture(settings)
+    if architecture != "standard":
+        raise InputError(
+            f"{path}: its activations are of {shown(architecture)}; of a checkpoint only those of a standard sparse "
+            "autoencoder (ReLU) can be applied here; save it in the layout of SAELens"
+        )
+    return assemble(
+        path,
+        tensors,
+        architecture="standard",
+        centred=_flag(path, settings, "apply_b_dec_to_input", default=True),
+        dims=(settings.get("d_in"), settings.get("d_sae")),
+        metadata=_plain(settings),
+    )
 
 
-def _check_neutral(path: str | os.PathLike, config: Any, neutral: Mapping[str, tuple[Any, ...]]) -> None:
-    if not isinstance(config, Mapping):
+def _settings_of(path: str | os.PathLike, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a checkpoint states, under either name; those that are None count as not stated."""
+    if content.get("cfg") is not None and content.get("config") is not None:
+        raise InputError(f"{path}: holds settings both as 'cfg' and as 'config'; keep those that it was trained with")
+    found = content.get("cfg") if content.get("cfg") is not None else content.get("config")
+    found = vars(found) if isinstance(found, _Settings) else {} if found is None else found
+    if not isinstance(found, Mapping):
         raise InputError(f"{path}: its settings are not a table of keys; is it a sparse autoencoder?")
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _flag(path: str | os.PathLike, config: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = default if config.get(key) is None else config[key]
+    if not isinstance(value, bool):
+        raise InputError(f"{path}: {key} is {shown(value)}, but must be true or false; mend it there")
+    return value
+
+
+def _check_neutral(path: str | os.PathLike, config: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]) -> None:
     for key, allowed in neutral.items():
-        if key in config and config[key] not in allowed:
+        # By type too: what is compared may be a tensor, or 0 in place of false.
+        if key in config and not any(type(config[key]) is type(one) and config[key] == one for one in allowed):
             raise InputError(
                 f"{path}: {key} is {shown(config[key])}, which cannot be applied here; "
                 "fold it into the weights with the tool that made it, or take another dictionary"

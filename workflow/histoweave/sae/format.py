@@ -66,7 +66,7 @@ def load(path: str | os.PathLike) -> SparseAutoencoder:
         another part that the applied form does not have.
     """
     path = Path(path)
-    if path.suffix == ".pt" and os.path.isfile(path):
+    if path.suffix.lower() == ".pt" and os.path.isfile(path):
         return foreign.read_checkpoint(path)
     if inside(path, "sae.safetensors"):
         return foreign.read_sparsify(path)

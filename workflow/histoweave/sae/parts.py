@@ -60,7 +60,7 @@ def assemble(
     if not d or not n_latents:
         raise InputError(f"{path}: 'W_enc' has shape {(d, n_latents)}, which is nothing; is the file whole?")
     for value, said, what in zip((d, n_latents), dims, ("tokens of", "latents:"), strict=True):
-        if said is not None and said != value:
+        if said is not None and not (isinstance(said, (int, float)) and said == value):
             said = shown(said)
             raise InputError(f"{path}: {what} {value} by the weights, {said} by the configuration beside; which is it?")
     shapes = {
