@@ -106,6 +106,8 @@ def test_a_stray_file_of_any_kind_is_called_a_file(suffix, template):
         ("directory: /mnt/Karl Schmidt/ward", "directory: a file"),
         ("/data/Anna Mueller 1970 cannot be read: Permission denied", "a file cannot be read: Permission denied"),
         ("dataset 'features' has no rows, 'coords' has 3", "dataset 'features' has no rows, 'coords' has 3"),
+        ("the folder 'Mueller Anna' in it was not read (3 pictures)", "the folder a file in it was not read (3 pictures)"),
+        ("no member 'Anna' in it, cannot open 'Mueller'", "no member a file in it, cannot open a file"),
         ("the folder has no tile images (.png, .jpg)", "the folder has no tile images (.png, .jpg)"),
         ("the site's patients' scores; set 'tiles.pen' to 'off'", "the site's patients' scores; set 'tiles.pen' to 'off'"),
     ],
