@@ -57,6 +57,17 @@ def test_an_archive_called_by_a_class_a_site_or_a_key_does_not_hide_the_word(coh
     assert names.text("of Mueller_Anna") == f"of {names.mapping['Mueller_Anna.zip']}"
 
 
+def test_a_value_of_cells_without_patients_is_no_word(cohort):
+    Path("cells.tsv").write_text(
+        "cell\tpath\tmember\tlabel\tsource\nc1\tMueller_Anna.zip\ta.png\tx\tMueller_Anna\nc2\tMueller_Anna.zip\tb.png\ty\tMueller_Anna\n"
+    )
+    config = {"cohorts": {"a": {"cells": {"table": "cells.tsv", "attributes": ["source"]}}}}
+    images = pd.DataFrame({"image": ["c1", "c2"]})
+    names = concept_pseudonyms(PARAMS, [images], kind="cell", files=read_files(config, ["a"]))
+    assert names.leaks("source 'Mueller_Anna'") == ["Mueller_Anna"]
+    assert "Mueller" not in names.text("source 'Mueller_Anna'")
+
+
 def known(pairs):
     return Pseudonyms(KEY.encode(), {"slide": ["s1"], "cell": ["c1", "c2"]}, files=FileNames.of(pairs))
 
