@@ -57,6 +57,17 @@ def test_an_archive_called_by_a_class_a_site_or_a_key_does_not_hide_the_word(coh
     assert names.text("of Mueller_Anna") == f"of {names.mapping['Mueller_Anna.zip']}"
 
 
+def test_a_value_of_cells_without_patients_is_no_word(cohort):
+    Path("cells.tsv").write_text(
+        "cell\tpath\tmember\tlabel\tsource\nc1\tMueller_Anna.zip\ta.png\tx\tMueller_Anna\nc2\tMueller_Anna.zip\tb.png\ty\tMueller_Anna\n"
+    )
+    config = {"cohorts": {"a": {"cells": {"table": "cells.tsv", "attributes": ["source"]}}}}
+    images = pd.DataFrame({"image": ["c1", "c2"]})
+    names = concept_pseudonyms(PARAMS, [images], kind="cell", files=read_files(config, ["a"]))
+    assert names.leaks("source 'Mueller_Anna'") == ["Mueller_Anna"]
+    assert "Mueller" not in names.text("source 'Mueller_Anna'")
+
+
 def known(pairs):
     return Pseudonyms(KEY.encode(), {"slide": ["s1"], "cell": ["c1", "c2"]}, files=FileNames.of(pairs))
 
@@ -106,6 +117,8 @@ def test_a_stray_file_of_any_kind_is_called_a_file(suffix, template):
         ("directory: /mnt/Karl Schmidt/ward", "directory: a file"),
         ("/data/Anna Mueller 1970 cannot be read: Permission denied", "a file cannot be read: Permission denied"),
         ("dataset 'features' has no rows, 'coords' has 3", "dataset 'features' has no rows, 'coords' has 3"),
+        ("the folder 'Mueller Anna' in it was not read (3 pictures)", "the folder a file in it was not read (3 pictures)"),
+        ("no member 'Anna' in it, cannot open 'Mueller'", "no member a file in it, cannot open a file"),
         ("the folder has no tile images (.png, .jpg)", "the folder has no tile images (.png, .jpg)"),
         ("the site's patients' scores; set 'tiles.pen' to 'off'", "the site's patients' scores; set 'tiles.pen' to 'off'"),
     ],

@@ -133,7 +133,7 @@ class Pseudonyms:
         shown = self.text(text)
         if self.keeps_ids:
             return shown
-        return without_names(without_files(unicodedata.normalize("NFC", shown), _PSEUDONYM), self._in_reasons)
+        return without_files(without_names(unicodedata.normalize("NFC", shown), self._in_reasons), _PSEUDONYM)
 
     def _without_ids(self, text: str) -> str:
         if not self._lengths:

@@ -13,6 +13,8 @@ _QUOTED = re.compile(
     r"(?<!\w)(?P<quote>['\"])(?P<inside>(?:(?!(?P=quote)).|(?P=quote)(?=[-.]?\w))+?)(?P=quote)(?![-.]?\w)"
 )
 _IS_FILE = re.compile(rf"[/\\]|{_END}$", re.IGNORECASE)
+# What announces that the quoted is a file, whatever it is called.
+_CALLED = re.compile(r"\b(?:director(?:y|ies)|files?|folders?|members?|open) $", re.IGNORECASE)
 _START = r"(?<![\w/\\<])(?:[A-Za-z]:[\\/]|~?/|\.{1,2}/|\\\\)"
 _PART = r"[^\s'\"<>,;:()]+"
 # Words of a name with blanks: they have a capital or a folder in front, or are numbers after such a word.
@@ -47,7 +49,9 @@ def without_files(text: str, issued: re.Pattern[str]) -> str:
         return given[0] if given else "a file"
 
     def unquoted(found: re.Match[str]) -> str:
-        return shown(found) if _IS_FILE.search(found["inside"]) else found[0]
+        called = _CALLED.search(found.string, max(0, found.start() - 20), found.start())
+        is_file = _IS_FILE.search(found["inside"]) or (called and not issued.search(found[0]))
+        return shown(found) if is_file else found[0]
 
     named = re.sub(r"\ba file(?: a file)+", "a file", _PATH.sub(shown, _QUOTED.sub(unquoted, text)))
     return _SERIES.sub("a series", named)

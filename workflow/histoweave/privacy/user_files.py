@@ -60,15 +60,19 @@ def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _words(table: pd.DataFrame) -> set[str]:
-    """Headings, classes and sites, and of other columns the values that two patients or more have."""
+    """Headings, classes and sites, and of other columns the values that two patients or more have.
+
+    In a table of cells without patients every cell is its own: only headings, classes and sites are words there.
+    """
     found = set(map(str, table.columns))
+    has_patients = "patient" in table and not ("cell" in table and table["patient"].is_unique)
     for column in map(str, table.columns):
         values = table[column].dropna()
-        if column in _OF_ONE or pd.api.types.is_numeric_dtype(values):
+        if column in _OF_ONE or pd.api.types.is_numeric_dtype(values) or not (column in _NAMES or has_patients):
             continue
-        if column not in _NAMES and "patient" in table:
+        if column not in _NAMES:
             values = values[table["patient"].groupby(table[column]).transform("nunique") > 1]
-        found |= set(values.astype(str).unique())
+        found |= set(values.astype(str))
     return found - {""}
 
 
