@@ -133,6 +133,13 @@ def test_an_emptied_file_without_suffix_is_no_smaller_slide(tmp_path):
     assert slide_file(folder).name == "IM1"
 
 
+def test_a_list_of_files_beside_a_series_does_no_harm(tmp_path):
+    meta = element((2, 2), "UI", "1.2.840.10008.1.3.10") + element((2, 16), "UI", EXPLICIT)
+    listed = element((4, 0x1130), "CS", "DISK") + sequence((4, 0x1220), [element((4, 0x1500), "CS", "IM1")] * 2)
+    folder = write(tmp_path, DICOMDIR=bytes(128) + b"DICM" + meta + listed, IM1=header(), VERSION=b"1.0\n")
+    assert slide_file(folder).name == "IM1"
+
+
 def test_a_stray_label_makes_tiles_no_slide(tmp_path):
     for number in range(4):
         (tmp_path / f"s_{224 * number}_0.png").write_bytes(b"x")

@@ -21,6 +21,7 @@ _IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _TRANSFER_SYNTAX, _IMAGE_TYPE, _CLASS, _SERIES = (0x0002, 0x0010), (0x0008, 0x0008), (0x0008, 0x0016), (0x0020, 0x000E)
 _PIXELS = (0x7FE0, 0x0008)  # or later: as whole numbers, they are (0x7FE0, 0x0010)
+_DIRECTORY = 0x0004  # the last group of a DICOMDIR, which lists the files of a disk
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _WANTED = {_TRANSFER_SYNTAX, _IMAGE_TYPE, _CLASS, _SERIES}
 _ITEM, _ITEM_ENDS, _SEQUENCE_ENDS = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
@@ -208,7 +209,9 @@ def _first_elements(file: BinaryIO) -> tuple[dict[tuple[int, int], str], _Form]:
             values[tag] = file.read(min(length, _LONGEST_VALUE)).decode("ascii", "replace").strip("\0 ")
         else:
             form.skip(length, file)
-    raise ValueError("is cut short")
+    if last[0] != _DIRECTORY:
+        raise ValueError("is cut short")
+    return values, form
 
 
 @dataclass(frozen=True)
