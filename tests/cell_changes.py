@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cell_stubs import DRAWN, EXTERNAL, GIVEN, PATIENTS, base_config, cell_row, patient_row
-from edits import NOTHING, Run, append, arguments, code, delete, profile, replace, touch
+from edits import NOTHING, Run, append, arguments, code, delete, other_rights, profile, replace, swapped_unseen, touch
 from stubs import COHORT
 
 # Keys of these cohorts, and all else of the first with the external one.
@@ -156,6 +156,8 @@ def _mechanics(run: Run) -> None:
 EVENTS: dict[str, Callable[[Run], None]] = {
     "a picture has other bytes": append(f"{COHORT}/c20.png", "more"),
     "a picture has a new time only": touch(f"{COHORT}/c20.png"),
+    "a picture has other content, of the same size and time": swapped_unseen(f"{COHORT}/c20.png"),
+    "a picture has other rights": other_rights(f"{COHORT}/c20.png"),
     "a picture deleted": delete(f"{COHORT}/c20.png"),
     "an archive of pictures has other bytes": append(f"{COHORT}.zip", "more"),
     "a cell added": _cell_added,

@@ -22,6 +22,7 @@ from edits import (
     other_rights,
     profile,
     replace,
+    swapped_unseen,
     touch,
 )
 from stubs import COHORT, EXTERNAL, PATIENTS, SLIDES, base_config, patient_row, write_bundle
@@ -180,6 +181,7 @@ EVENTS: dict[str, Callable[[Run], None]] = {
     "`slides_per_shard`, the number of shards as before": key("mechanics.slides_per_shard", 12),
     "a slide's file has other bytes": append("slides/S03.svs", "more"),
     "a slide's file has a new time only": touch("slides/S03.svs"),
+    "a slide's file has other content, of the same size and time": swapped_unseen("slides/S03.svs"),
     "a slide's file has other rights": other_rights("slides/S03.svs"),
     "a slide's `mpp` in the slides table": replace("slides.tsv", "slides/S03.svs\t", "slides/S03.svs\t0.5"),
     "a slide's tile file deleted": delete(f"{_RESULTS}/tiles/S03.h5"),

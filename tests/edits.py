@@ -71,6 +71,18 @@ def touch(*names: str) -> Callable[[Run], None]:
     return lambda run: [os.utime(run.folder / name) for name in names] and None
 
 
+def swapped_unseen(name: str) -> Callable[[Run], None]:
+    """Other content of the size and time of before, as two files have that changed names."""
+
+    def change(run: Run) -> None:
+        path = run.folder / name
+        before = path.stat()
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    return change
+
+
 def other_rights(name: str) -> Callable[[Run], None]:
     return lambda run: (run.folder / name).chmod(0o640)
 

@@ -252,6 +252,43 @@ def test_a_member_of_a_folder_that_is_a_pipe_or_a_pointer_is_refused(home, conte
     assert f"member '{WEIGHTS}' is missing" in answer(lambda: read(tmp_path))
 
 
+# ------------------------------------------------------------ folds
+
+
+FOLD_FILES = ("config.json", "model.safetensors", "transforms.parquet")
+
+
+@pytest.mark.parametrize("files", [FOLD_FILES, *[(name,) for name in FOLD_FILES[1:]]])
+@pytest.mark.parametrize("model", ["image", "expression", "logistic_expression"])
+def test_a_fold_in_the_place_of_another(content, tmp_path, files, model):
+    copied = {f"models/{model}/fold0/{name}": content[f"models/{model}/fold1/{name}"] for name in files}
+    said = answer(lambda: read(sealed(tmp_path / "b.zip", content | copied)))
+    assert isinstance(said, str) and ("is of fold 1, not 0" in said or "is the one of fold 0" in said)
+
+
+def test_folds_that_changed_places(content, tmp_path):
+    swapped = {
+        f"models/image/fold{k}/{name}": content[f"models/image/fold{1 - k}/{name}"]
+        for k in (0, 1)
+        for name in FOLD_FILES
+    }
+    said = answer(lambda: read(sealed(tmp_path / "b.zip", content | swapped)))
+    assert isinstance(said, str) and "fold0/config.json: is of fold 1, not 0" in said
+
+
+@pytest.mark.parametrize("value", ["1", True, None, [1], 1.5])
+def test_a_fold_that_is_no_number(content, tmp_path, value):
+    changed = with_json(content, CONFIG, lambda config: config.update(k=value))
+    said = answer(lambda: read(sealed(tmp_path / "b.zip", changed)))
+    assert isinstance(said, str) and "is of fold" in said
+
+
+def test_a_manifest_with_a_byte_order_mark_and_a_bundle_packed_with_its_folder(content, tmp_path):
+    read(packed(tmp_path / "bom.zip", content | {NAME: b"\xef\xbb\xbf" + content[NAME]}))
+    said = answer(lambda: read(packed(tmp_path / "in.zip", {f"bundle/{name}": data for name, data in content.items()})))
+    assert "was packed with its folder, as 'bundle/bundle.json'" in said
+
+
 # ------------------------------------------------------------ votes
 
 

@@ -29,7 +29,7 @@ def parse(data: bytes, *, constants: bool = False) -> Any:
     Raises
     ------
     NotJson
-        for anything else than one JSON value in UTF-8 of at most `MAX_BYTES`, nested at most `MAX_DEPTH` deep, without
+        for anything else than one JSON value in UTF-8 (with or without a byte order mark) of at most `MAX_BYTES`, nested at most `MAX_DEPTH` deep, without
         a repeated key, a number that no computer holds, or half a character.
     """
     if len(data) > MAX_BYTES:
@@ -40,7 +40,7 @@ def parse(data: bytes, *, constants: bool = False) -> Any:
             raise NotJson(f"{name} is not JSON")
 
     try:
-        content = json.loads(data.decode("utf-8"), parse_constant=constant, object_pairs_hook=_object)
+        content = json.loads(data.decode("utf-8-sig"), parse_constant=constant, object_pairs_hook=_object)
         _check(content)
     except NotJson:
         raise

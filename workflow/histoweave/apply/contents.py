@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +12,12 @@ from histoweave.apply.manifest import Manifest
 from histoweave.apply.read import Bundle
 from histoweave.errors import InputError
 from histoweave.evaluation.tempered import BOUNDS
+from histoweave.fusion import catalog
 from histoweave.fusion.fitted import FittedModel, load_fold
+from histoweave.given_files import shown
 from histoweave.given_tables import read_given_table
 from histoweave.sae import format
+from histoweave.strict_json import read_object
 
 TEMPERATURES = "calibration/temperatures.parquet"
 SCORES = "calibration/conformal_scores.parquet"
@@ -32,6 +36,7 @@ def check_contents(bundle: Bundle) -> None:
     for model in bundle.manifest.models:
         for k in model.folds:
             fold_model(bundle, model.name, k)
+        _check_different(bundle, model.name, model.folds)
     read_temperatures(bundle)
     read_scores(bundle)
     for member in (reference.SUMMARY, reference.GENES, reference.CONCEPTS, reference.SCANNERS):
@@ -50,8 +55,8 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
     Raises
     ------
     InputError
-        if one of its members is damaged, or is of another model, other classes, another encoder or other genes than the
-        manifest says.
+        if one of its members is damaged, or is of another model, another fold, other classes, another encoder or other
+        genes than the manifest says.
     """
     folder, manifest = bundle.folder / f"models/{name}/fold{k}", bundle.manifest
     fitted = load_fold(folder)
@@ -59,6 +64,9 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
         raise InputError(
             f"{folder / 'config.json'}: is of model '{fitted.info.name}', not '{name}'; make the bundle again"
         )
+    own_k = read_object(folder / "config.json", mend=_MEND).get("k", k)
+    if type(own_k) is not int or own_k != k:
+        raise InputError(f"{folder / 'config.json'}: is of fold {shown(own_k)}, not {k}; make the bundle again")
     if list(fitted.classes) != manifest.classes:
         raise InputError(
             f"{folder / 'config.json'}: its classes are {', '.join(fitted.classes):.200}, those of the bundle "
@@ -75,6 +83,22 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
             f"{folder / 'transforms.parquet'}: reads gene '{strange[0]:.80}', which is none of the bundle's; make the bundle again"
         )
     return fitted
+
+
+def _check_different(bundle: Bundle, name: str, folds: Iterable[int]) -> None:
+    """InputError if two folds have the same weights, or the same transforms: one of them would vote twice.
+
+    The most frequent class reads no modality, and may come out the same from other patients.
+    """
+    if not catalog.get(name).modalities:
+        return
+    for file in ("model.safetensors", "transforms.parquet"):
+        seen: dict[str, int] = {}
+        for k in folds:
+            member = f"models/{name}/fold{k}/{file}"
+            first = seen.setdefault(bundle.manifest.files[member], k)
+            if first != k:
+                raise InputError(f"{bundle.path(member)}: is the one of fold {first}; make the bundle again")
 
 
 def read_temperatures(bundle: Bundle) -> dict[tuple[str, int], float]:

@@ -165,6 +165,11 @@ def _entry(archive: zipfile.ZipFile, name: str, file: Path) -> zipfile.ZipInfo:
     try:
         entry = archive.getinfo(name)
     except KeyError:
+        inside = next((other for other in archive.namelist() if other.endswith(f"/{name}")), None)
+        if inside is not None and name == NAME:
+            raise InputError(
+                f"{file}: was packed with its folder, as '{inside:.80}'; pack what is in the folder, or give the folder"
+            ) from None
         raise InputError(f"{file}: member '{name}' is missing; is it a bundle of histoweave?") from None
     if entry.flag_bits & 1:
         raise InputError(f"{file}: member '{name}' is encrypted; give a bundle without a password")
