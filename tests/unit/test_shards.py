@@ -210,9 +210,10 @@ def test_damaged_records_and_indexes_count_as_none(stage, torn):
     else:
         stage.index.write_text(torn)
         (stage.folder / "records/b.json").write_text(torn)
-    assert untrue_indexes([stage.index]) == {stage.index: ["0-of-1"]}
-    with pytest.raises(InputError, match="is damaged, or was written by another version"):
-        read_index(stage.index)
+    if torn != "[]":  # the whole index of a shard without slides
+        assert untrue_indexes([stage.index]) == {stage.index: ["0-of-1"]}
+        with pytest.raises(InputError, match="is damaged, or was written by another version"):
+            read_index(stage.index)
     stage.run()
     assert stage.worked == ["b"] and untrue_indexes([stage.index]) == {}
 

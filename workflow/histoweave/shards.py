@@ -159,7 +159,7 @@ def read_index(path: str | os.PathLike) -> list[Record]:
     """
     try:
         content = read_json(path)
-        if not isinstance(content, list) or not content:
+        if not isinstance(content, list):
             raise ValueError("no list of records")
         return [_record(one) for one in content]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
