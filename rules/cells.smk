@@ -47,7 +47,11 @@ rule embed_cells:
         cells=lambda wildcards: CELLS.shard_identity(wildcards.cohort, wildcards.shard),
         settings=lambda wildcards: CELLS.embed_settings(wildcards.cohort),
         crop=lambda wildcards: CELLS.crop(wildcards.cohort),
-        code=code_hash("histoweave.cells.shard", "histoweave.cells.cohort"),
+        code=code_hash(
+            "histoweave.cells.shard",
+            "histoweave.cells.cohort",
+            "histoweave.cells.seen",
+        ),
     script:
         "../workflow/scripts/embed_cells.py"
 

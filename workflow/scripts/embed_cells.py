@@ -20,8 +20,8 @@ def main(smk):
 
 def embed(smk):
     from histoweave.cell_config import Cells
-    from histoweave.cells import seen
     from histoweave.cells.cohort import read_cohorts
+    from histoweave.cells.seen import look_at, note
     from histoweave.cells.shard import adopt_embeddings, embed_shard
     from histoweave.config import parse_config
 
@@ -29,7 +29,7 @@ def embed(smk):
     config = parse_config(smk.config)
     cohort = read_cohorts(config, check_paths=False)[smk.wildcards.cohort]
     rows = cohort.rows.loc[cohort.shards(config.mechanics.cells_per_shard)[smk.wildcards.shard]]
-    looks = seen.look_at([] if cohort.simulated else cohort.files(rows.index))
+    looks = look_at([] if cohort.simulated else cohort.files(rows.index))
     if cohort.input.embeddings:
         adopt_embeddings(rows["path"].to_dict(), out_h5=smk.output[0], on_error=smk.resources.on_error)
     else:
@@ -43,7 +43,7 @@ def embed(smk):
             batch=smk.resources.tile_batch,
             read_workers=smk.resources.read_workers,
         )
-    seen.note(smk.output[0], looks)
+    note(smk.output[0], looks)
 
 
 if __name__ == "__main__":
