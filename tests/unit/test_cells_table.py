@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from histoweave.cell_config import CellInput
-from histoweave.cells.table import BOX, embedding_files, read_cells
+from histoweave.cells.given import embedding_files
+from histoweave.cells.table import BOX, read_cells
 from histoweave.errors import InputError
 
 

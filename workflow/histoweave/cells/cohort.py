@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from histoweave.cell_config import CellInput
-from histoweave.cells.table import BOX, embedding_files, read_cells_table
+from histoweave.cells.given import embedding_files
+from histoweave.cells.table import BOX, read_cells_table
 from histoweave.config import Cohort, Config
 from histoweave.errors import InputError
 from histoweave.shards import shards_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from collections import Counter
@@ -14,7 +13,6 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from histoweave.cell_config import CellInput
 from histoweave.errors import InputError, nearest
 from histoweave.ids import ID, check_ids, dashed
 from histoweave.tables import check_one_patient_each
@@ -23,9 +21,6 @@ from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import UserTable, check_headings, plain_word, read_table
 
-logger = logging.getLogger(__name__)
-
-_MOST_NAMED = 20
 BOX = ["xmin", "ymin", "xmax", "ymax"]
 CENTRE = ["x", "y", "size_px"]
 # Columns of the images table (docs/artefacts.md), which an attribute cannot have.
@@ -128,52 +123,6 @@ def read_cells_table(
         check_one_patient_each(pictures, head["patient"], given, what="the picture")
     cells = pd.DataFrame({**head, **boxes, **blank_to_none})
     return cells, given.said("cells", table["cell"].to_list())
-
-
-def embedding_files(
-    cells: CellInput, *, patients: Collection[str] | None = None, patients_file: str = "the patients table"
-) -> dict[str, str]:
-    """Patient → file, of the folder `cells.embeddings` with one `<patient>.h5` (or `.hdf5`) each; sorted by patient.
-
-    Hidden files, as systems and copying programs leave them, are no patients. What else lies there is named in the log.
-
-    Raises
-    ------
-    InputError
-        if the folder is missing or without such files, for two files of a patient, or for a patient that `patients` does
-        not hold.
-    """
-    folder = Path(cells.embeddings)
-    if not folder.is_dir():
-        raise InputError(f"cells.embeddings '{folder}' is not a folder; give the folder with one <patient>.h5 each")
-    try:
-        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"cells.embeddings '{folder}' cannot be listed: {error.strerror}") from None
-    files = [path for path in entries if path.suffix.lower() in (".h5", ".hdf5")]
-    if not files:
-        raise InputError(f"cells.embeddings '{folder}' holds no .h5 files; it needs one <patient>.h5 each")
-    if others := [path for path in entries if path not in files]:
-        names = ", ".join(os.fsencode(path.name).decode("utf-8", "backslashreplace") for path in others[:_MOST_NAMED])
-        logger.info("%s: %d entries are no .h5 files and are not read: %s", folder, len(others), names)
-    found: dict[str, str] = {}
-    for path in sorted(files, key=lambda path: path.stem):
-        if path.stem in found:
-            raise InputError(
-                f"{path}: patient '{path.stem}' has another file, {Path(found[path.stem]).name}; keep the right one"
-            )
-        found[path.stem] = str(path)
-    for patient, path in found.items():
-        if not ID.fullmatch(patient):
-            raise InputError(
-                f"{path}: '{patient}' is not a valid patient id; use letters, digits, '.', '_' and '-' only"
-            )
-        if patients is not None and patient not in patients:
-            raise InputError(
-                f"{path}: unknown patient '{patient}'{nearest(patient, patients)}; "
-                f"add the patient to {patients_file} or remove the file"
-            )
-    return found
 
 
 def _text(table: pd.DataFrame, column: str) -> pd.Series:
