@@ -8,6 +8,7 @@ import pytest
 from histoweave.errors import InputError
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.table import read_table
+from histoweave.tabular.text import read_text_file
 
 HEAD = "patient\tlabel\tsite\n"
 ROWS = "P1\tA\tS1\nP2\tB\tS2\n"
@@ -162,6 +163,12 @@ def test_what_was_read_is_said(tmp_path):
     said = table.said("patients", table.rows["patient"].tolist()).sentence()
     for words in ("2 rows", "3 columns", "UTF-8", "tabs", "first id P1", "last id P2", "1 comment line skipped"):
         assert words in said
+
+
+def test_tables_without_the_right_to_read_them(not_mine):
+    for name in ("mine_alone.png", "closed/a.png"):
+        with pytest.raises(InputError, match="Permission denied"):
+            read_text_file(not_mine / name, max_bytes=100)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
