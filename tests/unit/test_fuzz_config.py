@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import threading
 import time
 from pathlib import Path
 
@@ -161,3 +162,14 @@ def test_long_values_are_shortened():
         parse_config(GIVEN | {"seed": ["many " * 20] * 5000, "k" * 5000: 1})
     assert len(str(caught.value)) < 700
     assert "\x1b" not in str(InputError("file '\x1b[2J' is wrong")) and r"\x1b" in str(InputError("'\x1b[2J'"))
+
+
+def test_values_without_end_are_shown_at_once():
+    """A pickled list can hold another many times over: written out, a few bytes of it would have no end."""
+    nested = ["x"]
+    for _ in range(200):
+        nested = [nested, nested]
+    done = threading.Thread(target=lambda: [short(value) for value in (nested, 10**100_000, "x" * 10**7)], daemon=True)
+    done.start()
+    done.join(5)
+    assert not done.is_alive() and len(short(nested)) <= 60

@@ -1,13 +1,8 @@
 """Files from elsewhere before they are opened: what is no file, and values of them in messages."""
 
 import os
-import threading
 
-from fuzzing import fuzz
-from hypothesis import given
-from hypothesis import strategies as st
-
-from histoweave.given_files import is_absent, objection_to, shown
+from histoweave.given_files import is_absent, objection_to
 
 
 def test_what_can_be_opened_and_what_cannot(tmp_path):
@@ -31,21 +26,3 @@ def test_missing_rights_are_said(not_mine):
     for name in ("mine_alone.png", "closed/a.png"):
         assert "Permission denied" in objection_to(not_mine / name)
     assert objection_to(not_mine / "open.png") is None
-
-
-@fuzz(200)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=5))
-def test_values_are_shown_in_one_short_line(value):
-    text = shown(value)
-    assert len(text) <= 500 and "\n" not in text
-
-
-def test_values_without_end_are_shown_at_once():
-    nested = ["x"]
-    for _ in range(200):
-        nested = [nested, nested]
-    done = threading.Thread(target=lambda: (shown(nested), shown(10**100_000), shown("x" * 10**7)), daemon=True)
-    done.start()
-    done.join(5)
-    assert not done.is_alive() and shown(nested) == "a list" and shown(10**100_000) == "a number of many digits"
-    assert shown("a'b") == repr("a'b") and shown(True) == "True" and shown(1.5) == "1.5" and shown(7) == "7"

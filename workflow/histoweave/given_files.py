@@ -52,17 +52,3 @@ def objection_to(path: str | os.PathLike) -> str | None:
     except OSError as error:
         return f"cannot be read: {error.strerror}; correct that and run again"
     return None
-
-
-def shown(value: object, *, longest: int = 60) -> str:
-    """A value of a file for a message: as Python writes it, cut short; of anything nested its kind alone.
-
-    A pickled list can hold another many times over, and so on: written out, a few bytes of it would have no end.
-    """
-    if value is None or isinstance(value, bool | float):
-        return repr(value)
-    if isinstance(value, str):
-        return repr(value[:longest])
-    if isinstance(value, int):
-        return str(value) if value.bit_length() <= 64 else "a number of many digits"
-    return f"a {type(value).__name__}"

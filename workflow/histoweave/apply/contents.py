@@ -10,11 +10,10 @@ import pandas as pd
 from histoweave.apply import reference
 from histoweave.apply.manifest import Manifest
 from histoweave.apply.read import Bundle
-from histoweave.errors import InputError
+from histoweave.errors import InputError, short
 from histoweave.evaluation.tempered import BOUNDS
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import FittedModel, load_fold
-from histoweave.given_files import shown
 from histoweave.given_tables import read_given_table
 from histoweave.sae import format
 from histoweave.strict_json import read_object
@@ -66,7 +65,7 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
         )
     own_k = read_object(folder / "config.json", mend=_MEND).get("k", k)
     if type(own_k) is not int or own_k != k:
-        raise InputError(f"{folder / 'config.json'}: is of fold {shown(own_k)}, not {k}; make the bundle again")
+        raise InputError(f"{folder / 'config.json'}: is of fold {short(own_k)}, not {k}; make the bundle again")
     if list(fitted.classes) != manifest.classes:
         raise InputError(
             f"{folder / 'config.json'}: its classes are {', '.join(fitted.classes):.200}, those of the bundle "

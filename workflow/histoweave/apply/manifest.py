@@ -11,9 +11,8 @@ import pydantic
 from pydantic import Field
 
 from histoweave import strict_json
-from histoweave.errors import InputError
+from histoweave.errors import InputError, short
 from histoweave.fusion import catalog
-from histoweave.given_files import shown
 from histoweave.ids import ID
 from histoweave.section import Section
 
@@ -126,7 +125,7 @@ def parse(data: bytes, *, where: str) -> Manifest:
         raise _broken(where, error) from None
     if raw["format"] != FORMAT:
         raise InputError(
-            f"{where}: bundle format {shown(raw['format'])} is not known here, which reads format {FORMAT}; "
+            f"{where}: bundle format {short(raw['format'])} is not known here, which reads format {FORMAT}; "
             "use the version of histoweave that made it"
         )
     try:

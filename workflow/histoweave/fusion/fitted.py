@@ -14,13 +14,12 @@ from torch import nn
 
 from histoweave import __version__
 from histoweave.config import Fusion
-from histoweave.errors import InputError
+from histoweave.errors import InputError, short
 from histoweave.fusion import catalog
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.transforms import Transforms, read_transforms, write_transforms
-from histoweave.given_files import shown
 from histoweave.io import atomic_path, write_json
 from histoweave.strict_json import read_object
 from histoweave.tensors import not_finite, read_tensors
@@ -116,7 +115,7 @@ def _read_config(path: Path) -> tuple[str, tuple[str, ...], Fusion]:
     config = read_object(path, mend=_MEND)
     name, classes = config.get("model"), config.get("classes")
     if not isinstance(name, str) or name not in catalog.names():
-        raise InputError(f"{path}: model {shown(name)} is not known here; use the version of histoweave that fitted it")
+        raise InputError(f"{path}: model {short(name)} is not known here; use the version of histoweave that fitted it")
     texts = isinstance(classes, list) and all(isinstance(label, str) and label for label in classes)
     if not texts or len(set(classes)) != len(classes) or len(classes) < 2:
         raise InputError(f"{path}: classes {classes!r:.60} are not two or more different names; {_MEND}")

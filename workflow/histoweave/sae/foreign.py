@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from histoweave.errors import InputError
-from histoweave.given_files import shown
+from histoweave.errors import InputError, short
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.parts import assemble, check
 from histoweave.strict_json import read_object
@@ -65,7 +64,7 @@ def read_saelens(
     architecture, k = _saelens_architecture(config)
     if architecture not in ("standard", "topk", "jumprelu"):
         raise InputError(
-            f"{path}: architecture {shown(architecture)} cannot be applied here; only standard, topk and jumprelu can"
+            f"{path}: architecture {short(architecture)} cannot be applied here; only standard, topk and jumprelu can"
         )
     tensors = read_tensors(weights)
     unscaled = tensors.get("scaling_factor")
@@ -163,7 +162,7 @@ def read_checkpoint(path: str | os.PathLike) -> SparseAutoencoder:
     architecture, _ = _saelens_architecture(settings)
     if architecture != "standard":
         raise InputError(
-            f"{path}: its activations are of {shown(architecture)}; of a checkpoint only those of a standard sparse "
+            f"{path}: its activations are of {short(architecture)}; of a checkpoint only those of a standard sparse "
             "autoencoder (ReLU) can be applied here; save it in the layout of SAELens"
         )
     return assemble(
@@ -190,7 +189,7 @@ def _settings_of(path: str | os.PathLike, content: Mapping[str, Any]) -> dict[st
 def _flag(path: str | os.PathLike, config: Mapping[str, Any], key: str, *, default: bool) -> bool:
     value = default if config.get(key) is None else config[key]
     if not isinstance(value, bool):
-        raise InputError(f"{path}: {key} is {shown(value)}, but must be true or false; mend it there")
+        raise InputError(f"{path}: {key} is {short(value)}, but must be true or false; mend it there")
     return value
 
 
@@ -199,7 +198,7 @@ def _check_neutral(path: str | os.PathLike, config: Mapping[str, Any], neutral: 
         # By type too: what is compared may be a tensor, or 0 in place of false.
         if key in config and not any(type(config[key]) is type(one) and config[key] == one for one in allowed):
             raise InputError(
-                f"{path}: {key} is {shown(config[key])}, which cannot be applied here; "
+                f"{path}: {key} is {short(config[key])}, which cannot be applied here; "
                 "fold it into the weights with the tool that made it, or take another dictionary"
             )
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from histoweave.errors import InputError
-from histoweave.given_files import shown
+from histoweave.errors import InputError, short
 from histoweave.sae.model import Architecture, SparseAutoencoder
 
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
@@ -61,7 +60,7 @@ def assemble(
         raise InputError(f"{path}: 'W_enc' has shape {(d, n_latents)}, which is nothing; is the file whole?")
     for value, said, what in zip((d, n_latents), dims, ("tokens of", "latents:"), strict=True):
         if said is not None and not (isinstance(said, (int, float)) and said == value):
-            said = shown(said)
+            said = short(said)
             raise InputError(f"{path}: {what} {value} by the weights, {said} by the configuration beside; which is it?")
     shapes = {
         "W_enc": (d, n_latents), "b_enc": (n_latents,), "W_dec": (n_latents, d), "b_dec": (d,),
@@ -70,7 +69,7 @@ def assemble(
     found = {**tensors, **(training or {})}
     values = {name: _checked(path, name, found[name], shape) for name, shape in shapes.items() if name in found}
     if architecture == "topk" and not (type(k) is int and 1 <= k <= n_latents):
-        raise InputError(f"{path}: k is {shown(k)}, but must be a whole number from 1 to {n_latents}; mend it there")
+        raise InputError(f"{path}: k is {short(k)}, but must be a whole number from 1 to {n_latents}; mend it there")
     if not centred:
         values["b_enc"] = _usable(path, "b_enc", values["b_enc"] + values["b_dec"] @ values["W_enc"])
     return SparseAutoencoder(
