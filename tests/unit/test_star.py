@@ -48,7 +48,8 @@ class Folder:
         source = ExpressionInput(
             path=str(self.root / "rna"), unit=unit, sample_sheet=str(self.root / "sheet.tsv"), **more
         )
-        return read_star_folder(self.root / "rna", source)
+        table, self.notes = read_star_folder(self.root / "rna", source)
+        return table
 
 
 @pytest.fixture
@@ -126,6 +127,11 @@ def test_a_gzip_cut_short_is_one_line(tmp_path, cut):
     (tmp_path / "a.tsv.gz").write_bytes(packed[:-cut])
     with pytest.raises(InputError, match=r"a.tsv.gz: the compressed file is cut short or damaged"):
         read_star_file(tmp_path / "a.tsv.gz", "unstranded")
+
+
+def test_files_that_the_sheet_does_not_name_are_said(folder):
+    folder.add("a.tsv", A).add("u2/b.tsv.gz", B, listed=False).add("u2/annotations.txt", B, listed=False)
+    assert list(folder.read()) == [A] and folder.notes == "1 file that no row of the sheet names, such as b.tsv.gz"
 
 
 def test_missing_rights_are_one_line(not_mine):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,43 +48,9 @@ class CellRow(BaseModel):
     label: str | None = Field(None, description="Class of the cell, such as its type; empty: not known.")
 
 
-def read_cells(
-    file: str,
-    *,
-    attributes: Collection[str] = (),
-    label_map: Mapping[str, str | None] = MappingProxyType({}),
-    patients: Collection[str] | None = None,
-    patients_file: str = "the patients table",
-    check_paths: bool = True,
-) -> pd.DataFrame:
-    """Read the cells table.
-
-    Parameters
-    ----------
-    file, attributes, label_map: `table`, `attributes` and `label_map` of `cell_config.CellInput`.
-    patients: ids of the patients table `patients_file`; None for a cohort without one.
-    check_paths: refuse folders and archives that do not exist (a single picture that is missing is refused later, by
-        itself); the pictures of a simulated cohort are made later.
-
-    Returns
-    -------
-    In the order of the file: `cell`; `patient`, the cell's own id where none is given; `path`; `member`, empty without
-    an archive; the box `xmin`, `ymin`, `xmax`, `ymax` in px of the picture, float64, NaN without one; `label` and the
-    columns of `attributes` as text, None where they are empty.
-
-    Raises
-    ------
-    InputError
-        naming the file, and the row (the header is row 1) and column that is wrong.
-    """
-    return read_cells_table(
-        file,
-        attributes=attributes,
-        label_map=label_map,
-        patients=patients,
-        patients_file=patients_file,
-        check_paths=check_paths,
-    )[0]
+def read_cells(file: str, **how: Any) -> pd.DataFrame:
+    """The cells alone of `read_cells_table`."""
+    return read_cells_table(file, **how)[0]
 
 
 def read_cells_table(
@@ -95,7 +62,26 @@ def read_cells_table(
     patients_file: str = "the patients table",
     check_paths: bool = True,
 ) -> tuple[pd.DataFrame, Reading]:
-    """As `read_cells`, and what was read of the file."""
+    """Read the cells table.
+
+    Parameters
+    ----------
+    file, attributes, label_map: `table`, `attributes` and `label_map` of `cell_config.CellInput`.
+    patients: ids of the patients table `patients_file`; None for a cohort without one.
+    check_paths: refuse folders and archives that do not exist (a single picture that is missing is refused later, by
+        itself); the pictures of a simulated cohort are made later.
+
+    Returns
+    -------
+    The cells in the order of the file, and what was read of it. Columns: `cell`; `patient`, the cell's own id where none
+    is given; `path`; `member`, empty without an archive; the box `xmin`, `ymin`, `xmax`, `ymax` in px of the picture,
+    float64, NaN without one; `label` and the columns of `attributes` as text, None where they are empty.
+
+    Raises
+    ------
+    InputError
+        naming the file, and the row (the header is row 1) and column that is wrong.
+    """
     _check_attributes(file, attributes)
     _check_label_map(file, label_map)
     given = read_table(file, required=["cell", "path", *attributes])
@@ -134,6 +120,7 @@ def _text(table: pd.DataFrame, column: str) -> pd.Series:
 def _mapped(labels: pd.Series, label_map: Mapping[str, str | None], *, file: str) -> pd.Series:
     """Labels renamed or merged; None for those that the map drops."""
     known = set(labels.dropna())
+    label_map = {plain_word(name): target for name, target in label_map.items()}
     for label in label_map:
         if label not in known:
             raise InputError(

@@ -58,9 +58,9 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
     if not os.path.isdir(path) and (against := objection_to(path)):
         raise InputError(f"{path}: the expression of the cohort {against}")
     if os.path.isdir(path):
-        values = read_star_folder(path, source).T
-        orientation, words = "genes_by_samples", {}
-        reading = Reading(str(path), "STAR-Counts files", len(values.columns), len(values))
+        table, notes = read_star_folder(path, source)
+        values, orientation, words = table.T, "genes_by_samples", {}
+        reading = Reading(str(path), "STAR-Counts files", *table.shape, notes=notes)
         place = _place_in_lines(None)
     else:
         matrix = read_matrix(path, words=describes)
@@ -175,14 +175,13 @@ def _column_of_ids(matrix: NamedMatrix, is_patient: Callable[[str], bool]) -> st
     """A column, other than the names of the rows, each of whose values is a patient of its own and not the row's name."""
     if len(matrix.row_names) < 2:
         return None
-    whole = np.isfinite(matrix.values).all(axis=0) & (matrix.values == np.floor(matrix.values)).all(axis=0)
     texts = dict(matrix.words)
-    for at in np.flatnonzero(whole & (np.abs(matrix.values) < 1e15).all(axis=0)):
-        first = str(int(matrix.values[0, at]))
-        if is_patient(first):  # most columns end here
-            texts[matrix.column_names[at]] = [str(int(value)) for value in matrix.values[:, at]]
+    for at, first in enumerate(matrix.values[0].tolist()):
+        if first.is_integer() and is_patient(f"{first:.0f}"):  # few columns come that far
+            texts[matrix.column_names[at]] = [f"{value:.0f}" for value in matrix.values[:, at] if value.is_integer()]
     for heading, values in texts.items():
-        if len(set(values)) == len(values) and all(map(is_patient, values)) and values != matrix.row_names:
+        whole = len(set(values)) == len(matrix.row_names)
+        if whole and all(map(is_patient, values)) and values != matrix.row_names:
             return heading
     return None
 

@@ -14,6 +14,7 @@ from histoweave.config import ExpressionInput
 from histoweave.errors import InputError
 from histoweave.expression.identifiers import is_missing
 from histoweave.ids import dashed, is_tcga
+from histoweave.tabular.reading import counted
 from histoweave.tabular.table import read_table
 from histoweave.tabular.text import read_text_file
 
@@ -31,8 +32,9 @@ class StarFile:
     values: np.ndarray
 
 
-def read_star_folder(folder: Path, source: ExpressionInput) -> pd.DataFrame:
-    """Values of all samples of the sheet: genes × samples, float64, in the order of the files.
+def read_star_folder(folder: Path, source: ExpressionInput) -> tuple[pd.DataFrame, str]:
+    """Values of all samples of the sheet: genes × samples, float64, in the order of the files; and a note on files that no
+    row of the sheet names.
 
     The index has gene symbols (the Ensembl id where there is none), which may repeat, and the `N_` rows.
 
@@ -51,7 +53,9 @@ def read_star_folder(folder: Path, source: ExpressionInput) -> pd.DataFrame:
     sheet_path = Path(source.sample_sheet)
     first: tuple[Path, StarFile] | None = None
     columns: dict[str, np.ndarray] = {}
-    for sample, path in _samples(sheet_path, folder):
+    present = files_under(folder)
+    samples = list(_samples(sheet_path, folder, present))
+    for sample, path in samples:
         read = read_star_file(path, COLUMNS[source.unit])
         if first is None:
             first = path, read
@@ -60,7 +64,15 @@ def read_star_folder(folder: Path, source: ExpressionInput) -> pd.DataFrame:
         columns[sample] = read.values
     if first is None:
         raise InputError(f"{sheet_path}: lists no file; download the sample sheet of the files in {folder}")
-    return pd.DataFrame(columns, index=first[1].names)
+    return pd.DataFrame(columns, index=first[1].names), _unlisted(present, [*(path for _, path in samples), sheet_path])
+
+
+def _unlisted(present: dict[str, list[Path]], listed: list[Path]) -> str:
+    """A note on files of counts that are not read; other files of a download (annotations, manifests) are none."""
+    known = {os.path.realpath(path) for path in listed}
+    others = [path for paths in present.values() for path in paths if os.path.realpath(path) not in known]
+    names = sorted(path.name for path in others if "star_gene_counts" in path.name or path.suffix in (".tsv", ".gz"))
+    return f"{counted(len(names), 'file')} that no row of the sheet names, such as {names[0]}" if names else ""
 
 
 def _other_genes(path: Path, ids: list[str], other: Path, others: list[str]) -> str:
@@ -80,7 +92,7 @@ def _other_genes(path: Path, ids: list[str], other: Path, others: list[str]) -> 
     )
 
 
-def _samples(sheet_path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+def _samples(sheet_path: Path, folder: Path, present: dict[str, list[Path]]) -> Iterator[tuple[str, Path]]:
     """Sample and file of each row of the sheet."""
     given = read_table(
         str(sheet_path), required=("File Name", "Sample ID"), hint="use the GDC sample sheet as downloaded"
@@ -90,7 +102,6 @@ def _samples(sheet_path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
         zip(given.numbers.tolist(), sheet["Case ID"] if "Case ID" in sheet else [""] * len(sheet), strict=True)
     )
     file_ids = list(sheet["File ID"]) if "File ID" in sheet else [""] * len(sheet)
-    present = files_under(folder)
     of_sample: dict[str, int] = {}
     of_file: dict[str, int] = {}
     rows = zip(sheet["File Name"], sheet["Sample ID"], file_ids, strict=True)

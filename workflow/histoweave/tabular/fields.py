@@ -15,7 +15,7 @@ DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", " ": "space"}
 # A file's own delimiter, by its ending; others are tried only where the header does not hold it.
 OWN = {".tsv": "\t", ".txt": "\t", ".csv": ","}
 # A first field of a spreadsheet that begins with '#' and is no comment.
-_SPREADSHEET_WORD = re.compile(rf"(#N/?A|#NV|{ERRORS.pattern})(?=[\t,; ]|$)", re.IGNORECASE)
+_SPREADSHEET_WORD = re.compile(rf"(#N/?A|#NV|{ERRORS.pattern})(?=[\t,;]|$)", re.IGNORECASE)
 # As spreadsheet programs state the delimiter in front of the header.
 _STATED = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 _AROUND = "\ufeff\u200b"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +31,8 @@ _CORNERS = frozenset(
         "probeset", "transcript", "transcript_id", "accession", "description", "id", "ids", "name", "names", "feature",
         "features", "feature_id", "index", "rowname", "rownames", "row_names", "unnamed:_0", "x", "sample", "samples",
         "sample_id", "sampleid", "sample_name", "patient", "patients", "patient_id", "patientid", "subject", "subject_id",
-        "case", "case_id", "barcode", "fall", "proband", "patid", "pat_id", "pid", "target_id", "tracking_id", "gen", "gene_short_name",
-        "sonde", "donor", "donor_id", "individual", "tumor", "tumour", "label", "#name", "ref_id",
+        "case", "case_id", "barcode", "fall", "proband", "patid", "pat_id", "pid", "target_id", "tracking_id", "gen",
+        "gene_short_name", "sonde", "donor", "donor_id", "individual", "tumor", "tumour", "label", "#name", "ref_id",
     }
 )  # fmt: skip
 _SUFFIXES = (*OWN, ".parquet", ".h5ad")
@@ -116,7 +117,7 @@ def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) 
     rests, columns, texts = _without_words(list(rests), list(columns), lines, may_be_words)
     if not columns:
         raise InputError(f"{path}: holds no numbers, only words; give a matrix of genes and samples")
-    if are_thousands(text.strip() for rest in rests for text in rest.split(lines.delimiter)):
+    if are_thousands(_fields_with_points(rests, lines.delimiter)):
         raise InputError(
             f"{path}: every number with a point reads as thousands (1.234 for 1234), beside numbers without a point; write "
             "them without separators of thousands, or with a digit less or more if they are decimal"
@@ -143,6 +144,13 @@ def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) 
     )
     certain = corner is not None or lines.as_r_writes
     return NamedMatrix(values, list(names), columns, corner, reading, list(numbers), texts, certain)
+
+
+def _fields_with_points(rests: Sequence[str], delimiter: str) -> Iterator[str]:
+    """The fields of the lines that have a point, and of one that has none."""
+    plain = next((rest for rest in rests if "." not in rest), "")
+    for rest in itertools.chain([plain], (rest for rest in rests if "." in rest)):
+        yield from map(str.strip, rest.split(delimiter))
 
 
 def _without_words(
