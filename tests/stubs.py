@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 from running import snakemake
 
-from histoweave.apply.manifest import NAME, ExpressionIdentity, Manifest, ModelIdentity
+from histoweave.apply.manifest import NAME, ExpressionIdentity, Manifest, ModelIdentity, needed_members
 from histoweave.io import write_json
 from histoweave.shards import Outcome, Record
 from histoweave.sources import source
@@ -91,7 +91,8 @@ def write_bundle(folder: Path) -> None:
         version="0", cohort=COHORT, classes=["A", "B"], positive="B", n_folds=2, repeats=1, models=[model],
         encoder=None, tiles=None, expression=rna, concepts=False, files={},
     )  # fmt: skip
-    (folder / NAME).write_text(manifest.text())
+    listed = manifest.model_copy(update={"files": dict.fromkeys(needed_members(manifest), "0" * 64)})
+    (folder / NAME).write_text(listed.text())
 
 
 def wiring_in(folder: Path, raw: dict) -> Wiring:
