@@ -76,6 +76,15 @@ folders = st.sampled_from(["", "/scans/", "feats/", "C:\\\\old scans\\\\", "../a
 TEMPLATES = ["{}: cannot be read", "cannot read '{}'", 'no member "{}" in it', "({}) is empty", "of {}, twice", "{}"]
 
 
+def test_notes_on_files_that_were_not_read_name_none(names):
+    notes = "1 file that no row of the sheet names, such as MUELLER_Anna_1970.tsv"
+    shown = pseudonymised({"read": {"notes": notes, "first_id": "s1"}}, names)
+    assert shown["read"] == {
+        "notes": "1 file that no row of the sheet names, such as a file",
+        "first_id": names.mapping["s1"],
+    }
+
+
 @fuzz(200)
 @given(
     files=st.lists(st.tuples(stems, suffixes, folders), min_size=1, max_size=4),

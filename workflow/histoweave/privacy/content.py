@@ -16,8 +16,8 @@ from histoweave.privacy.values import OURS
 # Columns (and fields, and keys) that hold an id and nothing else, and the kind of it. An image is a slide or a cell.
 ID_COLUMNS = {"patient": "patient", "slide": "slide", "cell": "cell", "sample": "sample", "image": "cell"}
 ID_LISTS = frozenset({"ids", "first_id", "last_id"})
-# Columns that say why something cannot be used, often in the words of a library, which names files.
-REASONS = frozenset({"reason"})
+# Columns that say why something cannot be used, or what was not read, often in the words of a library, which names files.
+REASONS = frozenset({"reason", "notes"})
 # Columns that name a column of the patients, and the columns beside them that hold a value of it.
 VALUE_COLUMNS = {"column": "group", "target": "value"}
 # Columns of closed vocabularies, of words that are no ids even where an id reads the same: class 1 is not patient 1.
