@@ -73,6 +73,7 @@ PLAN = planning.Plan(
         code={"tissue": WIRING.code_of_stages(), "cells": CELLS.code_of_stages()},
     ),
     cohorts=CONFIG.cohorts,
+    check=lambda: check_writable(*WIRING.folders(), *CELLS.folders()),
 )
 # What fitting and applying models need, and `prepare` does not.
 FITTING = planning.Guard(
@@ -101,8 +102,6 @@ wildcard_constraints:
 # Before the first job; a dry run and a run that has nothing to do need not write.
 onstart:
     try:
-        for folder in (*WIRING.folders(), *CELLS.folders()):
-            check_writable(folder)
         PLAN.begin()
     except InputError as error:
         sys.exit(f"error: {error}")

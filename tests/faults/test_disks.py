@@ -134,11 +134,10 @@ def test_a_read_only_results_folder(tmp_path, disk):
     results.remount("ro")
     code, terminal = run(folder)
     assert code == 0 and "Nothing to be done" in terminal
-    # A changed slide would have its shard's index removed.
+    # A changed slide has its shard made again.
     os.utime(folder / "slides/P0.tiff")
     code, terminal = run(folder)
-    (error,) = said(terminal)
-    assert code == 1 and "0-of-1.json is out of date and cannot be removed: Read-only file system" in error
+    assert code == 1 and said(terminal) == [line], terminal[-4000:]
 
 
 def test_a_read_only_or_full_working_directory(tmp_path, disk):

@@ -75,22 +75,22 @@ def _process_space() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
-def check_writable(folder: str | os.PathLike) -> None:
-    """Try whether a file of 64 KiB can be written in `folder`, or where that would be made; nothing is left there.
+def check_writable(*folders: str | os.PathLike) -> None:
+    """Try whether a file of 64 KiB can be written in each folder, or where that would be made; nothing is left there.
 
     Raises
     ------
     InputError
         if not: a read-only folder, missing permission, a full disk.
     """
-    folder = Path(folder)
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(bytes(_MIN_FREE_BYTES))
-            file.flush()
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}; mend that and run again") from error
+    for folder in map(Path, folders):
+        place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        try:
+            with tempfile.TemporaryFile(dir=place) as file:
+                file.write(bytes(_MIN_FREE_BYTES))
+                file.flush()
+        except OSError as error:
+            raise InputError(f"{folder} cannot be written: {error.strerror}; mend that and run again") from error
 
 
 def _raise_if_unwritable(error: Exception, path: Path) -> None:

@@ -53,11 +53,8 @@ class Guard:
         @functools.wraps(function)
         def guarded(*arguments: Any, **more: Any) -> Any:
             checks, self._checks = self._checks, ()
-            try:
-                for check in checks:
-                    check()
-            except InputError as error:
-                sys.exit(f"error: {error}")
+            for check in checks:
+                _or_exit(check)
             return function(*arguments, **more)
 
         return guarded
@@ -74,6 +71,7 @@ class Plan:
     workflow : Snakemake's.
     untrue : index of a shard → slides whose files are not what it promises (see `shards.untrue_indexes`).
     settings : of `settings_of`. cohorts : names of all cohorts.
+    check : raises `InputError` where a run could not write; ends the run with one line.
     """
 
     def __init__(
@@ -83,11 +81,13 @@ class Plan:
         untrue: Mapping[Path, list[str]],
         settings: Mapping[str, Any],
         cohorts: Iterable[str],
+        check: Callable[[], None],
     ):
         self._workflow = workflow
         self._untrue = untrue
         self._settings = dict(settings)
         self._cohorts = list(cohorts)
+        self._check = check
         self._forced = not workflow.is_main_process  # a job is told what to make
 
     def __call__(self, files: Any) -> Any:
@@ -99,10 +99,24 @@ class Plan:
             forced.update(map(str, self._untrue))
             for cohort in self._cohorts:
                 forced.update(self._of_unknown_settings(cohort))
+            if self._untrue and self._is_run():
+                # Before Snakemake finds files that it may not overwrite, and takes them for files that someone protects.
+                _or_exit(self._check)
         return files
 
+    def _is_run(self) -> bool:
+        """Neither a dry run nor a summary."""
+        return self._workflow.executor_plugin is not None and not self._workflow.dryrun
+
     def begin(self) -> None:
-        """Note, before the first job, that results of these settings are going to lie beside those that are there."""
+        """Note, before the first job, that results of these settings are going to lie beside those that are there.
+
+        Raises
+        ------
+        InputError
+            where it cannot be written, nor anything else.
+        """
+        self._check()
         for cohort in self._cohorts:
             record = self._record(cohort)
             mixed = bool(self._problem(record)) if record else any(_results(Path("results", cohort)))
@@ -158,6 +172,14 @@ class Plan:
         if self._workflow.persistence.metadata(IOFile(path)) is not None:
             return False
         return any(rule.is_producer(path) for rule in self._workflow.rules)
+
+
+def _or_exit(check: Callable[[], None]) -> None:
+    """End the run with one line where `check` finds a fault."""
+    try:
+        check()
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 def _results(folder: Path) -> Iterator[str]:
