@@ -3,11 +3,12 @@
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
 from cohorts import hashes
-from eight_slides import FEATURES, IDS, MIB, assert_whole, cohort, done, prints, run, said, statuses
+from eight_slides import FEATURES, IDS, MIB, assert_whole, cohort, configure, done, prints, run, said, statuses
 
 
 class Disk:
@@ -138,6 +139,17 @@ def test_a_read_only_results_folder(tmp_path, disk):
     os.utime(folder / "slides/P0.tiff")
     code, terminal = run(folder)
     assert code == 1 and said(terminal) == [line], terminal[-4000:]
+
+    # So have results of other settings of which Snakemake has no record.
+    results.remount("rw")
+    code, terminal = run(folder)
+    assert code == 0, terminal[-4000:]
+    results.remount("ro")
+    shutil.rmtree(folder / ".snakemake/metadata")
+    configure(folder, max_failed_share=0.2)
+    code, terminal = run(folder)
+    assert code == 1 and said(terminal) == [line], terminal[-4000:]
+    assert "are made again" in terminal
 
 
 def test_a_read_only_or_full_working_directory(tmp_path, disk):

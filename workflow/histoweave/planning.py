@@ -95,11 +95,11 @@ class Plan:
         for the inputs of jobs first, and then which jobs are due."""
         if not self._forced:
             self._forced = True
-            forced = self._workflow.dag.forcefiles
-            forced.update(map(str, self._untrue))
+            due = list(map(str, self._untrue))
             for cohort in self._cohorts:
-                forced.update(self._of_unknown_settings(cohort))
-            if self._untrue and self._is_run():
+                due += self._of_unknown_settings(cohort)
+            self._workflow.dag.forcefiles.update(due)
+            if due and self._is_run():
                 # Before Snakemake finds files that it may not overwrite, and takes them for files that someone protects.
                 _or_exit(self._check)
         return files
