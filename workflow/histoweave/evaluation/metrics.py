@@ -110,11 +110,17 @@ def _sweep(score: np.ndarray, positive: np.ndarray, w: np.ndarray) -> tuple[np.n
     return tuple(np.cumsum(w * side, axis=1)[:, last_of_tie] for side in (positive, ~positive))
 
 
-def _binary_auroc(score: np.ndarray, positive: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """P(score of a positive > of a negative) + ½ P(equal): the Mann–Whitney form, ties counted half."""
+def concordance(score: np.ndarray, positive: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of the pairs (positive, negative) that `score` puts in the right order, ties counted half, and of all
+    pairs: each (B,). `score` (n,) float, `positive` (n,) bool."""
     tp, fp = _sweep(score, positive, w)
     new_fp, new_tp = np.diff(fp, axis=1, prepend=0), np.diff(tp, axis=1, prepend=0)
-    return _ratio((new_fp * (tp - new_tp / 2)).sum(axis=1), tp[:, -1] * fp[:, -1])
+    return (new_fp * (tp - new_tp / 2)).sum(axis=1), tp[:, -1] * fp[:, -1]
+
+
+def _binary_auroc(score: np.ndarray, positive: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """P(score of a positive > of a negative) + ½ P(equal): the Mann–Whitney form, ties counted half."""
+    return _ratio(*concordance(score, positive, w))
 
 
 def _binary_average_precision(score: np.ndarray, positive: np.ndarray, w: np.ndarray) -> np.ndarray:
