@@ -82,7 +82,7 @@ rule apply_bundle:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         settings=CONFIG.apply.model_dump(exclude={"bundle", "missing_genes_limit"}),
-        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.apply.stage"),
     script:

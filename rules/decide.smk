@@ -36,7 +36,7 @@ rule decide:
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         settings=CONFIG.decide.model_dump(exclude={"learning_curve"}),
-        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.decide.stage"),
     script:
@@ -98,7 +98,7 @@ rule learning_curve:
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         more_patients=CONFIG.decide.learning_curve.more_patients,
-        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.decide.learning"),
     script:

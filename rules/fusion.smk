@@ -67,7 +67,7 @@ rule evaluate:
         models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        settings=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash(
             "histoweave.evaluation.evaluate", "histoweave.evaluation.modality"

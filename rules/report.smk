@@ -56,6 +56,12 @@ rule report:
             caption="../workflow/report/confusion.rst",
             labels={"cohort": "{cohort}", "what": "confusion matrices"},
         ),
+        confounding=report(
+            "results/{cohort}/figures/confounding.svg",
+            category="Checks",
+            caption="../workflow/report/confounding.rst",
+            labels={"cohort": "{cohort}", "what": "site and other confounders"},
+        ),
         modality_use=report(
             "results/{cohort}/figures/modality_use.svg",
             category="Checks",

@@ -82,6 +82,7 @@ KEYS: dict[str, Any] = {
     "evaluation.bootstrap": 1500,
     "evaluation.confidence": 0.9,
     "evaluation.permutations": 10,
+    "evaluation.confounders": ["grade"],
     "control.permuted_labels": False,
     "explain.models": ["image"],
     "explain.steps": 16,

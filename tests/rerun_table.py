@@ -32,7 +32,7 @@ TISSUE_RULES = {
     "cohort": ("cohort",),
     "folds": ("folds", "control_folds"),
     "fusion": ("fusion_fold",),
-    "evaluation": ("evaluate", "evaluate_control", "score_truth"),
+    "evaluation": ("evaluate", "evaluate_control", "score_truth", "confounding"),
     "explain": ("explain_fold", "explain", "explain_slides", "explain_morphology", "explain_concepts"),
     "decide": ("decide", "learning_fold", "learning_curve"),
     "bundle": ("bundle",),

@@ -163,7 +163,8 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1)
     permutations: int = Field(20, ge=1, description="Permutations of a modality between the patients of a test fold.")
     confounders: list[str] = Field(
-        [], description="Columns of the patients table that may stand behind a result; site and scanner always are asked."
+        [],
+        description="Columns of the patients table that may stand behind a result; site and scanner always are asked.",
     )
 
 

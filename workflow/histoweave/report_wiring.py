@@ -7,6 +7,7 @@ from pathlib import Path
 
 from histoweave.apply_wiring import ApplyWiring
 from histoweave.cell_wiring import CellWiring
+from histoweave.confounding_wiring import confounding_table
 from histoweave.decide_wiring import DecideWiring
 from histoweave.explain_wiring import ExplainWiring
 from histoweave.wiring import Wiring
@@ -33,7 +34,7 @@ class ReportWiring:
 
     def inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """Tables by the names of `report.inputs.ReportInputs`, those of a part of the run with its name before theirs."""
-        inputs = self.wiring.report_inputs(cohort)
+        inputs = self.wiring.report_inputs(cohort) | {"confounding": confounding_table(cohort)}
         parts = {"explain": self._explained(cohort), "decide": self._decide.shown_tables(cohort)}
         inputs |= {f"{part}_{name}": files for part, tables in parts.items() for name, files in tables.items()}
         inputs["sources"] = [

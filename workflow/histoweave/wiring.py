@@ -216,7 +216,9 @@ class Wiring:
         simultaneous (Bonferroni over the models)."""
         settings = self.config.evaluation
         confidence = 1 - (1 - settings.confidence) / len(self.models(cohort))
-        return settings.model_copy(update={"confidence": confidence}).model_dump(exclude={"permutations"})
+        return settings.model_copy(update={"confidence": confidence}).model_dump(
+            exclude={"permutations", "confounders"}
+        )
 
     def gpus(self, model: str) -> int:
         """GPUs that fitting a model asks for: one for the neural models unless the config says cpu."""

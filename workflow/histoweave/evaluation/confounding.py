@@ -155,7 +155,9 @@ def label_from_column(asked: Asked, *, n_classes: int) -> Answer:
     def scores(y: np.ndarray) -> np.ndarray:
         return held_out.label_scores(y, level=asked.level, fold=asked.fold, n_classes=n_classes, n_levels=n_levels)
 
-    return _answer(asked, asked.label, scores, within=asked.fold, stratum=asked.fold, width=n_classes, no=NO_LABEL_PAIRS)
+    return _answer(
+        asked, asked.label, scores, within=asked.fold, stratum=asked.fold, width=n_classes, no=NO_LABEL_PAIRS
+    )
 
 
 def column_from(asked: Asked, features: np.ndarray) -> Answer:
@@ -213,9 +215,7 @@ def _restricted(asked: Asked, patients: pd.Index) -> Asked:
     if keep.all():
         return asked
     of = Levels(asked.of.code[keep], asked.of.n, asked.of.left_out)
-    return Asked(
-        asked.column, of, asked.label[keep], asked.level[keep], asked.fold[keep], asked.settings, asked.seed
-    )
+    return Asked(asked.column, of, asked.label[keep], asked.level[keep], asked.fold[keep], asked.settings, asked.seed)
 
 
 def _measurements(

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from histoweave.report import (
+    figures_confounding,
     figures_decide,
     figures_explain,
     figures_results,
@@ -29,6 +30,7 @@ FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
     "pr_curves": figures_results.pr_curves,
     "reliability": figures_results.reliability,
     "confusion": figures_results.confusion,
+    "confounding": figures_confounding.confounding,
     "modality_use": figures_results.modality_use,
     "control": figures_results.control,
     "training": figures_run.training,

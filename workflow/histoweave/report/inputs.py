@@ -31,6 +31,8 @@ class ReportInputs:
         what was read of the user's tables (`tabular.reading.Reading`).
     slides, expression_report, genes, control_metrics, truth
         None where the run has no slides, no RNA, no negative control, no known truth.
+    confounding
+        answers on site, scanner and other columns.
     histories
         model: its `history.parquet` files in order of the folds.
     thumbnails
@@ -78,6 +80,7 @@ class ReportInputs:
     genes: Path | None = None
     control_metrics: Path | None = None
     truth: Path | None = None
+    confounding: Path | None = None
     benchmarks: Path | None = None
     slide_indexes: Sequence[Path] = ()
     histories: Mapping[str, Sequence[Path]] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class ReportTables:
     genes: pd.DataFrame | None = None
     control_metrics: pd.DataFrame | None = None
     truth: pd.DataFrame | None = None
+    confounding: pd.DataFrame | None = None
     explain: dict[str, pd.DataFrame] = field(default_factory=dict)
     decide: dict[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -223,6 +227,7 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         genes=optional(inputs.genes),
         control_metrics=optional(inputs.control_metrics),
         truth=optional(inputs.truth),
+        confounding=optional(inputs.confounding),
         explain=_joined(inputs.explain),
         decide=_joined(inputs.decide),
     )

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from histoweave.io import write_json
-from histoweave.report import views
+from histoweave.report import confounding_views, views
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
 from histoweave.report.page import findings
 from histoweave.report.plain import by_status, rows
@@ -16,7 +16,16 @@ from histoweave.report.versions import package_versions
 # Raised when a key goes or changes its meaning; a key that is added leaves it.
 SCHEMA_VERSION = 1
 # Tables of results, each a list of its rows; a table that a run does not have is null.
-RESULTS = ("metrics", "comparisons", "modality_use", "confusion", "reliability", "control_metrics", "truth")
+RESULTS = (
+    "metrics",
+    "comparisons",
+    "modality_use",
+    "confusion",
+    "reliability",
+    "control_metrics",
+    "truth",
+    "confounding",
+)
 # Of the explanations, what is said of classes; patients are in their tables.
 EXPLAIN = ("genes", "gene_sets", "tests", "morphology", "concepts", "concept_gene_sets")
 
@@ -46,6 +55,7 @@ def report_content(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]
         "folds": tables.folds_how,
         "key_numbers": [dataclasses.asdict(card) for card in views.key_numbers(tables)],
         "findings": findings(tables),
+        "confounding_verdicts": [dataclasses.asdict(verdict) for verdict in confounding_views.verdicts(tables)],
         **{name: rows(getattr(tables, name)) for name in RESULTS},
         "explain": {name: rows(tables.explain[name]) for name in EXPLAIN if name in tables.explain},
         "decide": {name: rows(table) for name, table in tables.decide.items() if name != "sets"},

@@ -11,7 +11,7 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from histoweave.evaluation import wording
 from histoweave.io import write_text
-from histoweave.report import bundle, decide_views, explain_views, views, views_curves, views_read
+from histoweave.report import bundle, confounding_views, decide_views, explain_views, views, views_curves, views_read
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, draw_plots
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
@@ -35,6 +35,7 @@ SECTIONS = {
     "pr-curves": "Precision and recall",
     "reliability": "Reliability",
     "confusion": "Confusion matrices",
+    "confounding": "Site and other confounders",
     "modality-use": "Use of each modality",
     "truth": "Known truth",
     "control": "Negative control",
@@ -59,7 +60,7 @@ PARTS = {
     "summary": "Overview",
     "cohort-flow": "Data",
     "metrics": "Results",
-    "modality-use": "Checks",
+    "confounding": "Checks",
     "explanation": "Why",
     "calibration": "Decisions",
     "training": "The run",
@@ -71,6 +72,7 @@ _ALT = {
     "pr_curves": "Precision against recall for every model, with the no-skill level",
     "reliability": "Accuracy against confidence for every model, with the expected calibration error",
     "confusion": "Confusion matrix of every model",
+    "confounding": "AUROC of every model over all patients, between patients of the same level, and with whole sites left out",
     "modality_use": "AUROC of every model with a modality intact and with it permuted between patients",
     "control": "AUROC of every model under shuffled labels with intervals, and under true labels",
     "training": "Training and validation loss per epoch and fold for every trained model",
@@ -146,6 +148,7 @@ def findings(tables: ReportTables) -> list[str]:
     said = wording.summary(
         tables.metrics, tables.comparisons, tables.modality_use, tables.control_metrics, titles=tables.titles
     )
+    said += confounding_views.summary(tables)
     return said + explain_views.summary(tables) + decide_views.summary(tables)
 
 
@@ -199,6 +202,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "precision": views_curves.precision_table(tables),
         "bins": views_curves.reliability_table(tables),
         "epochs": views_curves.training_table(tables),
+        "confounding": confounding_views.views(tables),
         **explain_views.views(tables),
         "decide": decide_views.views(tables),
     }
