@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from confounding_data import write_confounding
 from report_parts_data import write_decide, write_explain, write_overlays, write_slides
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score
 
@@ -318,6 +319,7 @@ def write_run(
         genes=folder / "genes.parquet",
         control_metrics=folder / "control.parquet",
         truth=folder / "truth.parquet",
+        confounding=write_confounding(folder / "confounding.parquet", models=models),
         benchmarks=folder / "benchmarks",
         histories=histories,
         thumbnails=thumbnails,

@@ -16,7 +16,8 @@ from histoweave.report.machine import RESULTS, SCHEMA_VERSION, report_content, r
 
 KEYS = {
     "schema", "schema_version", "cohort", "simulated", "pseudonyms", "classes", "models", "patients", "slides", "folds",
-    "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide", *RESULTS,
+    "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide",
+    "confounding_verdicts", *RESULTS,
 }  # fmt: skip
 
 

@@ -143,6 +143,8 @@ def answer(
     if pairs < LEAST_PAIRS:
         return Answer(value, reason=f"no interval: fewer than {LEAST_PAIRS} pairs of patients to compare")
     low, high = (float(end[0]) for end in interval(draws, confidence=settings.confidence))
+    if np.isnan(low):
+        return Answer(value, reason="no interval: too few patients")
     tail = (1 - settings.confidence) / 2
     if high - low < _ROUNDING:
         if _ROUNDING < value < 1 - _ROUNDING:
