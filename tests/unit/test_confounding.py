@@ -145,7 +145,7 @@ def test_rare_levels_and_missing_values_are_left_out_and_counted():
     table = ask(predictions, patients, folds)
     row = rows(table, "label_from_column")
     assert (row["n"], row["levels"]) == (53, 2)
-    assert row["reason"] == "left out: 3 patients without a value and 1 levels of fewer than 5 patients (4 patients)"
+    assert row["reason"] == "left out: 3 patients without a value and 1 level of fewer than 5 patients (4 patients)"
     assert "hospital" not in " ".join(table["reason"]) and "practice" not in " ".join(table["reason"])
 
 

@@ -66,7 +66,7 @@ def test_each_column_has_its_verdict_and_its_name_in_words():
     assert [(one.column, one.status) for one in found] == [
         ("site", "explained"), ("scanner", "unknown"), ("year_of_surgery", "told"),
     ]  # fmt: skip
-    assert "The year of surgery alone" in found[2].says
+    assert "that the year of surgery alone predicts" in found[2].says
     assert (
         found[1].says
         == "Whether the scanner predicts the label cannot be told: fewer than two levels have enough patients."

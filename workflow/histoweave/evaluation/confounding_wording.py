@@ -82,7 +82,7 @@ def _verdict(
         return Verdict(column, "unknown", f"Whether the {named} predicts the label cannot be told: {why}.")
     told = _find(rows, "column_from_predictions", main)
     if not _above(alone):
-        start = f"The {named} alone does not predict the label (AUROC {shown(alone)})"
+        start = f"There is no evidence that the {named} alone predicts the label (AUROC {shown(alone)})"
         if by_patient and told is not None and _above(told):
             return Verdict(
                 column,

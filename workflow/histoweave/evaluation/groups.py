@@ -74,8 +74,14 @@ def levels(values: pd.Series, patients: pd.Index) -> Levels:
     code = given[given.isin(kept)].map({name: place for place, name in enumerate(kept)}).astype(np.int64).sort_index()
     said = []
     if len(given) < len(of):
-        said.append(f"{len(of) - len(given)} patients without a value")
+        said.append(f"{_counted(len(of) - len(given), 'patient')} without a value")
     if len(kept) < len(counts):
         rare = counts[counts < LEAST_PATIENTS]
-        said.append(f"{len(rare)} levels of fewer than {LEAST_PATIENTS} patients ({rare.sum()} patients)")
+        said.append(
+            f"{_counted(len(rare), 'level')} of fewer than {LEAST_PATIENTS} patients ({_counted(int(rare.sum()), 'patient')})"
+        )
     return Levels(code, len(kept), f"left out: {' and '.join(said)}" if said else "")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
