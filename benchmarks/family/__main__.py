@@ -1,0 +1,86 @@
+"""Fit models on cohorts of the family and write one row for each: how well each finds what is there.
+
+    python -m benchmarks.family --members interaction-glands-72 none-glands-72 --models concat cross_attention \
+        --settings small large --out family.tsv --work /scratch/family
+
+Rows are written as they come; what a table or the working folder already holds is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
+
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from histoweave.config import Fusion
+from histoweave.evaluation.evaluate import evaluate
+
+from .fits import EVALUATION, SEED, fit_models, prepared
+from .members import FAMILY, member
+from .patients import LABELS, draw_patients, oracle
+
+MODELS = [name for name in Fusion().models if name != "majority"]
+# Sizes of the networks: genes, gene tokens, components of tile features.
+SETTINGS = {
+    "small": {"n_genes": 200, "gene_tokens": 8, "image_components": 8},
+    "middle": {"n_genes": 400, "gene_tokens": 12, "image_components": 16},
+    "large": {"n_genes": 1000, "gene_tokens": 16, "image_components": 64},
+    "default": {},
+}
+
+
+def main() -> None:
+    arguments = _arguments()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    rows = pd.read_csv(arguments.out, sep="\t").to_dict("records") if arguments.out.is_file() else []
+    done = {(row["member"], row["setting"], row["model"]) for row in rows}
+    for name in arguments.members:
+        one = member(name)
+        folder = prepared(one, arguments.work)
+        drawn = draw_patients(one)
+        best = roc_auc_score(drawn["label"] == LABELS[1], oracle(drawn, one))
+        for setting in arguments.settings:
+            wanted = [model for model in arguments.models if (name, setting, model) not in done]
+            settings = Fusion.model_validate(SETTINGS[setting] | {"members": arguments.networks})
+            for model, predictions, seconds in fit_models(
+                one, wanted, settings=settings, folder=folder, setting=setting
+            ):
+                score = _score(predictions, folder, model)
+                row = {"member": name, "kind": one.kind, "n": one.n_patients, "oracle": best, "setting": setting}
+                rows.append(row | {"model": model, **score, "seconds": round(seconds, 1)})
+                pd.DataFrame(rows).to_csv(arguments.out, sep="\t", index=False, float_format="%.3f")
+                print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
+
+
+def _score(predictions: pd.DataFrame, folder: Path, model: str) -> dict[str, float]:
+    modalities = ["image", "expression"]
+    patients = pd.read_parquet(folder / "results/family/cohort/patients.parquet")
+    tables = evaluate(
+        predictions, patients=patients, classes=list(LABELS), settings=EVALUATION, seed=SEED,
+        order=[model], modalities=modalities,
+    )  # fmt: skip
+    metrics = tables["metrics"]
+    row = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == "auroc")].iloc[0]
+    return {"auroc": row["estimate"], "ci_low": row["ci_low"], "ci_high": row["ci_high"]}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.family", description=__doc__.splitlines()[0])
+    parser.add_argument("--members", nargs="+", default=[one.name for one in FAMILY], help="cohorts; default: all")
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--settings", nargs="+", default=["default"], choices=list(SETTINGS))
+    parser.add_argument("--networks", type=int, default=5, help="networks per neural model and fold")
+    parser.add_argument("--out", type=Path, required=True, help="table to write, and to go on with")
+    parser.add_argument("--work", type=Path, required=True, help="folder for slides, features and fits")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
