@@ -7,8 +7,8 @@ import pandas as pd
 
 from histoweave.apply.compatibility import Check
 from histoweave.apply.ensemble import OK
-from histoweave.class_sets import joined, parted
-from histoweave.decide.conformal import CLASS, MARGINAL, always_inside, least_patients
+from histoweave.class_sets import CLASS, MARGINAL, joined, parted
+from histoweave.decide.conformal import always_inside, least_patients
 from histoweave.evaluation.binomial import clopper_pearson
 
 SET_COLUMNS = {MARGINAL: "set", CLASS: "set_class"}  # of predictions.parquet
@@ -32,7 +32,7 @@ def prediction_sets(
     ----------
     members : `model`, `fold`, `patient`, `p_<class>` of each fold model.
     scores : `model`, `fold`, `score`: 1 − p of the true class of each fold's test patients; by class also `y_true`.
-    kind : of `decide.conformal.KINDS`.
+    kind : `class_sets.MARGINAL` or `CLASS`.
     """
     found = {}
     for model, rows in members.groupby("model", sort=False):

@@ -22,12 +22,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from histoweave.class_sets import joined
+from histoweave.class_sets import CLASS, MARGINAL, joined
 from histoweave.evaluation.binomial import clopper_pearson
 from histoweave.evaluation.sample import probabilities
 
-MARGINAL, CLASS = "marginal", "class"  # one threshold for all; one for each class
-KINDS = (MARGINAL, CLASS)
 _ROUNDING = 1e-9  # (n + 1) · level is often meant to be whole, and is not in binary
 
 
@@ -59,9 +57,7 @@ def sets(probabilities: np.ndarray, scores: np.ndarray, level: float) -> np.ndar
     return 1 - probabilities <= threshold(scores, level)
 
 
-def class_sets(
-    probabilities: np.ndarray, scores: np.ndarray, truth: np.ndarray, level: float
-) -> np.ndarray:
+def sets_by_class(probabilities: np.ndarray, scores: np.ndarray, truth: np.ndarray, level: float) -> np.ndarray:
     """As `sets`, each class held against the calibration patients of that class only, (n, C) bool.
 
     Parameters
@@ -109,7 +105,7 @@ def conformal_scores(calibrated: pd.DataFrame, classes: list[str]) -> pd.DataFra
 
 
 def cross_sets(calibrated: pd.DataFrame, classes: list[str], levels: list[float]) -> pd.DataFrame:
-    """Each test patient's set of each of `KINDS` at each level: `model`, `patient`, `repeat`, `fold`, `y_true`, `level`,
+    """Each test patient's set of each kind (`MARGINAL`, `CLASS`) at each level: `model`, `patient`, `repeat`, `fold`, `y_true`, `level`,
     `kind`, `set` (`class_sets.joined`), `size`, `covered`."""
     scored = conformal_scores(calibrated, classes)["score"].to_numpy()
     p = probabilities(calibrated, classes)
@@ -122,7 +118,7 @@ def cross_sets(calibrated: pd.DataFrame, classes: list[str], levels: list[float]
             for level in levels:
                 for kind, inside in (
                     (MARGINAL, sets(p[own], scored[others], level)),
-                    (CLASS, class_sets(p[own], scored[others], truth[others], level)),
+                    (CLASS, sets_by_class(p[own], scored[others], truth[others], level)),
                 ):
                     part = calibrated.iloc[own][["model", "patient", "repeat", "fold", "y_true"]]
                     named = [joined(np.array(classes)[row]) for row in inside]
