@@ -170,9 +170,7 @@ def test_the_manifest_of_log2_models_is_as_it_was_and_a_false_one_is_refused(hom
     with opened(bundle) as held:
         manifest = held.manifest
     assert manifest.expression.transform == "log2" and '"transform"' not in manifest.text()
-    ranked = manifest.model_copy(
-        update={"expression": manifest.expression.model_copy(update={"transform": "ranks"})}
-    )
+    ranked = manifest.model_copy(update={"expression": manifest.expression.model_copy(update={"transform": "ranks"})})
     assert parse(ranked.text().encode(), where="x").expression.transform == "ranks"
     expression = ranked.model_dump(mode="json")["expression"]
     false = sealed(tmp_path / "false.zip", members(bundle), expression=expression)

@@ -12,6 +12,7 @@ from histoweave.decide.conformal import always_inside, least_patients
 from histoweave.evaluation.binomial import clopper_pearson
 
 SET_COLUMNS = {MARGINAL: "set", CLASS: "set_class"}  # of predictions.parquet
+_ROUNDING = 1e-9  # 1 − level is often meant to be a share of patients, and is not in binary
 COVERAGE_TYPES = {
     "model": "str", "level": "float64", "kind": "str", "scope": "str", "coverage": "float64", "ci_low": "float64",
     "ci_high": "float64", "mean_set_size": "float64", "n": "int64", "singletons": "int64", "empty": "int64",
@@ -41,7 +42,7 @@ def prediction_sets(
             continue
         counted = {label: own if kind == MARGINAL else own[own["y_true"] == label] for label in classes}
         share = pd.DataFrame({label: _share(rows, counted[label], label) for label in classes})
-        for patient, kept in zip(share.index, (share > 1 - level).to_numpy(), strict=True):
+        for patient, kept in zip(share.index, (share > 1 - level + _ROUNDING).to_numpy(), strict=True):
             found[model, patient] = joined(label for label, inside in zip(classes, kept, strict=True) if inside)
     return found
 

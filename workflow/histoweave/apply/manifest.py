@@ -69,7 +69,8 @@ class ExpressionIdentity(Section):
     n_genes: int = Field(ge=1, le=MOST, description="Genes of the training table.")
     genes: Annotated[list[str], FIRST] = Field(min_length=1, description="Genes that any model reads, sorted.")
     transform: Literal["log2", "ranks"] = Field(
-        "log2", description="What models read of the genes; left out where it is log2, as in bundles before there was a choice."
+        "log2",
+        description="What models read of the genes; left out where it is log2, as in bundles before there was a choice.",
     )
 
     @pydantic.model_serializer(mode="wrap")

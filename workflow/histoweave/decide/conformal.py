@@ -152,7 +152,9 @@ def coverage(found: pd.DataFrame, *, patients: pd.DataFrame, classes: list[str],
             scopes += [(f"site:{site}", part) for site, part in table.groupby("site")]
         for scope, part in scopes:
             if len(part):
-                rows.append({"model": model, "level": level, "kind": kind, "scope": scope, **_covered(part, confidence)})
+                rows.append(
+                    {"model": model, "level": level, "kind": kind, "scope": scope, **_covered(part, confidence)}
+                )
     return pd.DataFrame(rows)
 
 

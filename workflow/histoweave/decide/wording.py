@@ -102,7 +102,9 @@ def class_finding(coverage: pd.DataFrame, scores: pd.DataFrame, level: float, ti
     one, own = (of_class[of_class["kind"] == kind] for kind in (MARGINAL, CLASS))
     size = coverage.loc[(coverage["kind"] == CLASS) & (coverage["scope"] == "pooled"), "mean_set_size"].iloc[0]
     shares, counted = ([_share(row) for row in table.to_dict("records")] for table in (own, one))
-    counted = [f"{share} of {row['n']} {row['class']}" for share, row in zip(counted, one.to_dict("records"), strict=True)]
+    counted = [
+        f"{share} of {row['n']} {row['class']}" for share, row in zip(counted, one.to_dict("records"), strict=True)
+    ]
     says = (
         f"Within the classes, sets of {title} at {level:.0%} hold the true class in {_and(counted)} patients; with a "
         f"threshold for each class in {_and(shares)}, with {size:.2f} classes on average."

@@ -96,7 +96,10 @@ def _scores(tables: AppliedTables, level: float) -> list[str]:
 def within_classes(coverage: pd.DataFrame) -> list[str]:
     """How often the sets of each kind held the true class within each class; `coverage` of one model and level."""
     of_class = coverage[coverage["scope"].str.startswith("class:")]
-    words = {MARGINAL: "Within the classes the sets hold it in", CLASS: "Sets with a threshold for each class hold it in"}
+    words = {
+        MARGINAL: "Within the classes the sets hold it in",
+        CLASS: "Sets with a threshold for each class hold it in",
+    }
     sentences = []
     for kind, start in words.items():
         rows = of_class[of_class["kind"] == kind].to_dict("records")
