@@ -78,7 +78,7 @@ def test_few_patients_are_refused_in_one_line_and_genes_without_a_reference_stay
         found = moved(more, method, training.assign(EMPTY=1.0))
         assert (found["OTHER"] == 7).all() and found["EMPTY"].isna().all()
     assert moved(cohort(n=3), "none", training).equals(cohort(n=3))
-    with pytest.raises(InputError, match="quantiles of the training patients.*make the bundle again"):
+    with pytest.raises(InputError, match=r"quantiles of the training patients.*make the bundle again"):
         aligned(cohort(), align="quantile", median=training.median(), quantiles=None)
 
 
