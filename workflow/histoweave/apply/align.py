@@ -35,7 +35,7 @@ def statement(align: Align, n: int) -> str:
     """What is said of an alignment over n patients wherever predictions are shown."""
     return (
         f"RNA was aligned to training by {WORDS[align]} over the {n} patients of this cohort, without labels; a prediction "
-        "then depends on the other patients"
+        "then depends on the other patients, and a cohort of another mix of classes is moved wrongly"
     )
 
 
