@@ -1,16 +1,21 @@
 """Ranks within a patient in place of log2 values: in fitting and in prediction alike, whatever the scale."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from apply_data import Others
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.preprocessing import StandardScaler
 from test_fusion_cohort import FAST, make_cohort
 
+from histoweave.apply.bundle import write_bundle
+from histoweave.apply.read import read_manifest
+from histoweave.apply.training import Training
 from histoweave.config import Fusion
 from histoweave.errors import InputError
 from histoweave.fusion.fitted import load_fold
@@ -104,3 +109,33 @@ def test_a_fitted_model_says_so_and_predicts_patients_of_any_scale(tmp_path, mod
     np.testing.assert_allclose(pd.Series(found[0][:, 1], index=everyone.ids)[said.index], said, atol=1e-6)
     plain = replace(fitted.transforms.expression, ranks=False)
     assert not np.allclose(plain(other.set_index("patient")), plain(cohort.expression.set_index("patient")))
+
+
+def test_a_bundle_of_ranks_says_so_and_takes_rna_of_any_unit(tmp_path):
+    cohort = make_cohort(tmp_path / "features", seed=3, n=60, n_folds=2)
+    columns = ["level0_mpp", "mpp_source", "n_tiles", "scanner_vendor", "scanner_model"]
+    slides = cohort.slides.head(0).assign(**dict.fromkeys(columns))
+    patients = cohort.patients.assign(has_image=False)
+    own = patients["patient"] < "P040"
+    part = replace(cohort, patients=patients[own], slides=slides, folds=cohort.folds[cohort.folds["patient"] < "P040"])
+    chosen, name = FAST.model_copy(update={"expression_transform": "ranks"}), "logistic_expression"
+    for k in range(2):
+        part.run(name, k, tmp_path / name / f"fold{k}", settings=chosen)
+    rna = cohort.expression[cohort.expression["patient"] < "P040"]
+    training = Training(
+        cohort="home", classes=cohort.classes, positive="pos", models=[name], n_folds=2, repeats=1, tiles={},
+        root=tmp_path, patients=patients[own], slides=slides, how_folded={"method": "stratified"}, expression=rna,
+        metrics=pd.DataFrame(columns=["model", "metric", "scope", "estimate", "ci_low", "ci_high", "n"]), unit="counts",
+    )  # fmt: skip
+    bundle = tmp_path / "bundle.zip"
+    write_bundle(bundle, training)
+    assert read_manifest(bundle).expression.transform == "ranks"
+    away = partial(Others, patients[~own], slides, samples=None)
+    values = cohort.expression[cohort.expression["patient"] >= "P040"]
+    found = away(expression=values).apply(bundle, tmp_path / "same")["predictions"]
+    changed = values.assign(**np.exp(values.select_dtypes("number")))
+    content, _ = away(expression=changed).compare(bundle, tmp_path / "other", unit="tpm")
+    unit = {check["what"]: check for check in content["checks"]}["expression unit"]
+    assert unit["status"] == "warn" and "read ranks within each patient" in unit["says"]
+    pd.testing.assert_frame_equal(found, away(expression=changed).apply(bundle, tmp_path / "more")["predictions"])
+    assert found["status"].eq("ok").all() and found["p_pos"].std() > 0.05
