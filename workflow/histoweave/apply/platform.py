@@ -10,6 +10,7 @@ import pandas as pd
 from histoweave.apply import align, reference
 from histoweave.apply.align import Align
 from histoweave.apply.compatibility import Check
+from histoweave.apply.manifest import ExpressionIdentity
 from histoweave.apply.read import Bundle
 from histoweave.fusion import catalog
 from histoweave.fusion.catalog import EXPRESSION
@@ -18,18 +19,21 @@ from histoweave.fusion.patients import PatientSet
 UNIT = "expression unit"
 
 
-def with_other_units(checks: list[Check], *, method: Align, transform: str) -> list[Check]:
+def with_other_units(
+    checks: list[Check], *, unit: str | None, training: ExpressionIdentity | None, method: Align
+) -> list[Check]:
     """The checks, in which another unit is a warning where `units_may_differ`.
 
     Parameters
     ----------
-    checks : of the RNA. method : `apply.align`. transform : of the bundle's manifest.
+    checks : of the RNA. unit : of the cohort. training : of the bundle's manifest. method : `apply.align`.
     """
-    if not align.units_may_differ(method, transform=transform):
+    if training is None or not align.units_may_differ(method, transform=training.transform):
         return checks
     why = "the models read ranks within each patient" if method == "none" else "each gene is aligned to training"
+    says = f"{unit}, in training {training.unit}, which is allowed because {why}"
     return [
-        dataclasses.replace(check, status="warn", says=f"another unit than in training, which is allowed because {why}")
+        dataclasses.replace(check, status="warn", says=says)
         if check.what == UNIT and check.status == "refused"
         else check
         for check in checks

@@ -58,8 +58,7 @@ def compare(
         of_images = compatibility.check_images(manifest, slide_facts(slides), tiles=tiles)
         of_rna = compatibility.check_expression(manifest, expression, unit=unit, limit=settings.missing_genes_limit)
         n_rna = 0 if expression is None else int(patients["has_expression"].sum())
-        if manifest.expression:
-            of_rna = platform.with_other_units(of_rna, method=settings.align, transform=manifest.expression.transform)
+        of_rna = platform.with_other_units(of_rna, unit=unit, training=manifest.expression, method=settings.align)
         fits = {
             modality
             for modality, checks in ((IMAGE, of_images), (EXPRESSION, of_rna))
