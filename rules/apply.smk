@@ -49,7 +49,7 @@ rule compare_with_bundle:
     params:
         unit=lambda wildcards: APPLY.unit(wildcards.target),
         tiles=CONFIG.tiles.model_dump(),
-        settings=CONFIG.apply.model_dump(exclude={"bundle", "level"}),
+        settings=CONFIG.apply.model_dump(exclude={"bundle"}),
         code=code_hash("histoweave.apply.stage"),
     script:
         "../workflow/scripts/compare_with_bundle.py"

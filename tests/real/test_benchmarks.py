@@ -43,6 +43,21 @@ def test_tiling(tmp_path):
     assert figures["n_tiles"] > 0 and figures["seconds"] > 0 and figures["peak_mb"] > 0
 
 
+@needs_shared_data
+def test_other_platforms(tmp_path):
+    """Ranks hold where log2 values of another unit are worth nothing."""
+    figures, table = benchmark("external", folder=tmp_path)
+    found = {(row["away"], row["values"], row["align"]): row for row in figures["away"] if "logistic" in row["model"]}
+    for unit in ("counts", "FPKM*"):
+        ours, forced = (found[f"47 held back, {unit}", values, "none"] for values in ("ranks", "log2"))
+        assert ours["accuracy"][1] > 0.75 > 0.3 > forced["accuracy"][2]  # intervals apart
+        assert ours["marginal"][0] > 0.85 and ours["class"][0] > 0.85 and forced["marginal"][0] < 0.3
+    assert found["47 held back, RSEM", "log2", "none"]["accuracy"][0] > 0.9 and "covered, one threshold" in table
+    assert all(
+        low < 0.02 and high > -0.02 for by_model in figures["home"].values() for *_, low, high in by_model.values()
+    )
+
+
 def test_planning_a_large_cohort(tmp_path):
     figures, _ = benchmark("dag", "--slides", "300", folder=tmp_path)
     assert figures["dry_run_s"] > 0 and figures["peak_mb"] > 0

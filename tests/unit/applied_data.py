@@ -60,7 +60,8 @@ def _predictions(rng: np.random.Generator, table: pd.DataFrame, *, labelled: boo
             ],
         )
         sets = ["Luminal; Basal_Her2" if abs(value - 0.5) < 0.2 else CLASSES[int(value > 0.5)] for value in p]
-        parts.append(part.assign(set=[each if can else None for each, can in zip(sets, able, strict=True)]))
+        held = [each if can else None for each, can in zip(sets, able, strict=True)]
+        parts.append(part.assign(set=held, set_class=held, alignment="none"))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -77,9 +78,10 @@ def _metrics() -> pd.DataFrame:
 
 def _coverage() -> pd.DataFrame:
     rows = [
-        {"model": model, "level": 0.9, "scope": scope, "coverage": 0.92, "ci_low": 0.78, "ci_high": 0.98,
+        {"model": model, "level": 0.9, "kind": kind, "scope": scope, "coverage": 0.92, "ci_low": 0.78, "ci_high": 0.98,
          "mean_set_size": 1.2, "n": 37, "singletons": 30, "empty": 0}
         for model in MODELS
+        for kind in ("marginal", "class")
         for scope in ("pooled", "class:Luminal", "site:ward 0")
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -118,7 +120,12 @@ def write_applied_run(folder: Path, *, labelled: bool = True, n_patients: int = 
     ]
     write_json(
         folder / "compatibility.json",
-        {"checks": checks, "missing_genes_share": 0.04, "missing_genes": ["ESR1", "NUF2"]},
+        {
+            "checks": checks,
+            "missing_genes_share": 0.04,
+            "missing_genes": ["ESR1", "NUF2"],
+            "alignment": {"method": "none", "n_patients": 0, "says": ""},
+        },
     )
     return AppliedInputs(
         cohort="hospital_b",

@@ -98,7 +98,7 @@ def trained_and_others(folder: Path) -> tuple[Training, Others]:
                              for m in MODELS for k in range(N_FOLDS)])  # fmt: skip
     test = predictions[predictions["role"] == "test"]
     of_truth = np.where(test["y_true"] == "pos", test["p_pos"], test["p_neg"])
-    scores = test[["model", "patient", "repeat", "fold"]].assign(score=1 - of_truth)
+    scores = test[["model", "patient", "repeat", "fold", "y_true"]].assign(score=1 - of_truth)
     temperatures = scores[["model", "repeat", "fold"]].drop_duplicates().assign(temperature=1.5, n_val=8)
     training = Training(
         cohort="home", classes=cohort.classes, positive="pos", models=MODELS, n_folds=N_FOLDS, repeats=1,

@@ -273,9 +273,10 @@ def write_decide(
     ]
     scopes = ["pooled", *(f"class:{label}" for label in classes), *(f"site:{site}" for site in sites)]
     conformal = [
-        {"model": model, "level": level, "scope": scope, "coverage": level - 0.01, "mean_set_size": 1.2, "n": n, "singletons": 40, "empty": 1}
+        {"model": model, "level": level, "kind": kind, "scope": scope, "coverage": level - 0.01, "mean_set_size": 1.2, "n": n, "singletons": 40, "empty": 1}
         for model in models
         for level in (0.8, 0.9)
+        for kind in ("marginal", "class")
         for scope in scopes
     ]  # fmt: skip
     selective = [

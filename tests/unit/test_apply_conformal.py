@@ -37,7 +37,7 @@ def test_sets_are_those_of_the_definition(seed, n, n_folds, level):
                 sum(1 for score in scores.loc[scores["fold"] == fold, "score"] if score >= 1 - ps[fold][i, c])
                 for fold in range(n_folds)
             )
-            if (1 + larger) / (1 + n) > 1 - level:
+            if (1 + larger) / (1 + n) > 1 - level + 1e-9:
                 kept.append(label)
         assert found["m", f"p{i}"] == "; ".join(kept)
 
@@ -89,10 +89,13 @@ def test_coverage_counts_what_has_a_label_and_a_set():
             ("m", "p5", "b", None, "ok", "a; b; c"),
         ],
         columns=["model", "patient", "y_true", "site", "status", "set"],
-    )  # fmt: skip
-    found = coverage(table, level=0.9, confidence=0.95).set_index("scope")
+    ).assign(set_class="a; b; c")  # fmt: skip
+    every = coverage(table, level=0.9, confidence=0.95)
+    by_class = every[every["kind"] == "class"].set_index(["model", "scope"])
+    assert (by_class["coverage"] == 1).all() and by_class.loc[("m", "pooled"), "n"] == 4
+    found = every[every["kind"] == "marginal"].set_index("scope")
     assert set(found["model"]) == {"m"} and set(found.index) == {"pooled", "class:a", "class:b", "site:s", "site:t"}
     pooled = found.loc["pooled"]
     assert (pooled["coverage"], pooled["n"], pooled["singletons"], pooled["empty"]) == (0.5, 4, 1, 1)
     assert pooled["mean_set_size"] == 1.5 and found.loc["class:b", "coverage"] == 0.5
-    assert coverage(table[table["model"] == "n"], level=0.9, confidence=0.95).empty
+    assert coverage(table[table["model"] == "n"].assign(set_class=None), level=0.9, confidence=0.95).empty

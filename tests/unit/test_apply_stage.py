@@ -24,7 +24,7 @@ from histoweave.io import sha256_of
 
 COLUMNS = [
     "model", "patient", "y_true", "site", "has_image", "has_expression", "p_neg", "p_pos", "called", "entropy",
-    "disagreement", "n_models", "set", "status", "reason",
+    "disagreement", "n_models", "set", "set_class", "status", "reason", "alignment",
 ]  # fmt: skip
 P = ["p_neg", "p_pos"]
 

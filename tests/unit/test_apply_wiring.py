@@ -98,6 +98,8 @@ def test_another_unit_is_refused_before_any_job(run, tmp_path_factory):
     run["cohorts"]["away"]["expression"]["unit"] = "tpm"
     with pytest.raises(InputError, match=r"'cohorts.away.expression.unit' is 'tpm'.*made with 'counts'"):
         load(run)[1].check()
+    run["apply"]["align"] = "median"
+    load(run)[1].check()
 
 
 def test_an_external_cohort_needs_no_label_column_but_one_that_is_named(run):

@@ -38,7 +38,11 @@ def test_coverage_does_not_depend_on_what_classes_are_called(classes):
         scores = pd.DataFrame({"model": "m", "fold": 0, "score": 1 - p[np.arange(200), y]})
         sets = prediction_sets(table, scores, classes=names, level=0.9)
         found = table.assign(
-            y_true=np.array(names, dtype=object)[y], site="s", status="ok", set=[sets["m", i] for i in table["patient"]]
+            y_true=np.array(names, dtype=object)[y],
+            site="s",
+            status="ok",
+            set=[sets["m", i] for i in table["patient"]],
+            set_class=None,
         )
         return coverage(found, level=0.9, confidence=0.95)
 

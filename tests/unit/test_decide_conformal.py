@@ -60,13 +60,14 @@ def test_exchangeable_patients_are_covered_as_stated(level):
     assert level - 3 * error <= np.mean(found) <= level + 1 / (m + 1) + 3 * error
 
 
-def test_nobody_calibrates_the_own_set():
+@pytest.mark.parametrize("kind", ["marginal", "class"])
+def test_nobody_calibrates_the_own_set(kind):
     table = predictions(classes=THREE).assign(model="m")
-    before = cross_sets(table, THREE, [0.8])
+    before = cross_sets(table, THREE, [0.8]).query("kind == @kind")
     spoilt = table.copy()
     own = spoilt["fold"] == 0
     spoilt.loc[own, "y_true"] = "a"
-    after = cross_sets(spoilt, THREE, [0.8])
+    after = cross_sets(spoilt, THREE, [0.8]).query("kind == @kind")
     pick = before["fold"] == 0
     assert before.loc[pick, "set"].equals(after.loc[pick, "set"])
     assert not before.loc[~pick, "set"].equals(after.loc[~pick, "set"])
@@ -78,8 +79,9 @@ def test_a_fold_is_calibrated_by_all_other_folds_of_its_repeat():
     truth = pd.Index(THREE).get_indexer(table["y_true"])
     p = table[["p_a", "p_b", "p_c"]].to_numpy()
     np.testing.assert_allclose(scores["score"], 1 - p[np.arange(len(p)), truth])
-    found = cross_sets(table, THREE, [0.5, 0.9])
-    assert len(found) == 2 * len(table)
+    every = cross_sets(table, THREE, [0.5, 0.9])
+    assert len(every) == 4 * len(table)
+    found = every[every["kind"] == "marginal"]
     for repeat in range(2):
         for fold in range(N_FOLDS):
             rows = (table["repeat"] == repeat) & (table["fold"] == fold)
@@ -104,7 +106,7 @@ def test_coverage_counts_patients():
     found = pd.DataFrame(
         {
             "model": "m", "level": 0.8, "patient": list("pqrs"), "y_true": ["neg", "neg", "pos", "pos"],
-            "size": [1, 0, 2, 1], "covered": [True, False, True, True],
+            "size": [1, 0, 2, 1], "covered": [True, False, True, True], "kind": "marginal",
         }
     )  # fmt: skip
     patients = pd.DataFrame({"patient": list("pqrs"), "site": ["x", "x", "y", None]})

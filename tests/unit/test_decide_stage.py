@@ -52,8 +52,8 @@ def test_every_table_of_the_rule_is_made(tables):
         "temperatures": ["model", "repeat", "fold", "temperature", "n_val", "reason"],
         "calibration": ["model", "metric", "before", "after", "difference", "ci_low", "ci_high", "n"],
         "reliability": ["model", "state", "bin", "confidence", "accuracy", "n"],
-        "conformal_scores": ["model", "patient", "repeat", "fold", "score"],
-        "sets": ["model", "patient", "repeat", "level", "set", "covered"],
+        "conformal_scores": ["model", "patient", "repeat", "fold", "y_true", "score"],
+        "sets": ["model", "patient", "repeat", "level", "kind", "set", "covered"],
         "risk_coverage": ["model", "coverage", "risk", "threshold", "n"],
         "selective": ["model", "metric", "estimate", "ci_low", "ci_high", "n"],
         "subgroups": ["model", "column", "group", "metric", "estimate", "ci_low", "ci_high", "n"],
@@ -88,8 +88,9 @@ def test_labels_of_test_patients_reach_no_probability(tables):
 
 def test_sentences_state_what_was_not_found(tables):
     says = tables["findings"]
-    assert set(says["topic"]) == {"calibration", "conformal", "selective", "decision_curve", "subgroups"}
-    assert (says.groupby(["topic", "model"]).size().unstack()["majority"] == [1, 2, 1, 1, 1]).all()
+    topics = ["calibration", "conformal", "conformal_class", "decision_curve", "selective", "subgroups"]
+    assert sorted(set(says["topic"])) == topics
+    assert (says.groupby(["topic", "model"]).size().unstack()["majority"] == [1, 2, 2, 1, 1, 1]).all()
     assert not says["says"].str.contains("nan").any()
     one = tables["calibration"].set_index(["model", "metric"]).loc["cross_attention"]
     own = tables["temperatures"][tables["temperatures"]["model"] == "cross_attention"]

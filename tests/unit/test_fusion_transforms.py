@@ -219,17 +219,18 @@ def test_a_bad_gmt_file_gets_one_line(tmp_path, text, message):
 
 
 @settings(max_examples=10, deadline=None)
-@given(components=st.sampled_from([None, 2, 3]), tokens=st.booleans(), seed=st.integers(0, 100))
-def test_transforms_survive_the_file_exactly(tmp_path_factory, components, tokens, seed):
+@given(components=st.sampled_from([None, 2, 3]), tokens=st.booleans(), ranks=st.booleans(), seed=st.integers(0, 100))
+def test_transforms_survive_the_file_exactly(tmp_path_factory, components, tokens, ranks, seed):
     folder = tmp_path_factory.mktemp("transforms")
     rng = np.random.default_rng(seed)
     write_features(folder / "s.h5", rng.normal(size=(30, 5)))
     store = BagStore(slides_table([("s", "p", "ok", str(folder / "s.h5"))]))
     image = fit_image(store, ["p"], components=components, seed=seed)
-    rna = fit_expression(expression_table(), settings=Fusion(n_genes=3, gene_tokens=2), tokens=tokens, seed=seed)
+    chosen = Fusion(n_genes=3, gene_tokens=2, expression_transform="ranks" if ranks else "log2")
+    rna = fit_expression(expression_table(), settings=chosen, tokens=tokens, seed=seed)
     for transforms in (Transforms(image, rna), Transforms(image, None), Transforms(None, rna), Transforms(None, None)):
         write_transforms(folder / "t.parquet", transforms)
-        again = read_transforms(folder / "t.parquet")
+        again = read_transforms(folder / "t.parquet", ranks=ranks)
         for before, after in ((transforms.image, again.image), (transforms.expression, again.expression)):
             if before is None:
                 assert after is None

@@ -87,7 +87,7 @@ def test_calibration_shows_both_states_of_every_model(tables):
 def test_sets_groups_and_curves_are_those_of_the_tables(tables):
     main = main_fusion(tables)
     conformal = tables.decide["conformal"]
-    conformal = conformal[conformal["model"] == main]
+    conformal = conformal[(conformal["model"] == main) & (conformal["kind"] == "marginal")]
     for axes, (promised, rows) in zip(figures_decide.conformal(tables).axes, conformal.groupby("level"), strict=True):
         np.testing.assert_allclose(points(axes)[:, 0], rows["coverage"])
         assert list(axes.lines[-1].get_xdata()) == [promised, promised]

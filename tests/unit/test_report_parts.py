@@ -188,7 +188,8 @@ def test_decisions_as_tables(tables):
     row = tables.decide["calibration"].iloc[0]
     assert cell.text == "0.200 → 0.150"
     assert cell.small == f"-0.050 [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    assert {row[2] for row in _texts(shown["conformal"])} >= {"all patients", "class Luminal", "site ZA"}
+    assert {row[3] for row in _texts(shown["conformal"])} >= {"all patients", "class Luminal", "site ZA"}
+    assert {row[2] for row in _texts(shown["conformal"])} == {"one for all", "one per class"}
     assert {row[2] for row in _texts(shown["decision_curve"])} == {f"{i / 10:.2f}" for i in range(1, 10)}
     assert shown["selective"].columns[2:] == (
         "Area under the risk-coverage curve",

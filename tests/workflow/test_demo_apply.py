@@ -64,7 +64,8 @@ def test_models_of_both_modalities_hold_elsewhere(applied):
 def test_sets_reach_their_coverage_within_the_binomial_interval(demo, applied):
     coverage = read_table(applied / "coverage.parquet")
     assert SCORES in read_manifest(demo / "results/demo/bundle.zip").files
-    pooled = coverage[coverage["scope"] == "pooled"]
+    assert set(coverage["kind"]) == {"marginal", "class"}
+    pooled = coverage[(coverage["scope"] == "pooled") & (coverage["kind"] == "marginal")]
     assert set(pooled["model"]) == set(read_table(demo / "results/demo/predictions.parquet")["model"])
     assert (pooled["ci_high"] >= pooled["level"]).all(), pooled.to_string()
 

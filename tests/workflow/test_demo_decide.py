@@ -66,6 +66,8 @@ def test_before_is_what_the_report_of_the_evaluation_says(tables, metrics):
 
 def test_sets_reach_their_coverage_within_the_interval(tables):
     found = tables["conformal"]
+    assert set(found["kind"]) == {"marginal", "class"}
+    found = found[found["kind"] == "marginal"]
     own = found[(found["scope"] == "pooled") & found["model"].isin(["image", "expression", "cross_attention"])]
     assert set(own["level"]) == {0.8, 0.9}
     assert (own["ci_high"] >= own["level"]).all() and (own["n"] >= 58).all()
@@ -74,7 +76,7 @@ def test_sets_reach_their_coverage_within_the_interval(tables):
 
 def test_a_set_is_made_of_the_other_folds_scores(tables):
     calibrated, scores = tables["calibrated"], tables["conformal_scores"]
-    said = tables["sets"].set_index(["model", "patient", "level"])
+    said = tables["sets"][tables["sets"]["kind"] == "marginal"].set_index(["model", "patient", "level"])
     assert len(said) == 2 * len(calibrated) == 2 * len(scores)
     for fold in range(N_FOLDS):
         test = calibrated[(calibrated["model"] == "cross_attention") & (calibrated["fold"] == fold)]
@@ -119,7 +121,8 @@ def test_sites_are_scored_as_in_the_evaluation_and_age_in_three_groups(tables, m
 
 def test_every_topic_is_told_in_a_sentence(tables):
     says = tables["findings"]
-    assert set(says["topic"]) == {"calibration", "conformal", "selective", "decision_curve", "subgroups"}
+    topics = {"calibration", "conformal", "conformal_class", "selective", "decision_curve", "subgroups"}
+    assert set(says["topic"]) == topics
     assert set(says["model"]) == set(MODELS) and not says["says"].str.contains("nan").any()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from histoweave.config import Cohort
 
 
+Align = Literal["none", "median", "quantile"]
+
+
 class Apply(Section):
     """Frozen models on external cohorts. Nothing here fits anything."""
 
@@ -22,6 +25,11 @@ class Apply(Section):
     )
     missing_genes_limit: Share = Field(
         0.2, description="An external cohort that lacks a larger share of the models' genes is refused."
+    )
+    align: Align = Field(
+        "none",
+        description="Whether an external cohort's RNA is moved to training, gene by gene and without labels: by its "
+        "medians, or by quantiles.",
     )
     level: float = Field(0.9, gt=0.5, lt=1, description="Coverage that the sets of classes are made for.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from histoweave.apply.align import units_may_differ
 from histoweave.apply.manifest import DICTIONARY, FOLD_MEMBERS, Manifest
 from histoweave.apply.read import bundle_file, read_manifest
 from histoweave.config import Config
@@ -184,7 +185,8 @@ def check_settings(manifest: Manifest, config: Config, table: CohortTables) -> N
         expected += [("features.encoder", config.features.encoder.name, manifest.encoder.name)]
         expected += [("tiles.tile_px", config.tiles.tile_px, manifest.tiles.settings["tile_px"])]
         expected += [("tiles.target_mpp", config.tiles.target_mpp, manifest.tiles.settings["target_mpp"])]
-    if manifest.expression and cohort.expression:
+    may_differ = manifest.expression and units_may_differ(config.apply.align, transform=manifest.expression.transform)
+    if manifest.expression and cohort.expression and not may_differ:
         expected += [(f"cohorts.{table.name}.expression.unit", cohort.expression.unit, manifest.expression.unit)]
     for key, found, needed in expected:
         if found != needed:

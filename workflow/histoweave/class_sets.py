@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable
 
 SEPARATOR = "; "
+MARGINAL, CLASS = "marginal", "class"  # kinds of conformal sets: one threshold for all, one for each class
 
 
 def joined(labels: Iterable[str]) -> str:

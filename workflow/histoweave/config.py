@@ -136,6 +136,9 @@ class Fusion(Section):
         min_length=1,
     )  # fmt: skip
     n_genes: int = Field(1000, ge=1, description="Genes kept per fold: the most variable on train.")
+    expression_transform: Literal["log2", "ranks"] = Field(
+        "log2", description="What models read of the kept genes: log2 values, or their ranks within each patient."
+    )
     gene_tokens: int = Field(16, ge=2, description="Number of learned gene groups (clusters of co-expressed genes).")
     gene_sets: str | None = Field(None, description="GMT file of gene sets, in place of learned groups.")
     image_components: int | None = Field(64, ge=2, description="PCA components of tile features; null: no PCA.")

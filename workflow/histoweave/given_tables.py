@@ -59,6 +59,12 @@ def read_given_table(path: str | os.PathLike, columns: Mapping[str, Kind], *, me
         raise InputError(f"{path}: cannot be read as parquet ({' '.join(str(error).split())[:200]}); {mend}") from None
 
 
+def has_column(path: str | os.PathLike, name: str) -> bool:
+    """Whether a parquet file that `read_given_table` has read holds one more column."""
+    with pq.ParquetFile(path, thrift_string_size_limit=_MAX_METADATA_BYTES) as file:
+        return name in file.schema_arrow.names
+
+
 class _Wrong(Exception):
     """What is wrong with a table, in a few words."""
 

@@ -101,10 +101,11 @@ def _write_calibration(folder: Path, training: Training) -> None:
     ):
         if table is not None:
             k = table["repeat"] * training.n_folds + table["fold"]
-            kept = pd.DataFrame({"model": table["model"], "fold": k, column: table[column]})
+            more = ["y_true"] if name == SCORES else []
+            kept = pd.DataFrame({"model": table["model"], "fold": k, **table[more], column: table[column]})
             kept = kept[kept["model"].isin(list(training.models))]
             _check_folds(kept, training, name=name)
-            write_table(folder / name, kept.sort_values(["model", "fold", column], ignore_index=True))
+            write_table(folder / name, kept.sort_values(["model", "fold", *more, column], ignore_index=True))
 
 
 def _check_folds(table: pd.DataFrame, training: Training, *, name: str) -> None:
@@ -154,7 +155,11 @@ def _manifest(training: Training, slides: pd.DataFrame, genes: list[str]) -> ide
 def _expression(training: Training, genes: list[str]) -> identity.ExpressionIdentity:
     n_genes = training.expression.shape[1] - 1  # besides the column of patients
     unit = training.unit
-    return identity.ExpressionIdentity(unit=unit, formula=FORMULAS[unit], n_genes=n_genes, genes=genes)
+    fitted = read_json(training.fold_folder(training.models[0], 0) / "config.json")
+    transform = fitted["settings"].get("expression_transform", "log2")  # all models of a run have one
+    return identity.ExpressionIdentity(
+        unit=unit, formula=FORMULAS[unit], n_genes=n_genes, genes=genes, transform=transform
+    )
 
 
 def _only(facts: pd.DataFrame, column: str) -> Any:

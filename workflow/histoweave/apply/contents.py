@@ -14,7 +14,7 @@ from histoweave.errors import InputError, short
 from histoweave.evaluation.tempered import BOUNDS
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import FittedModel, load_fold
-from histoweave.given_tables import read_given_table
+from histoweave.given_tables import Kind, has_column, read_given_table
 from histoweave.sae import format
 from histoweave.strict_json import read_object
 
@@ -41,6 +41,8 @@ def check_contents(bundle: Bundle) -> None:
     for member in (reference.SUMMARY, reference.GENES, reference.CONCEPTS, reference.SCANNERS):
         if bundle.has(member):
             reference.read_reference(bundle.folder, member)
+    if bundle.has(reference.QUANTILES):
+        reference.read_quantiles(bundle.folder)
     encoder = bundle.manifest.encoder
     if encoder and bundle.has(reference.EMBEDDING):
         reference.read_embedding(bundle.path(reference.EMBEDDING), dim=encoder.dim)
@@ -80,6 +82,11 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
     if rna is not None and (strange := sorted(set(rna.kept_genes) - set(manifest.expression.genes))):
         raise InputError(
             f"{folder / 'transforms.parquet'}: reads gene '{strange[0]:.80}', which is none of the bundle's; make the bundle again"
+        )
+    if rna is not None and fitted.settings.expression_transform != manifest.expression.transform:
+        raise InputError(
+            f"{folder / 'config.json'}: was fitted on {fitted.settings.expression_transform}, the bundle is said to read "
+            f"{manifest.expression.transform}; make the bundle again"
         )
     return fitted
 
@@ -127,17 +134,24 @@ def read_temperatures(bundle: Bundle) -> dict[tuple[str, int], float]:
 
 
 def read_scores(bundle: Bundle) -> pd.DataFrame | None:
-    """`model`, `fold`, `score` of the training patients, None for a bundle without.
+    """`model`, `fold`, `y_true`, `score` of the training patients, None for a bundle without; without `y_true` where the
+    bundle was made before there were sets by class.
 
     Raises
     ------
     InputError
-        if the member is damaged, a score is not from 0 to 1, or a model has scores of some folds and not of others.
+        if the member is damaged, a score is not from 0 to 1, a class is none of the bundle, or a model has scores of some
+        folds and not of others.
     """
     if not bundle.has(SCORES):
         return None
     path = bundle.path(SCORES)
-    table = read_given_table(path, {"model": "text", "fold": "whole", "score": "number"}, mend=_MEND)
+    columns: dict[str, Kind] = {"model": "text", "fold": "whole", "score": "number"}
+    table = read_given_table(path, columns, mend=_MEND)
+    if has_column(path, "y_true"):
+        table = read_given_table(path, columns | {"y_true": "text"}, mend=_MEND)
+    if "y_true" in table and (strange := sorted(set(table["y_true"]) - set(bundle.manifest.classes))):
+        raise InputError(f"{path}: class '{strange[0]:.60}' is none of the bundle; {_MEND}")
     _check_folds(table, bundle.manifest, path=path)
     if (odd := table[~table["score"].between(-_ROUNDING, 1 + _ROUNDING)]).size:
         row = odd.iloc[0]

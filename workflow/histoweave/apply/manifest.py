@@ -68,6 +68,14 @@ class ExpressionIdentity(Section):
     formula: Words
     n_genes: int = Field(ge=1, le=MOST, description="Genes of the training table.")
     genes: Annotated[list[str], FIRST] = Field(min_length=1, description="Genes that any model reads, sorted.")
+    transform: Literal["log2", "ranks"] = Field(
+        "log2",
+        description="What models read of the genes; left out where it is log2, as in bundles before there was a choice.",
+    )
+
+    @pydantic.model_serializer(mode="wrap")
+    def _as_before(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if (key, value) != ("transform", "log2")}
 
 
 class ModelIdentity(Section):

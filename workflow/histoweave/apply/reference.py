@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from histoweave.apply import manifest
+from histoweave.apply.align import LEVELS
 from histoweave.apply.measures import Embedding
 from histoweave.errors import InputError
 from histoweave.given_tables import Kind, read_given_table
@@ -15,14 +17,16 @@ from histoweave.tensors import not_finite, read_tensors
 
 SUMMARY, EMBEDDING = manifest.SUMMARY, manifest.EMBEDDING
 GENES, CONCEPTS, SCANNERS = "reference/genes.parquet", "reference/concepts.parquet", "reference/scanners.parquet"
+QUANTILES = "reference/gene_quantiles.parquet"
 _RANGE: dict[str, Kind] = {"low": "measure", "median": "measure", "high": "measure"}
 _COLUMNS: dict[str, dict[str, Kind]] = {
     SUMMARY: {"modality": "text", "feature": "text"} | _RANGE,
     GENES: {"gene": "text"} | _RANGE | {"lower": "measure", "upper": "measure", "mean": "measure", "sd": "measure"},
+    QUANTILES: {"gene": "text", "quantiles": "numbers"},
     CONCEPTS: {"concept": "text"} | _RANGE,
     SCANNERS: {"vendor": "text", "model": "text", "share": "number"},
 }
-_KEYS = {SUMMARY: "feature", GENES: "gene", CONCEPTS: "concept"}
+_KEYS = {SUMMARY: "feature", GENES: "gene", QUANTILES: "gene", CONCEPTS: "concept"}
 _MEND = "copy the bundle again"
 # Shares of the training patients between `low` and `high`: of a measure, and of each of many genes or concepts. The median
 # of five patients of the same kind leaves the first once in 400 times, of more patients hardly ever.
@@ -69,3 +73,20 @@ def read_reference(folder: Path, member: str) -> pd.DataFrame:
         if low in table and (table[low] > table[high]).any():
             raise InputError(f"{folder / member}: '{low}' is above '{high}'; {_MEND}")
     return table.set_index(key)
+
+
+def read_quantiles(folder: Path) -> pd.DataFrame:
+    """genes × `align.LEVELS`: each gene's quantiles over the training patients, float64.
+
+    Raises
+    ------
+    InputError
+        if the member is damaged, or a gene has other quantiles than as many finite, ascending ones.
+    """
+    table = read_reference(folder, QUANTILES)["quantiles"]
+    for gene, values in table.items():
+        if len(values) != len(LEVELS) or not np.isfinite(values).all() or (np.diff(values) < 0).any():
+            raise InputError(
+                f"{folder / QUANTILES}: gene '{gene:.80}' does not have {len(LEVELS)} ascending quantiles; {_MEND}"
+            )
+    return pd.DataFrame(np.stack(table.to_list()) if len(table) else np.empty((0, len(LEVELS))), index=table.index)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from histoweave.apply import compatibility, conformal, drift, ensemble
+from histoweave.apply import compatibility, conformal, drift, ensemble, platform
 from histoweave.apply.contents import check_contents, read_scores
 from histoweave.apply.measures import patient_totals
 from histoweave.apply.read import Bundle, opened
@@ -57,6 +57,8 @@ def compare(
         manifest = held.manifest
         of_images = compatibility.check_images(manifest, slide_facts(slides), tiles=tiles)
         of_rna = compatibility.check_expression(manifest, expression, unit=unit, limit=settings.missing_genes_limit)
+        n_rna = 0 if expression is None else int(patients["has_expression"].sum())
+        of_rna = platform.with_other_units(of_rna, unit=unit, training=manifest.expression, method=settings.align)
         fits = {
             modality
             for modality, checks in ((IMAGE, of_images), (EXPRESSION, of_rna))
@@ -75,10 +77,14 @@ def compare(
         lacking = compatibility.missing_genes(manifest, expression) if genes and expression is not None else []
         checks = [*of_images, *of_rna, *of_depth, *compatibility.check_values(table)]
         checks += compatibility.check_cohort(manifest, patients)
+        checks += conformal.check_classes(read_scores(held), classes=manifest.classes, level=settings.level)
+        checks += platform.check_alignment(held, n=n_rna, method=settings.align)
     for check in checks:
         _log.info("%s: %s: %s", check.what, check.status, check.says)
     write_table(out["drift"], table)
-    write_json(out["compatibility"], compatibility.report(checks, lacking=lacking, n_genes=len(genes)))
+    report = compatibility.report(checks, lacking=lacking, n_genes=len(genes))
+    alignment = platform.alignment_record(checks, n=n_rna, method=settings.align)
+    write_json(out["compatibility"], report | {"alignment": alignment})
 
 
 def apply(
@@ -104,11 +110,13 @@ def apply(
     expression = None if expression is None else expression.set_index("patient")
     with opened(bundle) as held, threadpool_limits(1):
         known = ensemble.unlabelled(patients, slides=slides, expression=expression)
+        known = platform.aligned_patients(held, known, method=settings.align)
         votes = ensemble.member_predictions(held, known)
         for (model, patient), reason in votes.unusable.items():
             _log.warning("model %s cannot predict patient %s: %s", model, patient, reason)
         predictions = ensemble.ensemble_predictions(held, votes, patients)
         predictions = _with_sets(held, predictions, votes.table, level=settings.level)
+        predictions["alignment"] = platform.alignments(predictions, method=settings.align)
         scored = predictions.assign(
             y_true=predictions["y_true"].where(predictions["y_true"].isin(held.manifest.classes))
         )
@@ -121,15 +129,17 @@ def apply(
 
 
 def _with_sets(bundle: Bundle, predictions: pd.DataFrame, members: pd.DataFrame, *, level: float) -> pd.DataFrame:
-    """`set` before `status`: None for models without conformal scores and for patients without a prediction."""
-    scores = read_scores(bundle)
-    sets = {}
-    if scores is not None:
-        sets = conformal.prediction_sets(members, scores, classes=bundle.manifest.classes, level=level)
-    rows = predictions[["model", "patient", "status"]].itertuples(index=False)
-    found = [sets.get((row.model, row.patient)) if row.status == ensemble.OK else None for row in rows]
-    predictions.insert(predictions.columns.get_loc("status"), "set", found)
-    return predictions.astype({"set": object})
+    """`set` and `set_class` before `status`: None for models without conformal scores (by class: whose scores do not name
+    the class) and for patients without a prediction."""
+    scores, classes = read_scores(bundle), bundle.manifest.classes
+    for kind, column in conformal.SET_COLUMNS.items():
+        sets = {}
+        if scores is not None and (kind == conformal.MARGINAL or "y_true" in scores):
+            sets = conformal.prediction_sets(members, scores, classes=classes, level=level, kind=kind)
+        rows = predictions[["model", "patient", "status"]].itertuples(index=False)
+        found = [sets.get((row.model, row.patient)) if row.status == ensemble.OK else None for row in rows]
+        predictions.insert(predictions.columns.get_loc("status"), column, found)
+    return predictions.astype(dict.fromkeys(conformal.SET_COLUMNS.values(), object))
 
 
 def _metrics(bundle: Bundle, predictions: pd.DataFrame, *, settings: Evaluation, seed: int) -> pd.DataFrame:

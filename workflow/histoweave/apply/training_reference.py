@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
+from histoweave.apply.align import quantiles_of
 from histoweave.apply.measures import (
     DISTANCE,
     OVERRIDE,
@@ -20,7 +21,7 @@ from histoweave.apply.measures import (
     quantiles,
     slide_measures,
 )
-from histoweave.apply.reference import CONCEPTS, EMBEDDING, GENES, RANGE, SCANNERS, SUMMARY, WIDE_RANGE
+from histoweave.apply.reference import CONCEPTS, EMBEDDING, GENES, QUANTILES, RANGE, SCANNERS, SUMMARY, WIDE_RANGE
 from histoweave.apply.scanners import scanner_shares
 from histoweave.io import atomic_path, write_table
 from histoweave.sae.model import SparseAutoencoder
@@ -70,6 +71,8 @@ def measure_reference(
         half = values.quantile([0.25, 0.75]).T.set_axis(["lower", "upper"], axis=1)
         table = quantiles(values, held=WIDE_RANGE).join(half).assign(mean=values.mean(), sd=values.std(ddof=0))
         write_table(folder / GENES, table.rename_axis("gene").reset_index())
+        grid = pd.Series(list(quantiles_of(values).to_numpy()), index=values.columns, name="quantiles")
+        write_table(folder / QUANTILES, grid.rename_axis("gene").reset_index())
         parts.append(quantiles(expression_measures(values, table, totals), held=RANGE).assign(modality="expression"))
     columns = ["modality", "feature", "low", "median", "high"]
     summary = pd.concat([part.rename_axis("feature").reset_index() for part in parts], ignore_index=True)

@@ -14,7 +14,7 @@ from histoweave.evaluation.evaluate import pool, pooled_scope
 from histoweave.evaluation.sample import check_predictions
 from histoweave.fusion import catalog
 
-SET_COLUMNS = ["model", "patient", "repeat", "level", "set", "covered"]
+SET_COLUMNS = ["model", "patient", "repeat", "level", "kind", "set", "covered"]
 
 
 def decide(

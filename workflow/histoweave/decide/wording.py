@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from histoweave.class_sets import CLASS, MARGINAL
+from histoweave.decide.conformal import always_inside, class_counts, least_patients
 from histoweave.decide.selective import DROP_AT
 from histoweave.evaluation.binomial import clopper_pearson
 from histoweave.evaluation.wording import METRIC_WORDS
@@ -21,21 +23,26 @@ Row = Mapping[str, Any] | pd.Series
 
 
 def findings(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> pd.DataFrame:
-    """`topic`, `model`, `says`: one sentence per model and topic (conformal: and level), by topic.
+    """`topic`, `model`, `says`: one sentence per model and topic (of sets: and level), by topic.
 
     Parameters
     ----------
-    tables : `temperatures`, `calibration`, `conformal`, `selective`, `decision_curve`, `subgroup_differences`.
+    tables : `temperatures`, `calibration`, `conformal_scores`, `conformal`, `selective`, `decision_curve`,
+        `subgroup_differences`.
     titles : model → plain words.
     """
     rows: list[tuple[str, str, str]] = []
     for model, table in tables["calibration"].groupby("model", sort=False):
         own = tables["temperatures"][tables["temperatures"]["model"] == model]
         rows.append(("calibration", model, calibration_finding(table.set_index("metric"), own, titles[model])))
-    pooled = tables["conformal"][tables["conformal"]["scope"] == "pooled"]
+    covered = tables["conformal"]
+    pooled = covered[(covered["scope"] == "pooled") & (covered["kind"] == MARGINAL)]
     rows += [
         ("conformal", row["model"], conformal_finding(row, titles[row["model"]])) for row in pooled.to_dict("records")
     ]
+    for (model, level), table in covered.groupby(["model", "level"], sort=False):
+        own = tables["conformal_scores"][tables["conformal_scores"]["model"] == model]
+        rows.append(("conformal_class", model, class_finding(table, own, level, titles[model])))
     for model, table in tables["selective"].groupby("model", sort=False):
         rows.append(("selective", model, selective_finding(table.set_index("metric"), titles[model])))
     curves = tables["decision_curve"][tables["decision_curve"]["model"].isin(titles)]
@@ -81,6 +88,36 @@ def conformal_finding(row: Row, title: str) -> str:
         f"[{row['ci_low']:.0%}, {row['ci_high']:.0%}] of {n} patients, {verdict}; {row['mean_set_size']:.2f} classes "
         f"on average, one class for {row['singletons'] / n:.0%}, none for {row['empty'] / n:.0%}."
     )
+
+
+def class_finding(coverage: pd.DataFrame, scores: pd.DataFrame, level: float, title: str) -> str:
+    """Sentences on the measured coverage within each class, of sets with one threshold and with one for each class.
+
+    Parameters
+    ----------
+    coverage : rows of `conformal.parquet` of one model and level. scores : rows of `conformal_scores.parquet` of the model.
+    """
+    of_class = coverage[coverage["scope"].str.startswith("class:")].copy()
+    of_class["class"] = of_class["scope"].str.removeprefix("class:")
+    one, own = (of_class[of_class["kind"] == kind] for kind in (MARGINAL, CLASS))
+    size = coverage.loc[(coverage["kind"] == CLASS) & (coverage["scope"] == "pooled"), "mean_set_size"].iloc[0]
+    shares, counted = ([_share(row) for row in table.to_dict("records")] for table in (own, one))
+    counted = [
+        f"{share} of {row['n']} {row['class']}" for share, row in zip(counted, one.to_dict("records"), strict=True)
+    ]
+    says = (
+        f"Within the classes, sets of {title} at {level:.0%} hold the true class in {_and(counted)} patients; with a "
+        f"threshold for each class in {_and(shares)}, with {size:.2f} classes on average."
+    )
+    if lacking := one.loc[one["ci_high"] < level, "class"].tolist():
+        says += f" One threshold covers {_and(lacking)} less than the level: look at the sets by class there."
+    if lacking := own.loc[own["ci_high"] < level, "class"].tolist():
+        says += f" Sets by class cover {_and(lacking)} less than the level as well."
+    few = always_inside(class_counts(scores, one["class"].tolist()), one["class"].tolist(), level)
+    if few:
+        named = _and([f"{label} ({n} in the other folds)" for label, n in few.items()])
+        says += f" A level of {level:.0%} needs {least_patients(level)} patients of a class: {named} is in every set by class."
+    return says
 
 
 def selective_finding(metrics: pd.DataFrame, title: str) -> str:
@@ -164,6 +201,14 @@ def learning_finding(row: Row, titles: Mapping[str, str]) -> str:
 
 def _start(title: str) -> str:
     return title[:1].upper() + title[1:]
+
+
+def _share(row: Row) -> str:
+    return f"{row['coverage']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}]"
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _signed(value: float, digits: int = 2) -> str:

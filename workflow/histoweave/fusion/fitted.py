@@ -97,7 +97,7 @@ def load_fold(folder: str | Path, *, device: str = "cpu") -> FittedModel:
     """
     folder = Path(folder)
     name, classes, settings = _read_config(folder / "config.json")
-    transforms = read_transforms(folder / "transforms.parquet")
+    transforms = read_transforms(folder / "transforms.parquet", ranks=settings.expression_transform == "ranks")
     info = catalog.get(name)
     _check_transforms(folder / "transforms.parquet", info, transforms)
     path = folder / "model.safetensors"

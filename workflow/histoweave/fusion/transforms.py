@@ -14,6 +14,7 @@ from histoweave.errors import InputError
 from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.genes import groups_from_sets, learned_groups, read_gmt
+from histoweave.fusion.ranks import within_patient_ranks
 from histoweave.given_tables import Kind, read_given_table
 from histoweave.io import write_table
 
@@ -55,13 +56,14 @@ class ImageTransform:
 
 @dataclass(frozen=True)
 class ExpressionTransform:
-    """Keep the chosen genes, fill missing values, standardise.
+    """Keep the chosen genes, rank them within each patient if wanted, fill missing values, standardise.
 
     Attributes
     ----------
     genes : names of all genes of the table.
-    kept : (A,) bool. mean, scale, fill : (A,) float64, NaN where not kept.
+    kept : (A,) bool. mean, scale, fill : (A,) float64, NaN where not kept; of ranks where there are ranks.
     group : (A,) int64, the gene's token, -1 if none.
+    ranks : whether values are replaced by their ranks among the patient's kept genes (`within_patient_ranks`).
     """
 
     genes: tuple[str, ...]
@@ -70,6 +72,7 @@ class ExpressionTransform:
     scale: np.ndarray
     fill: np.ndarray
     group: np.ndarray
+    ranks: bool = False
 
     @property
     def kept_genes(self) -> list[str]:
@@ -85,6 +88,7 @@ class ExpressionTransform:
         """Patients × genes (log2) to (n,G) float32, infinite beyond its range; a gene that the table lacks gets the
         training median."""
         values = expression.reindex(columns=self.kept_genes).to_numpy(np.float64)
+        values = within_patient_ranks(values) if self.ranks else values
         values = np.where(np.isnan(values), self.fill[self.kept], values)
         with np.errstate(over="ignore"):
             return ((values - self.mean[self.kept]) / self.scale[self.kept]).astype(np.float32)
@@ -136,8 +140,12 @@ def fit_expression(expression: pd.DataFrame, *, settings: Fusion, tokens: bool, 
     ------
     InputError
         if no gene varies between the training patients, or for a bad GMT file.
+
+    Notes
+    -----
+    Genes are chosen and grouped by their log2 values, also where their ranks are what is standardised.
     """
-    values = expression.to_numpy(np.float64)
+    values = raw = expression.to_numpy(np.float64)
     measured = ~np.isnan(values).all(axis=0)
     fill = np.full(values.shape[1], np.nan)
     fill[measured] = np.nanmedian(values[:, measured], axis=0)
@@ -158,7 +166,25 @@ def fit_expression(expression: pd.DataFrame, *, settings: Fusion, tokens: bool, 
     elif tokens:
         profiles = ((values[:, kept] - mean[kept]) / scale[kept]).T
         group[kept] = learned_groups(profiles, n_groups=settings.gene_tokens, seed=seed)
-    return ExpressionTransform(genes, kept, mean, scale, np.where(kept, fill, np.nan), group)
+    fill = np.where(kept, fill, np.nan)
+    ranks = settings.expression_transform == "ranks"
+    if ranks:
+        mean[kept], scale[kept], fill[kept] = _of_ranks(raw[:, kept])
+    return ExpressionTransform(genes, kept, mean, scale, fill, group, ranks)
+
+
+def _of_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation and median over the patients of each gene's rank; InputError if no gene's rank varies."""
+    ranked = within_patient_ranks(values)
+    fill = np.nanmedian(ranked, axis=0)
+    ranked = np.where(np.isnan(ranked), fill, ranked)
+    scale = ranked.std(axis=0)
+    if not (scale > 1e-12).any():
+        raise InputError(
+            "fusion.expression_transform: ranks tells no two training patients apart, since their genes come in the same "
+            "order; raise fusion.n_genes, or use log2"
+        )
+    return ranked.mean(axis=0), _positive(scale), fill
 
 
 def write_transforms(path: str | Path, transforms: Transforms) -> None:
@@ -199,8 +225,8 @@ def write_transforms(path: str | Path, transforms: Transforms) -> None:
     write_table(path, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(_COLUMNS)))
 
 
-def read_transforms(path: str | Path) -> Transforms:
-    """Read what `write_transforms` wrote, exactly.
+def read_transforms(path: str | Path, *, ranks: bool) -> Transforms:
+    """Read what `write_transforms` wrote, exactly. `ranks`: whether the model was fitted on ranks, as its settings say.
 
     Raises
     ------
@@ -212,7 +238,7 @@ def read_transforms(path: str | Path) -> Transforms:
     try:
         _require((of_image | of_expression).all(), "a row is of no modality")
         image = _image(table[of_image]) if of_image.any() else None
-        expression = _expression(table[of_expression]) if of_expression.any() else None
+        expression = _expression(table[of_expression], ranks=ranks) if of_expression.any() else None
     except ValueError as error:
         raise InputError(f"{path}: {error}; {_MEND}") from None
     return Transforms(image, expression)
@@ -236,7 +262,7 @@ def _image(rows: pd.DataFrame) -> ImageTransform:
     return ImageTransform(mean, scale, loadings if loadings.shape[1] else None)
 
 
-def _expression(rows: pd.DataFrame) -> ExpressionTransform:
+def _expression(rows: pd.DataFrame, *, ranks: bool) -> ExpressionTransform:
     """ValueError if the rows are not those of different genes, each with all that it needs."""
     genes, kept = tuple(rows["feature"]), rows["kept"].to_numpy()
     _require("" not in genes and len(set(genes)) == len(genes), "a gene is there twice or has no name")
@@ -246,4 +272,4 @@ def _expression(rows: pd.DataFrame) -> ExpressionTransform:
     _require((scale[kept] > 0).all(), "a scale of a kept gene is not above 0")
     tokens = np.unique(group[kept])
     _require(tokens.tolist() in ([-1], list(range(len(tokens)))), "the groups of the genes are not numbered 0, 1, …")
-    return ExpressionTransform(genes, kept, mean, scale, fill, group)
+    return ExpressionTransform(genes, kept, mean, scale, fill, group, ranks)

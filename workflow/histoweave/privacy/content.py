@@ -25,8 +25,9 @@ VOCABULARY = frozenset(
     {
         "model", "model_a", "model_b", "models", "metric", "modality", "modalities", "representation", "level",
         "representation_a", "representation_b", "class", "classes", "label", "patient_label", "top_label", "labels",
-        "y_true", "y_pred", "called", "set", "role", "status", "stage", "step", "unit", "site", "gene", "source_name",
-        "genes", "gene_set", "measure", "mpp_source", "state", "test", "question", "order", "direction", "positive",
+        "y_true", "y_pred", "called", "set", "set_class", "kind", "alignment", "method", "role", "status", "stage",
+        "step", "unit", "site", "gene", "source_name", "genes", "gene_set", "measure", "mpp_source", "state", "test",
+        "question", "order", "direction", "positive",
     }
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from histoweave.class_sets import parted
 from histoweave.io import write_text
 from histoweave.report import applied_wording, views
 from histoweave.report.applied_inputs import AppliedInputs, AppliedTables, read_applied
+from histoweave.report.decide_views import SET_TITLES
 from histoweave.report.template import render
 from histoweave.report.versions import package_versions
 from histoweave.report.views import Cell, KeyNumber, Table, estimate, number
@@ -50,6 +51,7 @@ def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
         main_title=tables.titles[tables.main],
         n_patients=tables.predictions["patient"].nunique(),
         n_models=len(tables.models),
+        alignment=" ".join(applied_wording.alignment(tables)),
         key_numbers=key_numbers(tables, inputs.level),
         summary=applied_wording.summary(tables, trained_on=inputs.trained_on, level=inputs.level),
         compatibility=compatibility_table(tables.compatibility),
@@ -187,13 +189,14 @@ def patients_table(tables: AppliedTables) -> Table:
         cells = [
             Cell(row["patient"]), Cell(_text(row["site"])), Cell(" and ".join(has)),
             Cell(row["called"] if right else f"{row['called']} ✗"), number(row[f"p_{row['called']}"], digits=2),
-            Cell(_text(row["set"])), number(row["entropy"], digits=2), number(row["disagreement"], digits=3),
+            Cell(_text(row["set"])), Cell(_text(row["set_class"])), number(row["entropy"], digits=2), number(row["disagreement"], digits=3),
             Cell(tables.titles[row["model"]]),
         ]  # fmt: skip
         if tables.labelled:
             cells.insert(3, Cell(_text(truth)))
         rows.append(tuple(cells))
-    columns = ["Patient", "Site", "Has", "Call", "Probability", "Set", "Entropy, nats", "Disagreement", "Model"]
+    columns = ["Patient", "Site", "Has", "Call", "Probability", "Set", "Set by class", "Entropy, nats", "Disagreement"]
+    columns.append("Model")
     if tables.labelled:
         columns.insert(3, "True class")
     return Table(tuple(columns), tuple(rows))
@@ -227,13 +230,14 @@ def coverage_table(tables: AppliedTables) -> Table:
     """Stated and measured coverage of the conformal sets."""
     rows = [
         (
-            Cell(tables.titles[row["model"]]), Cell(row["scope"]), number(row["level"], digits=2),
+            Cell(tables.titles[row["model"]]), Cell(SET_TITLES[row["kind"]]), Cell(row["scope"]),
+            number(row["level"], digits=2),
             estimate(row, column="coverage", digits=2), number(row["mean_set_size"], digits=2),
             number(row["singletons"]), number(row["empty"]), number(row["n"]),
         )
         for row in tables.coverage.to_dict("records")
     ]  # fmt: skip
-    columns = ("Model", "Scope", "Stated", "Measured", "Classes per set", "One class", "Empty", "Patients")
+    columns = ("Model", "Threshold", "Scope", "Stated", "Measured", "Classes per set", "One class", "Empty", "Patients")
     return Table(columns, tuple(rows))
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 
+from histoweave.class_sets import CLASS, MARGINAL
 from histoweave.report.applied_inputs import AppliedTables
 
 MODALITY_WORDS = {"image": "the images", "expression": "the RNA", "concepts": "the concepts", "slides": "the slides"}
 
 
 def summary(tables: AppliedTables, *, trained_on: str, level: float) -> list[str]:
-    """Up to six sentences: does the bundle fit, who got a prediction, how far the cohort lies off, what was right."""
+    """Some sentences: does the bundle fit, who got a prediction, how far the cohort lies off, what was right."""
     return [
         _compatibility(tables, trained_on),
+        *alignment(tables),
         _predicted(tables),
         _drift(tables.drift),
         *(_scores(tables, level) if tables.labelled else [UNLABELLED]),
@@ -36,6 +38,12 @@ def _compatibility(tables: AppliedTables, trained_on: str) -> str:
             f"{_listed(check['what'] for check in warned)}."
         )
     return f"The bundle of {trained_on} fits this cohort in all {len(checks)} respects that were checked."
+
+
+def alignment(tables: AppliedTables) -> list[str]:
+    """That the RNA was aligned, where it was."""
+    says = tables.compatibility["alignment"]["says"]
+    return [f"{says}."] if says else []
 
 
 def _predicted(tables: AppliedTables) -> str:
@@ -80,8 +88,31 @@ def _scores(tables: AppliedTables, level: float) -> list[str]:
             f"Against the labels, {title} reaches an AUROC of {row['estimate']:.2f}{interval} in {row['n']} patients."
         ]
     coverage = tables.coverage
-    rows = coverage[(coverage["model"] == tables.main) & (coverage["scope"] == "pooled")]
-    return sentences + [covered(row) for row in rows.to_dict("records") if abs(row["level"] - level) < 1e-9]
+    own = coverage[(coverage["model"] == tables.main) & (coverage["level"].sub(level).abs() < 1e-9)]
+    rows = own[(own["scope"] == "pooled") & (own["kind"] == MARGINAL)]
+    return sentences + [covered(row) for row in rows.to_dict("records")] + within_classes(own)
+
+
+def within_classes(coverage: pd.DataFrame) -> list[str]:
+    """How often the sets of each kind held the true class within each class; `coverage` of one model and level."""
+    of_class = coverage[coverage["scope"].str.startswith("class:")]
+    words = {
+        MARGINAL: "Within the classes the sets hold it in",
+        CLASS: "Sets with a threshold for each class hold it in",
+    }
+    sentences = []
+    for kind, start in words.items():
+        rows = of_class[of_class["kind"] == kind].to_dict("records")
+        shares = [
+            f"{row['coverage']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}] of {row['n']} "
+            f"{row['scope'].removeprefix('class:')}"
+            for row in rows
+        ]
+        short = [row["scope"].removeprefix("class:") for row in rows if row["ci_high"] < row["level"]]
+        if shares:
+            told = f": less than the level for {_listed(short)}" if short else ""
+            sentences.append(f"{start} {_listed(shares)}{told}.")
+    return sentences
 
 
 def covered(row: dict) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from histoweave.class_sets import CLASS, MARGINAL
 from histoweave.report.inputs import ReportTables
 from histoweave.report.prepared import POLICY_TITLES
 from histoweave.report.views import METRIC_TITLES, Cell, Table, estimate, number
@@ -19,6 +20,9 @@ TABLES = (
 _THRESHOLD_STEP = 0.1
 _SOURCES = {"subgroup_grid": "subgroups"}
 _SELECTIVE_TITLES = {"aurc": "Area under the risk-coverage curve"}
+
+
+SET_TITLES = {MARGINAL: "one for all", CLASS: "one per class"}
 
 
 def title_of(tables: ReportTables, model: str) -> str:
@@ -56,13 +60,17 @@ def views(tables: ReportTables) -> dict[str, Any]:
 
 
 def _says(tables: ReportTables) -> dict[str, list[str]]:
-    """Topic: what was found of the fusion models (of all models where there are none)."""
+    """Topic: what was found of the fusion models (of all models where there are none); within classes of the last."""
     found = tables.decide.get("findings")
     if found is None:
         return {}
     fused = {model.name for model in tables.models if len(model.modalities) > 1}
     rows = found[found["model"].isin(fused)] if fused & set(found["model"]) else found
-    return {topic: part["says"].tolist() for topic, part in rows.groupby("topic", sort=False)}
+    says = {topic: part["says"].tolist() for topic, part in rows.groupby("topic", sort=False)}
+    within = rows[rows["topic"] == "conformal_class"]
+    if len(within):
+        says["conformal_class"] = within.loc[within["model"] == within["model"].iloc[-1], "says"].tolist()
+    return says
 
 
 def summary(tables: ReportTables) -> list[str]:
@@ -125,12 +133,14 @@ def _conformal(tables: ReportTables) -> Table:
     rows = _rows(
         tables.decide["conformal"],
         lambda row: (
-            Cell(title_of(tables, row["model"])), number(row["level"], digits=2), Cell(scope_title(row["scope"])),
-            estimate(row, column="coverage"), number(row["mean_set_size"], digits=2), number(row["singletons"]),
+            Cell(title_of(tables, row["model"])), number(row["level"], digits=2), Cell(SET_TITLES[row["kind"]]),
+            Cell(scope_title(row["scope"])), estimate(row, column="coverage"), number(row["mean_set_size"], digits=2), number(row["singletons"]),
             number(row["empty"]), number(row["n"]),
         ),
     )  # fmt: skip
-    columns = ("Model", "Promised", "Of", "Reached", "Classes per set", "Sets of one", "Empty sets", "Patients")
+    columns = (
+        "Model", "Promised", "Threshold", "Of", "Reached", "Classes per set", "Sets of one", "Empty sets", "Patients",
+    )  # fmt: skip
     return Table(columns, rows)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from histoweave.class_sets import MARGINAL
 from histoweave.report.explain_views import modality_title
 from histoweave.report.inputs import ReportTables
 from histoweave.report.morphology_views import TITLES as MEASURES
@@ -71,12 +72,13 @@ def calibration(tables: ReportTables) -> Iterator[tuple[str, Mark, dict[str, pd.
 
 
 def conformal(tables: ReportTables) -> tuple[str, dict[float, pd.DataFrame]]:
-    """The main model, and its coverage (`estimate`) by promised level; nothing where no sets were made."""
+    """The main model, and its coverage (`estimate`) by promised level, of sets with one threshold for all classes; nothing
+    where no sets were made."""
     found = tables.decide.get("conformal")
     if found is None or found.empty:
         return "", {}
     model = main_of(tables, found)
-    rows = found[found["model"] == model].rename(columns={"coverage": "estimate"})
+    rows = found[(found["model"] == model) & (found["kind"] == MARGINAL)].rename(columns={"coverage": "estimate"})
     return model, dict(iter(rows.groupby("level")))
 
 
