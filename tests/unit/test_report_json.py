@@ -16,7 +16,7 @@ from histoweave.report.machine import RESULTS, SCHEMA_VERSION, report_content, r
 
 KEYS = {
     "schema", "schema_version", "cohort", "simulated", "pseudonyms", "classes", "models", "patients", "slides", "folds",
-    "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide", *RESULTS,
+    "conclusion", "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide", *RESULTS,
 }  # fmt: skip
 
 
@@ -33,8 +33,8 @@ def content(inputs, tmp_path_factory):
 
 
 def test_keys_are_those_that_are_documented(content):
-    assert set(content) == KEYS and (content["schema"], content["schema_version"]) == ("histoweave.report", 1)
-    assert SCHEMA_VERSION == 1
+    assert set(content) == KEYS and (content["schema"], content["schema_version"]) == ("histoweave.report", 2)
+    assert SCHEMA_VERSION == 2
 
 
 def test_rows_are_those_of_the_tables(inputs, content):
@@ -51,7 +51,7 @@ def test_counts_findings_and_provenance(inputs, content):
     assert content["patients"] == {"given": 60, "included": 60, "complete": 58}
     refused = {"no_mpp": 1, "unreadable": 1, "unreadable_tiles": 1}
     assert content["slides"] == {"given": 60, "usable": 57, "refused": refused}
-    assert len(content["key_numbers"]) == 3 and any("AUROC" in finding for finding in content["findings"])
+    assert len(content["key_numbers"]) == 5 and any("AUROC" in finding for finding in content["findings"])
     assert content["models"][-1]["modalities"] == ["expression", "image"]
     assert content["inputs_sha256"] == inputs.input_sha256 and content["versions"]["histoweave"]
 

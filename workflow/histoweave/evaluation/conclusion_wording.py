@@ -26,23 +26,35 @@ def sentences(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     return said
 
 
-def caution(found: Conclusion, model: ModelInfo) -> str:
-    """What stands over whatever is said of a model whose skill is no finding; empty if it is one."""
-    if found.stands(model.name) or not model.modalities:
-        return ""
+def cautions(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
+    """What stands over a part of the page that is about `models`, where the skill of one is no finding."""
+    doubtful = [model for model in models if model.modalities and not found.stands(model.name)]
+    if not doubtful:
+        return []
     if found.kind == conclusion.LEAK:
-        return "Nothing can be concluded from this run until the leak is found: what follows may rest on it."
-    name = _start(model.title)
-    if found.kind == conclusion.SITE and model.name in found.better:
-        return (
-            f"{name} is not shown to know more than the {_words(found.column)}: what follows may describe that alone."
-        )
-    return f"{name} is not shown to be better than chance: what follows describes its arithmetic, not biology."
+        return ["Nothing can be concluded from this run until the leak is found: what follows may rest on it."]
+    explained = [model for model in doubtful if model.name in found.better]
+    at_chance = [model for model in doubtful if model.name not in found.better]
+    column = _words(found.column)
+    told = (
+        (explained, f"not shown to know more than the {column}", f"may describe the {column} alone"),
+        (at_chance, "not shown to be better than chance", "describes its arithmetic, not biology"),
+    )
+    return [_caution(group, lacks, describes) for group, lacks, describes in told if group]
+
+
+def _caution(group: Sequence[ModelInfo], lacks: str, describes: str) -> str:
+    if len(group) == 1:
+        return f"This model ({group[0].title}) is {lacks}: what follows {describes}."
+    named = ", ".join(model.title for model in group)
+    return f"These models are {lacks}: {named}. What follows {describes.replace('its', 'their')}."
 
 
 def shown(number: Number, *, against: Sequence[float] = (CHANCE,), signed: bool = False) -> str:
     """`0.71 [0.58, 0.84]`: two decimals, or as many as keep each bound on its side of each value of `against`."""
     values = (number.estimate, number.ci_low, number.ci_high)
+    if math.isnan(number.estimate):
+        return "–"
     if math.isnan(number.ci_low):
         return _rounded(number.estimate, _DIGITS, signed)
     digits = next(
