@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,7 @@ from histoweave.evaluation.conclusion import Conclusion, conclude
 from histoweave.fusion import catalog
 
 CLASSES = ["neg", "pos"]
-SETTINGS = Evaluation(bootstrap=1000)
+SETTINGS = Evaluation.model_construct(bootstrap=500, confidence=0.95, permutations=1)
 MODELS = tuple(catalog.get(name) for name in catalog.names())
 CONFOUNDING = [
     "column", "question", "model", "estimate", "ci_low", "ci_high", "n", "levels", "reason",
@@ -36,17 +38,27 @@ def predictions(y: np.ndarray, scores: dict[str, np.ndarray], *, sites: np.ndarr
 def scores_of(
     rng: np.random.Generator, image: np.ndarray, rna: np.ndarray, both: np.ndarray, *, noise: float = 0.5
 ) -> dict[str, np.ndarray]:
-    """A score per model: what it can know of the label (n,), and noise that is half the modality's, half its own."""
+    """A score per model: what it can know of the label (n,), and noise that is half the modality's, half its own.
+
+    A model's own noise hangs on its name, so that a catalogue of more models leaves it as it is.
+    """
+    seed = int(rng.integers(2**32))
     known = {frozenset(): 0 * image, **{frozenset({m}): v for m, v in (("image", image), ("expression", rna))}}
     known[frozenset(catalog.MODALITIES)] = both
     common = {modalities: rng.normal(size=len(image)) for modalities in known}
     return {
         model.name: (
             known[model.modalities]
-            + noise * (common[model.modalities] + rng.normal(size=len(image))) * bool(model.modalities)
+            + noise
+            * (common[model.modalities] + _own(seed, model.name).normal(size=len(image)))
+            * bool(model.modalities)
         )
         for model in MODELS
     }
+
+
+def _own(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def factors(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:

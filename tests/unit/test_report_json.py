@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from report_data import write_run
 
+from histoweave.evaluation.conclusion import KINDS
 from histoweave.io import read_table
+from histoweave.report.conclusion import sentences
 from histoweave.report.inputs import read_tables
 from histoweave.report.machine import RESULTS, SCHEMA_VERSION, report_content, rows, write_report_json
 
@@ -54,6 +56,18 @@ def test_counts_findings_and_provenance(inputs, content):
     assert len(content["key_numbers"]) == 5 and any("AUROC" in finding for finding in content["findings"])
     assert content["models"][-1]["modalities"] == ["expression", "image"]
     assert content["inputs_sha256"] == inputs.input_sha256 and content["versions"]["histoweave"]
+
+
+def test_the_conclusion_is_that_of_the_page(inputs, content):
+    found, tables = content["conclusion"], read_tables(inputs)
+    assert found["kind"] in KINDS and found["sentences"] == sentences(tables) and found["patients"] == 58
+    assert set(found["better_than_chance"]) <= set(tables.titles) and found["looked_at"] == len(tables.models) - 1
+    assert sum(found["classes"].values()) == 58
+    numbers = found["numbers"]
+    assert {"single", "fused", "difference"} <= set(numbers)
+    assert numbers["difference"]["estimate"] == pytest.approx(
+        numbers["fused"]["estimate"] - numbers["single"]["estimate"]
+    )
 
 
 def test_times_of_the_run_are_not_in_it(inputs, content):

@@ -291,7 +291,7 @@ def _leak(control: pd.DataFrame | None) -> dict | None:
         return None
     first = rows.sort_values("null_mean", ascending=False).iloc[0]
     leaking = dict.fromkeys([first["model"], *rows["model"]])
-    mean = Number(first["null_mean"], first["mean_low"], first["mean_high"])
+    mean = Number(*(float(first[name]) for name in ("null_mean", "mean_low", "mean_high")))
     return {"leaking": tuple(leaking), "shuffles": int(first["shuffles"]), "numbers": {"null_mean": mean}}
 
 

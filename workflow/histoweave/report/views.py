@@ -22,6 +22,7 @@ METRIC_TITLES = {
 }  # fmt: skip
 CLASS_METRICS = ("auroc", "average_precision", "f1", "precision", "recall")
 SITE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "auroc")
+_COMPARISON = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "n")
 _MODALITY_WORDS = {"image": "image", "expression": "RNA"}
 
 
@@ -269,12 +270,11 @@ def key_comparisons(tables: ReportTables) -> list[dict[str, Any]]:
     Their intervals are simultaneous (`choice.parquet`), so they cannot contradict the conclusion.
     """
     main, rows = main_fusion(tables), {}
-    for row in tables.choice[tables.choice["model_b"] != ""].to_dict("records"):
-        values = {"metric": "auroc", "n": row["n"]}
+    pairs = tables.choice[tables.choice["model_b"] != ""].rename(columns={"estimate": "difference"})
+    for row in pairs.assign(metric="auroc")[list(_COMPARISON)].to_dict("records"):
         if row["model_a"] == main:
-            values |= {"difference": row["estimate"], "ci_low": row["ci_low"], "ci_high": row["ci_high"]}
-            rows[row["model_b"]] = {"model_a": main, "model_b": row["model_b"], **values}
+            rows[row["model_b"]] = row
         elif row["model_b"] == main:
-            values |= {"difference": -row["estimate"], "ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
-            rows[row["model_a"]] = {"model_a": main, "model_b": row["model_a"], **values}
+            turned = {"model_a": main, "model_b": row["model_a"], "difference": -row["difference"]}
+            rows[row["model_a"]] = row | turned | {"ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
     return [rows[name] for name in tables.titles if name in rows]
