@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from conclusion_data import CLASSES, MODELS, SETTINGS, factors, predictions, scores_of, told
 from hypothesis import given
@@ -52,6 +53,15 @@ def test_few_units_widen_as_student_says():
     narrow, _, many = simultaneous(np.zeros(2), draws, confidence=0.95, units=MANY)
     assert few == pytest.approx(t.isf(norm.sf(many), 4))
     np.testing.assert_allclose(wide / narrow, few / many * np.sqrt(5 / 4))
+
+
+def test_draws_of_few_clusters_hold_their_own_tails():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(60_000, 1)) / np.sqrt(rng.chisquare(4, size=(60_000, 1)) / 4) * 0.1
+    half, _, critical = simultaneous(np.zeros(1), draws, confidence=0.95, units=5, student=True)
+    assert critical == pytest.approx(t.ppf(0.975, 4), rel=0.03) and half[0] == pytest.approx(0.1 * critical, rel=0.02)
+    _, spread, bonferroni = simultaneous(np.ones(2), np.ones((99, 2)), confidence=0.95, units=5, student=True)
+    assert bonferroni == pytest.approx(t.ppf(1 - 0.0125, 4)) and not spread.any()
 
 
 def test_unknown_draws_and_questions_without_spread():
@@ -127,10 +137,9 @@ def test_too_few_patients_and_a_single_class_have_no_interval():
     assert one[["estimate", "ci_low", "ci_high"]].isna().all(axis=None) and len(one) == len(few)
 
 
-def test_few_clusters_count_as_few():
+def test_clusters_that_are_patients_change_nothing():
     table = cohort()
-    wide = told(table.assign(cluster=[f"S{int(p[1:]) % 4}" for p in table["patient"]]))
-    assert ((wide["ci_high"] - wide["ci_low"]) >= (told(table)["ci_high"] - told(table)["ci_low"]) - 1e-9).all()
+    pd.testing.assert_frame_equal(told(table.assign(cluster=table["patient"])), told(table))
 
 
 def test_a_run_of_models_that_read_nothing_has_no_question():

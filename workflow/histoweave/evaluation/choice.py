@@ -27,6 +27,7 @@ CHOICE_TYPES = dict.fromkeys(("family", "model_a", "model_b"), "str") | {
     **dict.fromkeys(("estimate", "ci_low", "ci_high"), "float64"),
     **dict.fromkeys(("n", "looked_at"), "int64"),
 }
+FEW_CLUSTERS = 20  # of fewer, `bootstrap` draws from the t distribution of the cluster jackknife
 _NO_SPREAD = 1e-9  # a standard error below it comes from draws that are all the same
 _EDGE = 1e-12
 
@@ -67,7 +68,7 @@ def choose(
         for model in models
     ]
     estimate, draws = np.concatenate([one for one, _ in drawn]), np.column_stack([many for _, many in drawn])
-    how = {"confidence": settings.confidence, "units": _units(pooled)}
+    how = {"confidence": settings.confidence, **_units(pooled)}
     low, high = _of_models(estimate, draws, counts=class_counts(pooled, classes), **how)
     single, other = _pairs(models)
     tables = [_table(MODELS, [(model, "") for model in models], estimate, low, high)]
@@ -85,19 +86,20 @@ def class_counts(pooled: pd.DataFrame, classes: Sequence[str]) -> dict[str, int]
 
 
 def simultaneous(
-    estimate: np.ndarray, draws: np.ndarray, *, confidence: float, units: int
+    estimate: np.ndarray, draws: np.ndarray, *, confidence: float, units: int, student: bool = False
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Half widths (K,) of max-t intervals, which questions have spread (K,) bool, and the critical value.
 
     The (confidence) quantile, over draws, of the largest |draw - estimate| / standard error, turned into the quantile
     of Student's t with `units` - 1 degrees of freedom that has the same tail: few units make standard errors
-    uncertain. Questions whose draws are all the same have no spread and a half width of 0; if there are any, the
+    uncertain. Draws that are distributed as Student's t themselves need no turning. Questions whose draws are all the same have no spread and a half width of 0; if there are any, the
     critical value is not below that of Bonferroni. Questions of which over 20 % of the draws are undefined are NaN.
 
     Parameters
     ----------
     estimate, draws : (K,) and (B, K) float64.
     units : patients, or clusters where those are drawn.
+    student : the draws are of Student's t with `units` - 1 degrees of freedom, as those of few clusters are.
     """
     half, spread = np.full(len(estimate), np.nan), np.zeros(len(estimate), dtype=bool)
     known = ~np.isnan(estimate) & (np.isnan(draws).mean(axis=0) <= MAX_UNDEFINED)
@@ -105,17 +107,22 @@ def simultaneous(
     used = used[~np.isnan(used).any(axis=1)]
     if units < 2 or not known.any() or len(used) < 2:
         return half, spread, np.nan
-    error = used.std(axis=0, ddof=1)
+    if student:
+        error = np.median(np.abs(used - estimate[known]), axis=0) / t.ppf(0.75, units - 1)
+    else:
+        error = used.std(axis=0, ddof=1)
     spread[known] = error > _NO_SPREAD
-    critical = norm.isf((1 - confidence) / 2 / known.sum())
+    tail = (1 - confidence) / 2 / known.sum()
+    critical = t.isf(tail, units - 1) if student else norm.isf(tail)
     if spread.any():
         within = spread[known]
         largest = (np.abs(used[:, within] - estimate[spread]) / error[within]).max(axis=1)
         of_draws = np.quantile(largest, confidence)
         critical = of_draws if within.all() else max(of_draws, critical)
-    critical = float(t.isf(norm.sf(critical), units - 1))
-    half[known] = critical * error * np.sqrt(units / (units - 1))
-    return half, spread, critical
+    if not student:
+        critical, error = t.isf(norm.sf(critical), units - 1), error * np.sqrt(units / (units - 1))
+    half[known] = critical * error
+    return half, spread, float(critical)
 
 
 def score_interval(estimate: float, n_positive: int, n_negative: int, critical: float) -> tuple[float, float]:
@@ -152,17 +159,20 @@ def _score_intervals(estimate: float, counts: Mapping[str, int], critical: float
     return tuple(np.mean(bounds, axis=0)) if bounds else (np.nan, np.nan)
 
 
-def _units(pooled: pd.DataFrame) -> int:
-    """How many independent units are drawn: clusters where the predictions name them, else patients."""
-    return pooled["cluster" if "cluster" in pooled else "patient"].nunique()
+def _units(pooled: pd.DataFrame) -> dict[str, int | bool]:
+    """How many independent units are drawn (clusters where the predictions name them, else patients), and whether they
+    are so few clusters that the draws are of Student's t already."""
+    patients = pooled["patient"].nunique()
+    units = pooled["cluster"].nunique() if "cluster" in pooled else patients
+    return {"units": units, "student": units < min(FEW_CLUSTERS, patients)}
 
 
 def _of_models(
-    estimate: np.ndarray, draws: np.ndarray, *, counts: Mapping[str, int], confidence: float, units: int
+    estimate: np.ndarray, draws: np.ndarray, *, counts: Mapping[str, int], **how: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals of AUROCs: the wider of max-t and closed form at each end, since a bootstrap of a (nearly) perfect
     score sees (nearly) no error and says nothing of those that a larger cohort would hold."""
-    half, _, critical = simultaneous(estimate, draws, confidence=confidence, units=units)
+    half, _, critical = simultaneous(estimate, draws, **how)
     low, high = estimate - half, estimate + half
     for k in np.flatnonzero(~np.isnan(half)):
         closed_low, closed_high = _score_intervals(estimate[k], counts, critical)
@@ -176,9 +186,7 @@ def _of_pairs(
     draws: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
-    *,
-    confidence: float,
-    units: int,
+    **how: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Differences and their intervals; `low`, `high` are those of the models.
 
@@ -187,7 +195,7 @@ def _of_pairs(
     """
     a, b = np.array(pairs).T
     difference = estimate[a] - estimate[b]
-    half, spread, _ = simultaneous(difference, draws[:, a] - draws[:, b], confidence=confidence, units=units)
+    half, spread, _ = simultaneous(difference, draws[:, a] - draws[:, b], **how)
     apart = np.hypot(estimate[a] - low[a], high[b] - estimate[b]), np.hypot(high[a] - estimate[a], estimate[b] - low[b])
     below, above = (np.where(spread | np.isnan(half), half, closed) for closed in apart)
     return difference, np.clip(difference - below, -1, 1), np.clip(difference + above, -1, 1)
