@@ -70,6 +70,8 @@ def test_a_handful_of_patients_is_too_few():
         found = concluded(cohort("none", seed=3, n=n)[0])
         assert (found.kind, found.reason) == ("too_few", reason)
         assert f"{n} " in sentences(found, MODELS)[1]
+    of_sites = concluded(cohort("none", n=8)[0], group_by="site")
+    assert sentences(of_sites, MODELS)[0].startswith("There are too few patients or sites to tell")
     choice = told(cohort("none", n=60)[0])
     found = conclude(choice, models=MODELS, counts={"neg": 57, "pos": 2}, confidence=0.95)
     assert (found.kind, found.reason) == ("too_few", "no_power")

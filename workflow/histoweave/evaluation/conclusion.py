@@ -47,6 +47,7 @@ class Conclusion:
     reason : which of a kind's rules it was: of `too_few` `no_interval`, `no_power`, `wide`; of `undecided` `no_model`,
         `no_single`, `single_at_chance`; empty otherwise.
     n, counts : scored patients, and how many of each class.
+    whole : what the folds keep whole and the intervals resample, `patient` or `site`.
     looked_at : models whose AUROC was looked at.
     better : models whose simultaneous interval lies above 0.5.
     best, single, fused : the model with the highest AUROC among those better than chance (of all if there are none),
@@ -66,6 +67,7 @@ class Conclusion:
     kind: str
     reason: str = ""
     n: int = 0
+    whole: str = "patient"
     counts: Mapping[str, int] = field(default_factory=dict)
     looked_at: int = 0
     better: tuple[str, ...] = ()
@@ -138,7 +140,13 @@ def conclude(
     confounding, control : `confounding.parquet` and `control/summary.parquet`, None where a run has not made them.
     """
     scores = _Scores(choice, models)
-    known = {"n": scores.n, "counts": dict(counts), "looked_at": len(scores.auroc), "better": scores.better}
+    known = {
+        "n": scores.n,
+        "whole": group_by,
+        "counts": dict(counts),
+        "looked_at": len(scores.auroc),
+        "better": scores.better,
+    }
     best = scores.best(scores.better) or scores.best(scores.models)
     known |= {"best": best}
     kind, more = _kind(scores, counts=counts, confidence=confidence, group_by=group_by, confounding=confounding)

@@ -103,7 +103,8 @@ def _too_few(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
             f"{shown(found.numbers['best'], against=(CHANCE, USEFUL))} in {found.n} patients: it does not lie above chance "
             f"(0.5), and a useful model ({USEFUL}) is not excluded."
         )
-    return ["There are too few patients to tell whether any model is better than chance.", why, ARITHMETIC]
+    units = "patients" if found.whole == "patient" else f"patients or {found.whole}s"
+    return [f"There are too few {units} to tell whether any model is better than chance.", why, ARITHMETIC]
 
 
 def _at_chance(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
