@@ -53,6 +53,7 @@ rule evaluate:
         confusion="results/{cohort}/confusion.parquet",
         reliability="results/{cohort}/reliability.parquet",
         curves="results/{cohort}/curves.parquet",
+        choice="results/{cohort}/choice.parquet",
     log:
         "results/{cohort}/logs/evaluate.log",
     benchmark:
@@ -70,7 +71,9 @@ rule evaluate:
         settings=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash(
-            "histoweave.evaluation.evaluate", "histoweave.evaluation.modality"
+            "histoweave.evaluation.evaluate",
+            "histoweave.evaluation.modality",
+            "histoweave.evaluation.choice",
         ),
     script:
         "../workflow/scripts/evaluate.py"

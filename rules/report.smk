@@ -182,6 +182,7 @@ rule report:
         ),
         privacy=PRIVACY,
         overlays=lambda wildcards: REPORT.overlays(wildcards.cohort),
+        explained=lambda wildcards: REPORT.shown_model(wildcards.cohort),
         links=lambda wildcards: REPORT.links(wildcards.cohort),
         stages=WIRING.code_of_stages(),
     script:

@@ -10,6 +10,8 @@ from confounding_data import write_confounding
 from report_parts_data import write_decide, write_explain, write_overlays, write_slides
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_auc_score
 
+from histoweave.config import Evaluation
+from histoweave.evaluation.choice import choose
 from histoweave.fusion import catalog
 from histoweave.io import write_json, write_table
 from histoweave.report.inputs import ReportInputs
@@ -31,12 +33,13 @@ def _predictions(
     patients: pd.DataFrame,
     classes: list[str],
     n_folds: int,
+    signal: float = 1.0,
 ) -> pd.DataFrame:
     tables = []
     for model in models:
         truth = np.array([classes.index(label) for label in patients["label"]])
         scores = rng.normal(size=(len(patients), len(classes)))
-        scores[np.arange(len(truth)), truth] += _SEPARATION.get(model, 2.4)
+        scores[np.arange(len(truth)), truth] += signal * _SEPARATION.get(model, 2.4)
         scores *= model != "majority"
         odds = np.exp(scores - scores.max(axis=1, keepdims=True))
         table = patients[["patient", "label", "has_image", "has_expression"]].rename(columns={"label": "y_true"})
@@ -217,16 +220,18 @@ def write_run(
     optional: bool = True,
     thumbnail_px: int = 252,
     seed: int = 3,
+    signal: float = 1.0,
 ) -> ReportInputs:
     """Write the tables of a run below `folder`; with `optional=False` everything that may be absent is.
 
     Without the optional parts the run has no slides, no RNA, no negative control, no known truth, no trained
-    model, no benchmark files, no explanations and nothing that decisions rest on.
+    model, no benchmark files, no explanations and nothing that decisions rest on. With `signal=0` no model knows
+    anything.
     """
     rng = np.random.default_rng(seed)
     classes, sites, n_folds = list(classes), [f"Z{chr(65 + i)}" for i in range(n_sites)], 5
     patients = _patients(rng, n=n_patients, classes=classes, sites=sites)
-    predictions = _predictions(rng, models=models, patients=patients, classes=classes, n_folds=n_folds)
+    predictions = _predictions(rng, models=models, patients=patients, classes=classes, n_folds=n_folds, signal=signal)
     scored = _metrics(predictions, classes=classes, sites=sites, rng=rng)
     shuffled = predictions.assign(y_true=np.tile(rng.permutation(patients["label"]), len(models)))
     shuffled_metrics = _metrics(shuffled, classes=classes, sites=sites, rng=rng)["metrics"]
@@ -238,7 +243,11 @@ def write_run(
         "comparisons": _comparisons(scored["metrics"], models),
         "modality_use": _modality_use(scored["metrics"], models),
         "predictions": predictions,
-    }
+        "choice": choose(
+            predictions, classes=classes, order=models, settings=Evaluation(bootstrap=1000), seed=seed,
+            modalities=sorted(frozenset().union(*(catalog.get(name).modalities for name in models))),
+        ),
+    }  # fmt: skip
     if not optional:
         tables["patients"] = patients.drop(columns="site")
         tables["modality_use"] = tables["modality_use"].head(0)
@@ -324,6 +333,7 @@ def write_run(
         histories=histories,
         thumbnails=thumbnails,
         overlays=overlays,
+        explained=models[-1],
         explain=write_explain(explain_folder, patients=patients, classes=classes, rng=rng),
         decide=write_decide(folder / "decide", models=models, classes=classes, sites=sites, n=n_patients, rng=rng),
         links={"Concepts of the tiles": "concepts.html"},

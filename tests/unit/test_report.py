@@ -6,19 +6,21 @@ import dataclasses
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conclusion_data import confounding, null_summary
 from PIL import Image
 from report_data import HOSTILE, write_run
 
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.io import read_table, write_json, write_table
-from histoweave.report import views
+from histoweave.report import conclusion, views
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, FILES, draw_figures
 from histoweave.report.figures_run import fold_counts, stage_times
@@ -267,23 +269,67 @@ def test_tiles_per_second_come_from_the_slides_records(run, tmp_path):
 def test_comparisons_are_turned_so_that_fusion_comes_first(run):
     tables = read_tables(run)
     rows = views.key_comparisons(tables)
-    assert [row["model_b"] for row in rows] == [name for name in catalog.names() if name != "cross_attention"]
-    turned = tables.comparisons.rename(columns={"model_a": "model_b", "model_b": "model_a"}).assign(
-        difference=-tables.comparisons["difference"],
-        ci_low=-tables.comparisons["ci_high"],
-        ci_high=-tables.comparisons["ci_low"],
+    others = [name for name in catalog.names() if name not in ("cross_attention", "majority")]
+    assert [row["model_b"] for row in rows] == others
+    pairs, models = (tables.choice[(tables.choice["model_b"] == "") == alone] for alone in (False, True))
+    turned = pairs.rename(columns={"model_a": "model_b", "model_b": "model_a"}).assign(
+        estimate=-pairs["estimate"], ci_low=-pairs["ci_high"], ci_high=-pairs["ci_low"]
     )
-    assert views.key_comparisons(dataclasses.replace(tables, comparisons=turned)) == rows
+    again = pd.concat([models, turned])
+    assert views.key_comparisons(dataclasses.replace(tables, choice=again)) == rows
 
 
-def test_key_numbers(run):
+def test_cards_name_the_best_of_one_modality_and_of_both(run):
     tables = read_tables(run)
-    rna, fusion, difference = views.key_numbers(tables)
+    single, fused, difference, models, patients = conclusion.cards(tables)
     pooled = tables.estimates("auroc")["estimate"]
-    best = pooled[["best_gene", "logistic_expression", "expression"]].max()
-    assert rna.value == f"{best:.2f}"
-    assert fusion.value == f"{pooled['cross_attention']:.2f}"
-    assert difference.value == f"{pooled['cross_attention'] - best:+.2f}"
+    alone = [name for name in pooled.index if len(catalog.get(name).modalities) == 1]
+    both = [name for name in pooled.index if len(catalog.get(name).modalities) == 2]
+    complete = tables.predictions[tables.predictions["has_image"] & tables.predictions["has_expression"]]
+    rows = tables.choice.set_index(["model_a", "model_b"])["estimate"]
+    best = {part: rows.xs("", level=1)[names].idxmax() for part, names in (("alone", alone), ("both", both))}
+    assert (single.label, single.note) == ("Best of one modality, AUROC", tables.titles[best["alone"]])
+    assert fused.note == tables.titles[best["both"]]
+    assert difference.value == f"{rows[best['both'], best['alone']]:+.2f}"
+    assert models.value == str(len(catalog.names()) - 1)
+    counts = complete.drop_duplicates("patient")["y_true"].value_counts()
+    assert patients.value == " · ".join(str(counts[label]) for label in tables.classes)
+    assert patients.note == " · ".join(tables.classes)
+
+
+def test_the_conclusion_stands_on_top_and_nothing_contradicts_it(run, html, tmp_path):
+    said = conclusion.sentences(read_tables(run))
+    assert html.index(said[0]) < html.index("What else was found</h2>") and "describes its arithmetic" not in html
+    blind = write_run(tmp_path, signal=0, n_patients=80)
+    tables = read_tables(blind)
+    assert tables.conclusion.kind == "chance"
+    text = unescape(_write(blind, tmp_path / "report.html"))
+    assert "No model is shown to be better than chance." in text
+    sections = dict(re.findall(r'<section id="([^"]+)"(.*?)</section>', text, flags=re.DOTALL))
+    marked = {name for name, part in sections.items() if "describes its arithmetic, not biology" in part}
+    marked |= {name for name, part in sections.items() if "describes their arithmetic, not biology" in part}
+    assert marked == {
+        "comparisons", "modality-use", "explanation", "drivers", "morphology", "explained-patients", "calibration",
+        "conformal", "selective", "decision-curve", "subgroups", "learning",
+    }  # fmt: skip
+    for claim in ("relies on", "improves AUROC", "speak for the class have", "is faithful here", "expected to add"):
+        assert claim not in text, claim
+    assert "relies on" in html and "speak for the class have" in html
+
+
+def test_a_leak_and_a_site_stand_over_every_part(run, tmp_path):
+    tables = read_tables(run)
+    leak = null_summary("image", 0.6, 0.55, 0.65, leak=True)
+    leaking = dataclasses.replace(tables, control_summary=leak)
+    assert leaking.conclusion.kind == "leak" and not leaking.conclusion.stands("cross_attention")
+    assert "until the leak is found" in conclusion.cautions(leaking, ["cross_attention"])[0]
+    write_table(tmp_path / "leak.parquet", leak)
+    text = _write(dataclasses.replace(run, control_summary=tmp_path / "leak.parquet"), tmp_path / "report.html")
+    assert text.count("until the leak is found") == 12
+    site = confounding(("label_from_column", "", 0.8, 0.7, 0.9))
+    of_site = dataclasses.replace(tables, confounding=site)
+    assert of_site.conclusion.kind == "site"
+    assert "not shown to know more than the site" in conclusion.cautions(of_site, ["image", "cross_attention"])[0]
 
 
 def test_undefined_values_are_dashes():

@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 from report_data import write_run
 
+from histoweave.evaluation.conclusion import KINDS
 from histoweave.io import read_table
+from histoweave.report.conclusion import sentences
 from histoweave.report.inputs import read_tables
 from histoweave.report.machine import RESULTS, SCHEMA_VERSION, report_content, rows, write_report_json
 
 KEYS = {
     "schema", "schema_version", "cohort", "simulated", "pseudonyms", "classes", "models", "patients", "slides", "folds",
-    "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide",
+    "conclusion", "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide",
     "confounding_verdicts", *RESULTS,
 }  # fmt: skip
 
@@ -34,8 +36,8 @@ def content(inputs, tmp_path_factory):
 
 
 def test_keys_are_those_that_are_documented(content):
-    assert set(content) == KEYS and (content["schema"], content["schema_version"]) == ("histoweave.report", 1)
-    assert SCHEMA_VERSION == 1
+    assert set(content) == KEYS and (content["schema"], content["schema_version"]) == ("histoweave.report", 2)
+    assert SCHEMA_VERSION == 2
 
 
 def test_rows_are_those_of_the_tables(inputs, content):
@@ -52,9 +54,21 @@ def test_counts_findings_and_provenance(inputs, content):
     assert content["patients"] == {"given": 60, "included": 60, "complete": 58}
     refused = {"no_mpp": 1, "unreadable": 1, "unreadable_tiles": 1}
     assert content["slides"] == {"given": 60, "usable": 57, "refused": refused}
-    assert len(content["key_numbers"]) == 3 and any("AUROC" in finding for finding in content["findings"])
+    assert len(content["key_numbers"]) == 5 and any("AUROC" in finding for finding in content["findings"])
     assert content["models"][-1]["modalities"] == ["expression", "image"]
     assert content["inputs_sha256"] == inputs.input_sha256 and content["versions"]["histoweave"]
+
+
+def test_the_conclusion_is_that_of_the_page(inputs, content):
+    found, tables = content["conclusion"], read_tables(inputs)
+    assert found["kind"] in KINDS and found["sentences"] == sentences(tables) and found["patients"] == 58
+    assert set(found["better_than_chance"]) <= set(tables.titles) and found["looked_at"] == len(tables.models) - 1
+    assert sum(found["classes"].values()) == 58
+    numbers = found["numbers"]
+    assert {"single", "fused", "difference"} <= set(numbers)
+    assert numbers["difference"]["estimate"] == pytest.approx(
+        numbers["fused"]["estimate"] - numbers["single"]["estimate"]
+    )
 
 
 def test_times_of_the_run_are_not_in_it(inputs, content):

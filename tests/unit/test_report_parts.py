@@ -195,7 +195,7 @@ def test_decisions_as_tables(tables):
         "Area under the risk-coverage curve",
         "Share of wrong calls at 80% coverage",
     )
-    assert len(shown["subgroup_grid"].rows) == 7 and len(shown["learning_says"]) == len(tables.models)
+    assert len(shown["subgroup_grid"].rows) == 7 and len(shown["learning_says"]) == len(tables.conclusion.better)
     assert decide_views.summary(tables) == [tables.decide["learning_fit"].iloc[-1]["says"]]
     assert shown["says"] == {"calibration": ["A finding on calibration."]}
 

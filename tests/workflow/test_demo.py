@@ -41,6 +41,16 @@ def test_cross_attention_finds_what_needs_both_modalities(results):
         assert auroc["cross_attention"] - auroc[single] == pytest.approx(row["difference"])
 
 
+def test_the_conclusion_is_that_fusion_adds(results):
+    found, choice = read_json(results / "report.json")["conclusion"], read_table(results / "choice.parquet")
+    assert found["kind"] == "fusion" and found["models"]["fused"] in ("concat", "cross_attention")
+    single = choice[(choice["family"] == "fusion_single") & (choice["model_a"] == found["models"]["fused"])]
+    assert len(single) and (single["ci_low"] > 0).all()
+    assert found["numbers"]["difference"]["ci_low"] == pytest.approx(
+        single.set_index("model_b").loc[found["models"]["single"], "ci_low"]
+    )
+
+
 def test_both_modalities_are_used_at_inference(results):
     use = read_table(results / "modality_use.parquet")
     rows = use[(use["metric"] == "auroc") & (use["model"] == "cross_attention")].set_index("modality")

@@ -19,7 +19,7 @@ FOLD_FILES = (
 )  # fmt: skip
 
 EVALUATION_TABLES = (
-    "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions",
+    "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions", "choice",
 )  # fmt: skip
 STAGES = {
     "tiles": "slides.shard", "features": "feature_shard", "expression": "expression.stage", "cohort": "cohort",

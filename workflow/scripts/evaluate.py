@@ -6,6 +6,7 @@ from histoweave.log import redirect
 def main(smk):
     with redirect(smk.log[0]):
         from histoweave.config import Evaluation
+        from histoweave.evaluation.choice import choose
         from histoweave.evaluation.evaluate import evaluate, pool
         from histoweave.evaluation.modality import modality_use
         from histoweave.io import read_table, write_table
@@ -14,15 +15,15 @@ def main(smk):
         classes, seed = list(smk.params.classes), smk.params.seed
         predictions = pool(list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)))
         permuted = pool(list(zip(smk.params.models, map(read_table, smk.input.modality_use), strict=True)))
-        tables = evaluate(
-            predictions,
-            patients=read_table(smk.input.patients),
-            classes=classes,
-            settings=settings,
-            seed=seed,
-            order=list(dict.fromkeys(smk.params.models)),
-            modalities=list(smk.params.modalities),
-        )
+        how = {
+            "classes": classes,
+            "settings": settings,
+            "seed": seed,
+            "order": list(dict.fromkeys(smk.params.models)),
+            "modalities": list(smk.params.modalities),
+        }
+        tables = evaluate(predictions, patients=read_table(smk.input.patients), **how)
+        tables["choice"] = choose(predictions, **how)
         tables["modality_use"] = modality_use(predictions, permuted, classes=classes, settings=settings, seed=seed)
         tables["predictions"] = predictions
         for name, table in tables.items():

@@ -36,6 +36,7 @@ def main(smk):
             thumbnails={path.stem: path for path in sorted(Path(smk.params.thumbnails).glob("*.png"))},
             overlays={path.stem: path for path in overlays},
             links=dict(smk.params.links),
+            explained=smk.params.explained,
             input_sha256={path: sha256_of(path) for path in several["sources"]},
             code=dict(smk.params.stages),
             **parts,

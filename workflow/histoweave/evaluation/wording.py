@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,42 +28,31 @@ def finding(row: Row, titles: Mapping[str, str]) -> str:
 
 
 def summary(
-    metrics: pd.DataFrame,
-    comparisons: pd.DataFrame,
+    comparisons: Sequence[Row],
     modality_use: pd.DataFrame,
     control: pd.DataFrame | None,
     *,
+    model: str,
     titles: Mapping[str, str],
 ) -> list[str]:
-    """Up to six sentences on the pooled AUROC.
+    """Up to four sentences on the pooled AUROC beside the conclusion.
 
-    In this order: the best model of one modality, whether fusion beats it, whether fusion beats the untrained
-    mean, whether fusion relies on each modality, and the negative control (`control`: the metrics on shuffled
-    labels, None if there are none). The fusion model is the last of `titles` that reads both modalities:
-    chosen by its place, never by its result.
+    In this order: whether the fusion model beats the untrained mean, whether it relies on each modality, and the
+    negative control.
+
+    Parameters
+    ----------
+    comparisons : differences of `model` to the others, with intervals that allow for the choice among models.
+    control : the metrics on shuffled labels, None if there are none.
+    model : the fusion model; empty where there is none, or none whose skill is a finding.
+    titles : the models in plain words.
     """
-    scores = _pooled_auroc(metrics)
-    models = [model for model in titles if model in scores.index]
-    single = scores.loc[[m for m in models if len(catalog.get(m).modalities) == 1]].dropna(subset="estimate")
-    fused = [m for m in models if len(catalog.get(m).modalities) > 1]
-    sentences, rivals = [], []
-    if len(single):
-        best = single["estimate"].idxmax()
-        rivals.append(best)
-        sentences.append(
-            f"Of the models that read one modality, {titles[best]} does best: AUROC "
-            f"{single.loc[best, 'estimate']:.2f} {_interval(single.loc[best])} in "
-            f"{single.loc[best, 'n']} patients."
-        )
-    if fused:
-        fusion = fused[-1]
-        if "late_mean" in fused[:-1]:
-            rivals.append("late_mean")
-        sentences += [_comparison_finding(_pair(comparisons, fusion, rival), titles) for rival in rivals]
-        use = modality_use[(modality_use["metric"] == "auroc") & (modality_use["model"] == fusion)]
+    sentences = []
+    if model:
+        rows = [row for row in comparisons if row["model_b"] == "late_mean"]
+        sentences += [_comparison_finding(row, titles) for row in rows]
+        use = modality_use[(modality_use["metric"] == "auroc") & (modality_use["model"] == model)]
         sentences += [_use_finding(row, titles) for row in use.to_dict("records")]
-    else:
-        sentences.append("No model of this run reads both modalities, so it says nothing about fusion.")
     if control is not None:
         sentences.append(_control_finding(control, titles))
     return sentences
@@ -71,18 +60,6 @@ def summary(
 
 def _pooled_auroc(metrics: pd.DataFrame) -> pd.DataFrame:
     return metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == "auroc")].set_index("model")
-
-
-def _pair(comparisons: pd.DataFrame, a: str, b: str) -> dict[str, Any]:
-    """The AUROC comparison of `a` against `b`, turned round where the table holds `b` against `a`."""
-    auroc = comparisons[comparisons["metric"] == "auroc"].set_index(["model_a", "model_b"])
-    if (a, b) in auroc.index:
-        row = auroc.loc[(a, b)].to_dict()
-    else:
-        turned = auroc.loc[(b, a)]
-        row = {"metric": "auroc", "difference": -turned["difference"], "n": turned["n"]}
-        row |= {"ci_low": -turned["ci_high"], "ci_high": -turned["ci_low"]}
-    return {"model_a": a, "model_b": b, **row}
 
 
 def _comparison_finding(row: Row, titles: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ class ModelInfo:
     tolerates_missing : predicts (and trains on) patients that lack some of `modalities`.
     neural : trained in epochs, with early stopping on the validation patients.
     title : plain words for the report.
+    complexity : 0 for the simplest; among models that are not worse than the best, the lowest is recommended.
     """
 
     name: str
@@ -31,6 +32,7 @@ class ModelInfo:
     needs: tuple[str, ...] = ()
     tolerates_missing: bool = False
     neural: bool = False
+    complexity: int = 0
 
     def handles(self, *, has_image: bool, has_expression: bool) -> bool:
         """True if the model can predict a patient with these modalities."""
@@ -84,11 +86,11 @@ _RNA = frozenset({EXPRESSION})
 _BOTH = frozenset(MODALITIES)
 
 register(ModelInfo("majority", frozenset(), "most frequent class", tolerates_missing=True))
-register(ModelInfo("best_gene", _RNA, "single best gene"))
-register(ModelInfo("logistic_expression", _RNA, "logistic regression on RNA"))
-register(ModelInfo("image", frozenset({IMAGE}), "image alone", neural=True))
-register(ModelInfo("expression", _RNA, "RNA alone", neural=True))
-register(ModelInfo("concat", _BOTH, "concatenation of image and RNA", neural=True))
+register(ModelInfo("best_gene", _RNA, "single best gene", complexity=1))
+register(ModelInfo("logistic_expression", _RNA, "logistic regression on RNA", complexity=4))
+register(ModelInfo("image", frozenset({IMAGE}), "image alone", neural=True, complexity=5))
+register(ModelInfo("expression", _RNA, "RNA alone", neural=True, complexity=5))
+register(ModelInfo("concat", _BOTH, "concatenation of image and RNA", neural=True, complexity=7))
 register(
     ModelInfo(
         "late_mean",
@@ -96,6 +98,16 @@ register(
         "untrained mean of image and RNA",
         needs=("image", "expression"),
         tolerates_missing=True,
+        complexity=6,
     )
 )
-register(ModelInfo("cross_attention", _BOTH, "cross-attention of image and RNA", tolerates_missing=True, neural=True))
+register(
+    ModelInfo(
+        "cross_attention",
+        _BOTH,
+        "cross-attention of image and RNA",
+        tolerates_missing=True,
+        neural=True,
+        complexity=8,
+    )
+)

@@ -51,12 +51,23 @@ def views(tables: ReportTables) -> dict[str, Any]:
         "subgroups": _subgroups, "learning": _learning, "subgroup_grid": _subgroup_grid,
     }  # fmt: skip
     shown = {name: make(tables) if _SOURCES.get(name, name) in found else None for name, make in makers.items()}
-    says = found["learning_fit"]["says"].tolist() if "learning_fit" in found else []
+    says = _standing(tables, found["learning_fit"])["says"].tolist() if "learning_fit" in found else []
     return shown | {
         "says": _says(tables),
         "learning_says": list(dict.fromkeys(says)),
         "reliability_table": _reliability(tables),
     }
+
+
+def spoken_of(tables: ReportTables) -> list[str]:
+    """The models that the sentences are about: those of both modalities, or all where there are none."""
+    fused = [model.name for model in tables.models if len(model.modalities) > 1]
+    return fused or list(tables.titles)
+
+
+def _standing(tables: ReportTables, found: pd.DataFrame) -> pd.DataFrame:
+    """Rows of models whose skill is a finding: nothing is said of the others."""
+    return found[[tables.conclusion.stands(model) for model in found["model"]]]
 
 
 def _says(tables: ReportTables) -> dict[str, list[str]]:
@@ -66,6 +77,7 @@ def _says(tables: ReportTables) -> dict[str, list[str]]:
         return {}
     fused = {model.name for model in tables.models if len(model.modalities) > 1}
     rows = found[found["model"].isin(fused)] if fused & set(found["model"]) else found
+    rows = _standing(tables, rows)
     says = {topic: part["says"].tolist() for topic, part in rows.groupby("topic", sort=False)}
     within = rows[rows["topic"] == "conformal_class"]
     if len(within):
@@ -79,7 +91,7 @@ def summary(tables: ReportTables) -> list[str]:
     if fit is None or fit.empty:
         return []
     fused = [model.name for model in tables.models if len(model.modalities) > 1 and model.name in set(fit["model"])]
-    rows = fit[(fit["model"] == (fused or [fit["model"].iloc[0]])[-1])]
+    rows = _standing(tables, fit[(fit["model"] == (fused or [fit["model"].iloc[0]])[-1])])
     of_auroc = rows[rows["metric"] == "auroc"]
     return (of_auroc if len(of_auroc) else rows)["says"].head(1).tolist()
 

@@ -39,7 +39,7 @@ def views(tables: ReportTables) -> dict[str, Any]:
     tests = found.get("tests")
     return {
         "explain_tests": None if tests is None else _tests(tests),
-        "explain_says": [] if tests is None else tests["says"].tolist(),
+        "explain_says": tests["says"].tolist() if tests is not None and _stands(tables) else [],
         "genes_table": _drivers(found.get("genes"), {"gene": "Gene"}),
         "gene_sets_table": _drivers(found.get("gene_sets"), {"gene_set": "Gene set", "genes": "Genes"}),
         "concepts_table": _drivers(found.get("concepts"), {"concept": "Concept"}),
@@ -51,9 +51,12 @@ def views(tables: ReportTables) -> dict[str, Any]:
 
 
 def summary(tables: ReportTables) -> list[str]:
-    """Which tests the explanation fails, or that it passes them all; and those that attention fails."""
+    """Which tests the explanation fails, or that it passes them all; and those that attention fails.
+
+    Nothing of a model whose skill is no finding.
+    """
     tests = tables.explain.get("tests")
-    if tests is None or tests.empty:
+    if tests is None or tests.empty or not _stands(tables):
         return []
     own = tests[tests["order"] == "attribution"]
     failed = own[~own["passed"].astype(bool)]
@@ -62,6 +65,11 @@ def summary(tables: ReportTables) -> list[str]:
         said = [f"The explanation passes all of its {len(own)} tests: what it marks is what the model relies on."]
     attention = tests[(tests["order"] == "attention") & ~tests["passed"].astype(bool)]
     return said + attention["says"].tolist()
+
+
+def _stands(tables: ReportTables) -> bool:
+    """Whether the skill of the explained model is a finding."""
+    return tables.conclusion.stands(tables.explained)
 
 
 def _tests(tests: pd.DataFrame) -> Table:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from histoweave.evaluation.choice import class_counts
+from histoweave.evaluation.conclusion import Conclusion, conclude
+from histoweave.evaluation.evaluate import pooled_scope
 from histoweave.fusion import catalog
 from histoweave.fusion.catalog import ModelInfo
 from histoweave.io import read_json, read_table
@@ -29,10 +33,12 @@ class ReportInputs:
         the tables every run has.
     read
         what was read of the user's tables (`tabular.reading.Reading`).
-    slides, expression_report, genes, control_metrics, truth
+    slides, expression_report, genes, control_metrics, control_summary, truth
         None where the run has no slides, no RNA, no negative control, no known truth.
     confounding
-        answers on site, scanner and other columns.
+        what sites and other columns can tell; None where it was not asked.
+    explained
+        the model whose explanations `explain` holds; empty without.
     histories
         model: its `history.parquet` files in order of the folds.
     thumbnails
@@ -74,13 +80,16 @@ class ReportInputs:
     reliability: Path
     curves: Path
     predictions: Path
+    choice: Path
     read: Path | None = None
     slides: Path | None = None
     expression_report: Path | None = None
     genes: Path | None = None
     control_metrics: Path | None = None
-    truth: Path | None = None
+    control_summary: Path | None = None
     confounding: Path | None = None
+    truth: Path | None = None
+    explained: str = ""
     benchmarks: Path | None = None
     slide_indexes: Sequence[Path] = ()
     histories: Mapping[str, Sequence[Path]] = field(default_factory=dict)
@@ -110,6 +119,8 @@ class ReportTables:
     reliability: pd.DataFrame
     curves: pd.DataFrame
     predictions: pd.DataFrame
+    choice: pd.DataFrame
+    confidence: float
     folds_how: dict[str, Any]
     histories: dict[str, tuple[pd.DataFrame, ...]]
     benchmarks: pd.DataFrame
@@ -119,8 +130,10 @@ class ReportTables:
     expression: dict[str, Any] | None = None
     genes: pd.DataFrame | None = None
     control_metrics: pd.DataFrame | None = None
-    truth: pd.DataFrame | None = None
+    control_summary: pd.DataFrame | None = None
     confounding: pd.DataFrame | None = None
+    truth: pd.DataFrame | None = None
+    explained: str = ""
     explain: dict[str, pd.DataFrame] = field(default_factory=dict)
     decide: dict[str, pd.DataFrame] = field(default_factory=dict)
 
@@ -133,6 +146,20 @@ class ReportTables:
     def modalities(self) -> frozenset[str]:
         """The modalities that any model of this run uses."""
         return frozenset().union(*(model.modalities for model in self.models))
+
+    @cached_property
+    def conclusion(self) -> Conclusion:
+        """What the run comes down to (docs/conclusion.md)."""
+        scored = self.predictions[pooled_scope(self.predictions, self.modalities)]
+        return conclude(
+            self.choice,
+            models=self.models,
+            counts=class_counts(scored, self.classes),
+            confidence=self.confidence,
+            group_by=self.folds_how["group_by"],
+            confounding=self.confounding,
+            control=self.control_summary,
+        )
 
     def estimates(self, metric: str, *, scope: str = "pooled", control: bool = False) -> pd.DataFrame:
         """Rows of one metric and scope, indexed by model in order of display."""
@@ -217,6 +244,8 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         reliability=read_table(inputs.reliability),
         curves=read_table(inputs.curves),
         predictions=read_table(inputs.predictions),
+        choice=read_table(inputs.choice),
+        confidence=inputs.config.get("evaluation", {}).get("confidence", 0.95),
         folds_how=read_json(inputs.folds_json),
         histories={model: tuple(read_table(path) for path in paths) for model, paths in inputs.histories.items()},
         benchmarks=read_benchmarks(inputs.benchmarks),
@@ -226,8 +255,10 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         expression=None if inputs.expression_report is None else read_json(inputs.expression_report),
         genes=optional(inputs.genes),
         control_metrics=optional(inputs.control_metrics),
-        truth=optional(inputs.truth),
+        control_summary=optional(inputs.control_summary),
         confounding=optional(inputs.confounding),
+        truth=optional(inputs.truth),
+        explained=inputs.explained,
         explain=_joined(inputs.explain),
         decide=_joined(inputs.decide),
     )

@@ -7,14 +7,14 @@ import os
 from typing import Any
 
 from histoweave.io import write_json
-from histoweave.report import confounding_views, views
+from histoweave.report import conclusion, confounding_views
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
 from histoweave.report.page import findings
 from histoweave.report.plain import by_status, rows
 from histoweave.report.versions import package_versions
 
 # Raised when a key goes or changes its meaning; a key that is added leaves it.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Tables of results, each a list of its rows; a table that a run does not have is null.
 RESULTS = (
     "metrics",
@@ -22,6 +22,7 @@ RESULTS = (
     "modality_use",
     "confusion",
     "reliability",
+    "choice",
     "control_metrics",
     "truth",
     "confounding",
@@ -53,7 +54,8 @@ def report_content(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]
         "patients": {"given": len(patients), "included": len(included), "complete": int(included["complete"].sum())},
         "slides": None if tables.slides is None else by_status(tables.slides),
         "folds": tables.folds_how,
-        "key_numbers": [dataclasses.asdict(card) for card in views.key_numbers(tables)],
+        "conclusion": conclusion.for_programs(tables),
+        "key_numbers": [dataclasses.asdict(card) for card in conclusion.cards(tables)],
         "findings": findings(tables),
         "confounding_verdicts": [dataclasses.asdict(verdict) for verdict in confounding_views.verdicts(tables)],
         **{name: rows(getattr(tables, name)) for name in RESULTS},

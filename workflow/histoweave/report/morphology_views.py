@@ -48,12 +48,16 @@ class Strip:
 
 
 def views(tables: ReportTables) -> dict[str, Any]:
-    """`morphology_table` and `morphology_strips` as the template names them; empty where the run has not made them."""
+    """`morphology_table` and `morphology_strips` as the template names them; empty where the run has not made them.
+
+    Nothing is said of the strips of a model whose skill is no finding.
+    """
     found, tiles = tables.explain.get("morphology"), tables.explain.get("class_tiles")
     if found is None or tiles is None:
         return {"morphology_table": Table((), ()), "morphology_strips": []}
+    stands = tables.conclusion.stands(tables.explained)
     strips = [
-        Strip(str(name), says(str(name), of_class), _pictures(tiles[tiles["class"] == name]))
+        Strip(str(name), says(str(name), of_class) if stands else "", _pictures(tiles[tiles["class"] == name]))
         for name, of_class in found.groupby("class", sort=False)
     ]
     return {"morphology_table": _table(found), "morphology_strips": strips}

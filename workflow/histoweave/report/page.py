@@ -11,7 +11,16 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from histoweave.evaluation import wording
 from histoweave.io import write_text
-from histoweave.report import bundle, confounding_views, decide_views, explain_views, views, views_curves, views_read
+from histoweave.report import (
+    bundle,
+    conclusion,
+    confounding_views,
+    decide_views,
+    explain_views,
+    views,
+    views_curves,
+    views_read,
+)
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, draw_plots
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
@@ -22,7 +31,8 @@ from histoweave.report.versions import package_versions
 
 MUCH_INK = 0.1  # of a slide's stained area
 SECTIONS = {
-    "summary": "Summary",
+    "conclusion": "Conclusion",
+    "summary": "What else was found",
     "circularity": "What the labels can tell",
     "cohort-flow": "Who is in the cohort",
     "refused-slides": "Slides refused",
@@ -57,7 +67,7 @@ SECTIONS = {
 }
 # The first section of each part of the table of contents.
 PARTS = {
-    "summary": "Overview",
+    "conclusion": "Overview",
     "cohort-flow": "Data",
     "metrics": "Results",
     "confounding": "Checks",
@@ -144,25 +154,42 @@ def _genes(tables: ReportTables) -> views.Table | None:
 
 
 def findings(tables: ReportTables) -> list[str]:
-    """The run in a few sentences, those of its explanations and decisions last."""
+    """What was found besides the conclusion, that of explanations and decisions last; nothing of models whose skill is
+    no finding."""
+    main = views.main_fusion(tables) or ""
     said = wording.summary(
-        tables.metrics, tables.comparisons, tables.modality_use, tables.control_metrics, titles=tables.titles
+        views.key_comparisons(tables),
+        tables.modality_use,
+        tables.control_metrics,
+        model=main if tables.conclusion.stands(main) else "",
+        titles=tables.titles,
     )
     said += confounding_views.summary(tables)
     return said + explain_views.summary(tables) + decide_views.summary(tables)
 
 
+def _doubts(tables: ReportTables) -> dict[str, list[str]]:
+    """What stands over the parts of the page that are about models whose skill is no finding."""
+    return {
+        "fusion": conclusion.cautions(tables, [views.main_fusion(tables)]),
+        "explained": conclusion.cautions(tables, [tables.explained]),
+        "decided": conclusion.cautions(tables, decide_views.spoken_of(tables)),
+    }
+
+
 def _results(tables: ReportTables) -> dict[str, Any]:
     """Every table of the results, as the template names them."""
     main = views.main_fusion(tables)
-    use = tables.modality_use
+    stands, use = tables.conclusion.stands(main or ""), tables.modality_use
     use_rows = use[(use["metric"] == "auroc") & (use["model"] == main)].to_dict("records")
     classes, sites, folds = (views.scopes_like(tables, prefix) for prefix in ("class:", "site:", "fold"))
     all_metrics = [metric for metric in views.METRIC_TITLES if metric not in ("f1", "precision", "recall")]
     by_patient, n_more_patients = views.patients_table(tables)
     return {
         "summary": findings(tables),
-        "key_numbers": views.key_numbers(tables),
+        "conclusion": conclusion.sentences(tables),
+        "key_numbers": conclusion.cards(tables),
+        "doubts": _doubts(tables),
         "main_title": tables.titles.get(main, ""),
         "flow": views.plain_table(
             tables.flow,
@@ -186,9 +213,9 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "site_grid": views.scope_grid(tables, scopes=sites, metric="auroc", scope_title="Site"),
         "by_class": views.metric_table(tables, scopes=classes, metrics=views.CLASS_METRICS, scope_title="Class"),
         "by_site": views.metric_table(tables, scopes=sites, metrics=views.SITE_METRICS, scope_title="Site"),
-        "findings": [wording.finding(row, tables.titles) for row in views.key_comparisons(tables)],
+        "findings": [wording.finding(row, tables.titles) for row in views.key_comparisons(tables) if stands],
         "comparisons": views.comparison_table(tables),
-        "use_findings": [wording.finding(row, tables.titles) for row in use_rows],
+        "use_findings": [wording.finding(row, tables.titles) for row in use_rows if stands],
         "modality_use": views.modality_use_table(tables),
         "truth": None if tables.truth is None else views.truth_table(tables),
         "control": None

@@ -22,6 +22,7 @@ METRIC_TITLES = {
 }  # fmt: skip
 CLASS_METRICS = ("auroc", "average_precision", "f1", "precision", "recall")
 SITE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "auroc")
+_COMPARISON = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "n")
 _MODALITY_WORDS = {"image": "image", "expression": "RNA"}
 
 
@@ -264,42 +265,16 @@ def main_fusion(tables: ReportTables) -> str | None:
 
 
 def key_comparisons(tables: ReportTables) -> list[dict[str, Any]]:
-    """AUROC differences of the main fusion model against the others, as comparison rows in display order."""
+    """AUROC differences of the main fusion model against the others, as comparison rows in display order.
+
+    Their intervals are simultaneous (`choice.parquet`), so they cannot contradict the conclusion.
+    """
     main, rows = main_fusion(tables), {}
-    for row in tables.comparisons[tables.comparisons["metric"] == "auroc"].to_dict("records"):
+    pairs = tables.choice[tables.choice["model_b"] != ""].rename(columns={"estimate": "difference"})
+    for row in pairs.assign(metric="auroc")[list(_COMPARISON)].to_dict("records"):
         if row["model_a"] == main:
             rows[row["model_b"]] = row
         elif row["model_b"] == main:
             turned = {"model_a": main, "model_b": row["model_a"], "difference": -row["difference"]}
             rows[row["model_a"]] = row | turned | {"ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
     return [rows[name] for name in tables.titles if name in rows]
-
-
-def key_numbers(tables: ReportTables) -> list[KeyNumber]:
-    """Pooled AUROC of the best RNA-only model and of the main fusion model, and their paired difference.
-
-    Without fusion: the best model of each modality that the run has.
-    """
-    pooled = tables.estimates("auroc")
-
-    def best(modality: str) -> str | None:
-        alone = [m.name for m in tables.models if m.modalities == {modality} and m.name in pooled.index]
-        scores = pooled["estimate"].reindex(alone).dropna()
-        return scores.idxmax() if len(scores) else None
-
-    def card(label: str, model: str) -> KeyNumber:
-        cell = estimate(pooled.loc[model], digits=2)
-        return KeyNumber(label, cell.text, cell.small, tables.titles[model])
-
-    rna, image, fused = best("expression"), best("image"), main_fusion(tables)
-    cards = []
-    if rna:
-        cards.append(card("Best from RNA alone, AUROC", rna))
-    if image and not (rna and fused):
-        cards.append(card("Best from images alone, AUROC", image))
-    if fused in pooled.index:
-        cards.append(card("Fusion of both, AUROC", fused))
-    for row in (row for row in key_comparisons(tables) if row["model_b"] == rna):
-        cell = estimate(row, column="difference", digits=2, signed=True)
-        cards.append(KeyNumber("Difference, same patients", cell.text, cell.small, "fusion − RNA alone"))
-    return cards
