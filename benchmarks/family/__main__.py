@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,10 +21,11 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from histoweave.config import Fusion
-from histoweave.evaluation.evaluate import evaluate
+from histoweave.evaluation.choice import choose
+from histoweave.fusion.catalog import MODALITIES
 
-from .fits import EVALUATION, SEED, fit_models, prepared
-from .members import FAMILY, member
+from .fits import EVALUATION, SEED, Cohort, fit_model, prepared
+from .members import FAMILY, Member, member
 from .patients import LABELS, draw_patients, oracle
 
 MODELS = [name for name in Fusion().models if name != "majority"]
@@ -43,32 +45,34 @@ def main() -> None:
     done = {(row["member"], row["setting"], row["model"]) for row in rows}
     for name in arguments.members:
         one = member(name)
-        folder = prepared(one, arguments.work)
-        drawn = draw_patients(one)
-        best = roc_auc_score(drawn["label"] == LABELS[1], oracle(drawn, one))
+        cohort = Cohort.read(prepared(one, arguments.work))
+        folds, _ = cohort.folds()
         for setting in arguments.settings:
-            wanted = [model for model in arguments.models if (name, setting, model) not in done]
+            out = cohort.folder / "fits" / setting
             settings = Fusion.model_validate(SETTINGS[setting] | {"members": arguments.networks})
-            for model, predictions, seconds in fit_models(
-                one, wanted, settings=settings, folder=folder, setting=setting
-            ):
-                score = _score(predictions, folder, model)
-                row = {"member": name, "kind": one.kind, "n": one.n_patients, "oracle": best, "setting": setting}
-                rows.append(row | {"model": model, **score, "seconds": round(seconds, 1)})
+            for model in arguments.models:
+                if (name, setting, model) in done:
+                    continue
+                started = time.perf_counter()
+                predictions = fit_model(cohort, model, folds, settings=settings, out=out)
+                row = {"member": name, "kind": one.kind, "n": one.n_patients, "oracle": _oracle(one), "setting": setting}
+                row |= {"model": model, **_score(predictions, model), "seconds": time.perf_counter() - started}
+                rows.append(row)
                 pd.DataFrame(rows).to_csv(arguments.out, sep="\t", index=False, float_format="%.3f")
-                print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
+                print(pd.DataFrame([row]).to_string(index=False, header=len(rows) == 1, float_format="%.3f"), flush=True)
 
 
-def _score(predictions: pd.DataFrame, folder: Path, model: str) -> dict[str, float]:
-    modalities = ["image", "expression"]
-    patients = pd.read_parquet(folder / "results/family/cohort/patients.parquet")
-    tables = evaluate(
-        predictions, patients=patients, classes=list(LABELS), settings=EVALUATION, seed=SEED,
-        order=[model], modalities=modalities,
-    )  # fmt: skip
-    metrics = tables["metrics"]
-    row = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == "auroc")].iloc[0]
-    return {"auroc": row["estimate"], "ci_low": row["ci_low"], "ci_high": row["ci_high"]}
+def _oracle(one: Member) -> float:
+    """AUROC of who knows the hidden factors."""
+    drawn = draw_patients(one)
+    return roc_auc_score(drawn["label"] == LABELS[1], oracle(drawn, one))
+
+
+def _score(predictions: pd.DataFrame, model: str) -> dict[str, float]:
+    chosen = choose(
+        predictions, classes=list(LABELS), order=[model], modalities=list(MODALITIES), settings=EVALUATION, seed=SEED
+    )
+    return chosen.iloc[0][["estimate", "ci_low", "ci_high"]].rename({"estimate": "auroc"}).to_dict()
 
 
 def _arguments() -> argparse.Namespace:

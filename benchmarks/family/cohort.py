@@ -27,7 +27,7 @@ def tint_of(site: str, member: Member) -> np.ndarray:
     return tint * (_SITE_TINT if member.kind == "site" and number % 2 else 1.0)
 
 
-def write_cohort(folder: Path, member: Member) -> Path:
+def write_cohort(folder: Path, member: Member, *, edge_px: int = EDGE_PX) -> Path:
     """Write a cohort into an empty folder; returns its configuration, whose paths are relative to that folder."""
     patients = draw_patients(member)
     slides = folder / "slides"
@@ -38,7 +38,7 @@ def write_cohort(folder: Path, member: Member) -> Path:
             texture=member.texture,
             factor=row.image,
             strength=min(1.0, strengths(member)),
-            edge_px=EDGE_PX,
+            edge_px=edge_px,
             tint=tint_of(row.site, member),
             rng=np.random.default_rng([member.seed, 4, number]),
         )

@@ -1,34 +1,39 @@
-"""Fitting models on a member: the project's own chain up to the joined cohort, then folds, fits and scores in one process."""
+"""A member through the project's own chain up to the joined cohort, then folds, fits and the conclusion in one process."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from histoweave.config import Evaluation, Folds, Fusion
+from histoweave.evaluation.choice import choose, class_counts
+from histoweave.evaluation.clusters import with_clusters
+from histoweave.evaluation.conclusion import Conclusion, conclude
+from histoweave.evaluation.confounding import confounding
 from histoweave.evaluation.evaluate import pool
 from histoweave.folds import make_folds
+from histoweave.fusion import catalog
 from histoweave.fusion.fold import run_fold
 from histoweave.io import read_table
 
-from .cohort import write_cohort
+from .cohort import EDGE_PX, write_cohort
 from .members import Member
-from .patients import LABELS
+from .patients import LABELS, draw_patients
 
 ROOT = Path(__file__).parents[2]
 SEED = 1
 
 
-def prepared(member: Member, work: Path) -> Path:
+def prepared(member: Member, work: Path, *, edge_px: int = EDGE_PX) -> Path:
     """The folder of a member whose cohort is tiled, encoded and joined; made where it is not there yet."""
     folder = work / member.name
     if not (folder / "config.yaml").is_file():
-        write_cohort(folder, member)
+        write_cohort(folder, member, edge_px=edge_px)
     if not (folder / "results/family/cohort/slides.parquet").is_file():
         command = [
             sys.executable,
@@ -48,49 +53,95 @@ def prepared(member: Member, work: Path) -> Path:
     return folder
 
 
-def fit_models(
-    member: Member, models: Sequence[str], *, settings: Fusion, folder: Path, setting: str, device: str = "cpu"
-) -> Iterator[tuple[str, pd.DataFrame, float]]:
-    """Yield each model's pooled test predictions on five folds and the seconds that they took; what is there is read."""
-    tables = {name: read_table(folder / "results/family" / path) for name, path in _TABLES.items()}
-    # The cohort's table names its files from the folder in which Snakemake ran.
-    tables["slides"]["features"] = [str(folder / path) for path in tables["slides"]["features"]]
-    patients = tables["patients"]
-    folds, _ = make_folds(patients, settings=Folds(group_by="patient"), seed=SEED)
-    for model in models:
-        started, parts = time.perf_counter(), []
-        for k in sorted(folds["fold"].unique()):
-            out = folder / "fits" / setting / model / f"fold{k}"
-            if not (out / "predictions.parquet").is_file():
-                out.mkdir(parents=True, exist_ok=True)
-                _fit(model, int(k), tables, folds, settings=settings, device=device, out=out)
-            parts.append(read_table(out / "predictions.parquet"))
-        yield model, pool([(model, part) for part in parts]), time.perf_counter() - started
+@dataclass(frozen=True)
+class Cohort:
+    """The joined tables of a prepared member, with labels that may be another member's of the same factors."""
+
+    folder: Path
+    patients: pd.DataFrame
+    slides: pd.DataFrame
+    expression: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path) -> Cohort:
+        """The cohort that `prepared` left in `folder`."""
+        made = folder / "results/family"
+        slides = read_table(made / "cohort/slides.parquet")
+        # The table names its files from the folder in which Snakemake ran.
+        slides["features"] = [str(folder / path) for path in slides["features"]]
+        patients = read_table(made / "cohort/patients.parquet")
+        return cls(folder, patients, slides, read_table(made / "expression/expression.parquet"))
+
+    def labelled(self, member: Member) -> Cohort:
+        """The same slides and RNA with the labels of a member whose factors are drawn alike."""
+        labels = draw_patients(member).set_index("patient")["label"]
+        return replace(self, patients=self.patients.assign(label=self.patients["patient"].map(labels)))
+
+    def folds(self, group_by: str = "patient") -> tuple[pd.DataFrame, dict]:
+        """Five folds of the patients, or of whole sites."""
+        return make_folds(self.patients, settings=Folds(group_by=group_by), seed=SEED)
 
 
-def _fit(model: str, k: int, tables: dict, folds: pd.DataFrame, *, settings: Fusion, device: str, out: Path) -> None:
-    from histoweave.fusion import catalog
+def fit_model(
+    cohort: Cohort, model: str, folds: pd.DataFrame, *, settings: Fusion, out: Path, device: str = "cpu"
+) -> pd.DataFrame:
+    """A model's pooled test predictions on folds. Fitted folds that lie in `out` are read, new ones left there."""
+    parts = []
+    for k in sorted(folds["fold"].unique()):
+        fold = out / model / f"fold{k}"
+        if not (fold / "predictions.parquet").is_file():
+            fold.mkdir(parents=True, exist_ok=True)
+            run_fold(
+                model=model,
+                k=int(k),
+                patients=cohort.patients,
+                folds=folds,
+                slides=cohort.slides,
+                expression=cohort.expression,
+                classes=list(LABELS),
+                settings=settings,
+                seed=SEED,
+                permutations=1,
+                device=device,
+                out_dir=fold,
+                needs={name: out / name / fold.name for name in catalog.get(model).needs},
+            )
+        parts.append((model, read_table(fold / "predictions.parquet")))
+    return pool(parts)
 
-    run_fold(
-        model=model,
-        k=k,
-        patients=tables["patients"],
+
+def conclusion_of(
+    cohort: Cohort, models: Sequence[str], *, settings: Fusion, out: Path, group_by: str = "patient"
+) -> tuple[Conclusion, pd.DataFrame]:
+    """What a run with these models comes down to, without the negative control; and the choice's table."""
+    folds, how = cohort.folds(group_by)
+    fits = [fit_model(cohort, model, folds, settings=settings, out=out) for model in models]
+    predictions = with_clusters(pd.concat(fits, ignore_index=True), patients=cohort.patients, how=how)
+    scored = {"classes": list(LABELS), "order": list(models), "modalities": list(catalog.MODALITIES)}
+    choice = choose(predictions, **scored, settings=EVALUATION, seed=SEED)
+    told = confounding(
+        predictions,
+        patients=cohort.patients,
         folds=folds,
-        slides=tables["slides"],
-        expression=tables["expression"],
+        by_patient=group_by == "patient",
+        slides=cohort.slides,
+        expression=cohort.expression,
+        whole_sites=None,
         classes=list(LABELS),
-        settings=settings,
+        models=list(models),
+        modalities=list(catalog.MODALITIES),
+        settings=EVALUATION,
         seed=SEED,
-        permutations=1,
-        device=device,
-        out_dir=out,
-        needs={name: out.parents[1] / name / out.name for name in catalog.get(model).needs},
     )
+    concluded = conclude(
+        choice,
+        models=[catalog.get(model) for model in models],
+        counts=class_counts(predictions, LABELS),
+        confidence=EVALUATION.confidence,
+        group_by=group_by,
+        confounding=told,
+    )
+    return concluded, choice
 
 
-_TABLES = {
-    "patients": "cohort/patients.parquet",
-    "slides": "cohort/slides.parquet",
-    "expression": "expression/expression.parquet",
-}
 EVALUATION = Evaluation(bootstrap=2000)
