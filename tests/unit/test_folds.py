@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from histoweave.config import Folds
 from histoweave.errors import InputError
-from histoweave.folds import assign_sites, make_folds, permute_labels
+from histoweave.folds import make_folds, permute_labels
+from histoweave.site_folds import assign_sites
 
 
 def cohort(n, n_classes=2, n_sites=4, seed=0):

@@ -6,17 +6,20 @@ from histoweave.log import redirect
 def main(smk):
     with redirect(smk.log[0]):
         from histoweave.config import Evaluation
+        from histoweave.evaluation.clusters import with_clusters
         from histoweave.evaluation.evaluate import evaluate, pool
         from histoweave.evaluation.modality import modality_use
-        from histoweave.io import read_table, write_table
+        from histoweave.io import read_json, read_table, write_table
 
         settings = Evaluation.model_validate(smk.params.settings)
         classes, seed = list(smk.params.classes), smk.params.seed
+        patients = read_table(smk.input.patients)
         predictions = pool(list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)))
+        predictions = with_clusters(predictions, patients=patients, how=read_json(smk.input.how_folded))
         permuted = pool(list(zip(smk.params.models, map(read_table, smk.input.modality_use), strict=True)))
         tables = evaluate(
             predictions,
-            patients=read_table(smk.input.patients),
+            patients=patients,
             classes=classes,
             settings=settings,
             seed=seed,
