@@ -17,6 +17,7 @@ from histoweave.privacy.columns import check_columns
 from histoweave.privacy.key import privacy_params
 from histoweave.provenance_wiring import ProvenanceWiring
 from histoweave.report_wiring import ReportWiring
+from histoweave.site_wiring import SiteWiring
 from histoweave.validation import check_training
 
 # Without --configfile the demo is meant, so that `snakemake -n` works in a fresh clone.
@@ -35,6 +36,7 @@ try:
     PRIVACY = privacy_params(CONFIG.privacy, required=workflow.is_main_process)
     WIRING = wiring.Wiring(CONFIG, TABLES)
     DECIDE = DecideWiring(CONFIG, WIRING)
+    SITES = SiteWiring(CONFIG, WIRING)
     CELLS = CellWiring(
         CONFIG,
         check_cells(CONFIG, check_paths=workflow.is_main_process),
