@@ -172,7 +172,9 @@ def test_sites_that_do_not_fill_the_folds_are_a_reason_and_no_error():
     assert not how["feasible"] and all(table.empty for _, table in found)
     metrics = scored(found, how, patients)
     assert metrics["estimate"].isna().all() and (metrics["n"] == 0).all()
-    assert metrics["reason"].str.startswith("Whole sites cannot be kept together: a fold would have fewer than two").all()
+    assert (
+        metrics["reason"].str.startswith("Whole sites cannot be kept together: a fold would have fewer than two").all()
+    )
     assert set(metrics["model"]) == {"majority", "best_gene"}
 
 
