@@ -40,7 +40,9 @@ def test_nobody_seen_leaves_everything_open():
 
 def test_draws_without_a_width_are_found_and_widened_up_to_the_range():
     drawn = np.array([[1.0, 0.5, np.nan, 0.2], [1.0, 0.6, np.nan, np.nan], [1.0, 0.7, np.nan, 0.2]])
-    assert list(without_width(drawn)) == [True, False, False, True]
+    assert list(without_width(drawn[[0, 1, 2, 0]], confidence=0.95)) == [True, False, False, False]
+    nearly = np.append(np.ones(99), 0.5)[:, None]
+    assert without_width(nearly, confidence=0.95) == [True] and not without_width(nearly, confidence=0.999)
     low, high = interval_within(drawn[:, :2], confidence=0.95, room=0.1, within=(0, 1))
     assert (low[0], high[0]) == (0.9, 1.0) and low[1] == pytest.approx(0.505)
 

@@ -117,7 +117,7 @@ def _fits(
         gains = np.minimum(laws(now + more) - laws(now), 1 - drawn[:, -1])
         # A flat law expects no gain; scores that no draw changes do not tell that there is none.
         room = metric_rooms(samples[-1], [metric], n_classes=len(classes), confidence=settings.confidence)
-        room = room if without_width(drawn).all() else 0.0
+        room = room if without_width(drawn, confidence=settings.confidence).all() else 0.0
         low, high = interval_within(gains[:, None], confidence=settings.confidence, room=room, within=(-1, 1))
         row = {
             "model": model, "metric": metric, "a": law.a[0], "b": law.b[0], "c": law.c[0], "n_now": now,

@@ -63,7 +63,7 @@ def subgroups(
     interval; and the same with `difference` (group − others) in place of `estimate`, for groups that have 10 patients of
     3 clusters and leave as many: both sides are drawn together. The intervals of the differences of a model are
     simultaneous (Bonferroni over its groups and metrics), because one looks for the group that differs. A difference has
-    none (NaN) where all draws of one side are the same, such as those of a group without an error: how much that side
+    none (NaN) where the draws of one side have no width, such as those of a group without an error: how much that side
     varies is not known. Scores of a site are drawn over its patients, differences of sites as everything else.
     """
     known = patients.set_index("patient")
@@ -113,7 +113,9 @@ def _difference(sample: Sample, mask: np.ndarray, *, settings: Evaluation, seed:
 
     estimate, drawn = bootstrap(statistic, sample.n, draws=settings.bootstrap, seed=seed, clusters=sample.clusters)
     (own, others), (own_drawn, others_drawn) = np.split(estimate, 2), np.split(drawn, 2, axis=1)
-    unknown = without_width(own_drawn) | without_width(others_drawn)
+    unknown = np.logical_or(
+        *(without_width(side, confidence=settings.confidence) for side in (own_drawn, others_drawn))
+    )
     return own - others, np.where(unknown, np.nan, own_drawn - others_drawn)
 
 

@@ -1,4 +1,4 @@
-"""Intervals where every draw is the same, such as those of a model that calls all patients right.
+"""Intervals where (nearly) every draw is the same, such as those of a model that calls all patients right.
 
 No draw of patients without an error has one, so the interval of the draws has no width, and is too narrow. What bounds it
 is that patients of another kind were never seen: among n patients their share in the population is at most
@@ -31,12 +31,10 @@ def unseen_share(n: np.ndarray | float, *, confidence: float) -> np.ndarray:
     return 1 - np.where(n > 0, ((1 - confidence) / 2) ** (1 / np.maximum(n, _ROUNDING)), 0.0)
 
 
-def without_width(drawn: np.ndarray) -> np.ndarray:
-    """Columns (K,) of draws (draws, K) in which all draws that are defined are the same."""
-    known = ~np.isnan(drawn)
-    low = np.where(known, drawn, np.inf).min(axis=0)
-    high = np.where(known, drawn, -np.inf).max(axis=0)
-    return known.any(axis=0) & (high - low <= _ROUNDING)
+def without_width(drawn: np.ndarray, *, confidence: float) -> np.ndarray:
+    """Columns (K,) of draws (draws, K) whose interval has no width: so many draws are the same."""
+    low, high = interval(drawn, confidence=confidence)
+    return high - low <= _ROUNDING  # False where there is no interval
 
 
 def interval_within(
@@ -50,11 +48,11 @@ def interval_within(
 
     Parameters
     ----------
-    room : (K,) how far a value may be off if all draws are the same; 0: not at all.
+    room : (K,) how far a value may be off if the interval of the draws has no width; 0: not at all.
     within : least and largest possible value, each (K,) or one for all.
     """
     low, high = interval(drawn, confidence=confidence)
-    same = without_width(drawn)
+    same = high - low <= _ROUNDING
     low, high = np.where(same, low - room, low), np.where(same, high + room, high)
     return np.clip(low, *within), np.clip(high, *within)
 
