@@ -14,6 +14,7 @@ include: "rules/fusion.smk"
 include: "rules/confounding.smk"
 include: "rules/explain.smk"
 include: "rules/decide.smk"
+include: "rules/sites.smk"
 include: "rules/report.smk"
 include: "rules/provenance.smk"
 include: "rules/apply.smk"
@@ -33,7 +34,9 @@ workflow.default_target = "all"
 rule all:
     input:
         FITTING(lambda wildcards: [*REPORT.pages(), *PROVENANCE.crates()]),
-        FITTING(lambda wildcards: [*EXPLAIN.targets(), *DECIDE.targets()]),
+        FITTING(
+            lambda wildcards: [*EXPLAIN.targets(), *DECIDE.targets(), *SITES.targets()]
+        ),
         FITTING(lambda wildcards: [*APPLY.targets(), *APPLY.pages()]),
         WIRING.indexes(),
         CELLS.pages(),

@@ -70,7 +70,7 @@ rule folds:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=CONFIG.folds.model_dump(),
+        settings=CONFIG.folds.model_dump(exclude={"site_check"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.folds"),
     script:
@@ -82,6 +82,7 @@ rule control_folds:
         patients=FITTING(
             lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
         ),
+        main="results/{cohort}/folds.json",
     output:
         patients="results/{cohort}/control/patients.parquet",
         folds="results/{cohort}/control/folds.parquet",
@@ -98,7 +99,7 @@ rule control_folds:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        settings=CONFIG.folds.model_dump(),
+        settings=CONFIG.folds.model_dump(exclude={"site_check"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.folds"),
     script:

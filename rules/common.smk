@@ -18,6 +18,7 @@ from histoweave.privacy.columns import check_columns
 from histoweave.privacy.key import privacy_params
 from histoweave.provenance_wiring import ProvenanceWiring
 from histoweave.report_wiring import ReportWiring
+from histoweave.site_wiring import SiteWiring
 from histoweave.validation import check_training
 
 # Without --configfile the demo is meant, so that `snakemake -n` works in a fresh clone.
@@ -37,6 +38,7 @@ try:
     WIRING = wiring.Wiring(CONFIG, TABLES)
     CONFOUNDING = ConfoundingWiring(CONFIG, WIRING)
     DECIDE = DecideWiring(CONFIG, WIRING)
+    SITES = SiteWiring(CONFIG, WIRING)
     CELLS = CellWiring(
         CONFIG,
         check_cells(CONFIG, check_paths=workflow.is_main_process),

@@ -7,6 +7,7 @@ rule decide:
             wildcards.cohort, "fusion", "predictions.parquet"
         ),
         patients="results/{cohort}/cohort/patients.parquet",
+        how_folded="results/{cohort}/folds.json",
     output:
         temperatures="results/{cohort}/decide/temperatures.parquet",
         calibrated="results/{cohort}/decide/calibrated.parquet",
@@ -80,6 +81,8 @@ rule learning_curve:
     input:
         parts=lambda wildcards: DECIDE.learning_parts(wildcards.cohort),
         full=lambda wildcards: DECIDE.learning_full(wildcards.cohort),
+        patients="results/{cohort}/cohort/patients.parquet",
+        how_folded="results/{cohort}/folds.json",
     output:
         learning="results/{cohort}/decide/learning.parquet",
         learning_fit="results/{cohort}/decide/learning_fit.parquet",
@@ -100,6 +103,6 @@ rule learning_curve:
         more_patients=CONFIG.decide.learning_curve.more_patients,
         evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.decide.learning"),
+        code=code_hash("histoweave.decide.learning", "histoweave.evaluation.clusters"),
     script:
         "../workflow/scripts/learning_curve.py"

@@ -45,6 +45,7 @@ rule evaluate:
             wildcards.cohort, "fusion", "modality_use.parquet"
         ),
         patients="results/{cohort}/cohort/patients.parquet",
+        how_folded="results/{cohort}/folds.json",
     output:
         predictions="results/{cohort}/predictions.parquet",
         metrics="results/{cohort}/metrics.parquet",
@@ -71,6 +72,7 @@ rule evaluate:
         settings=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash(
+            "histoweave.evaluation.clusters",
             "histoweave.evaluation.evaluate",
             "histoweave.evaluation.modality",
             "histoweave.evaluation.choice",
@@ -85,6 +87,7 @@ rule evaluate_control:
             wildcards.cohort, "control", "predictions.parquet"
         ),
         patients="results/{cohort}/control/patients.parquet",
+        how_folded="results/{cohort}/control/folds.json",
     output:
         predictions="results/{cohort}/control/predictions.parquet",
         metrics="results/{cohort}/control/metrics.parquet",
@@ -104,6 +107,8 @@ rule evaluate_control:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
         settings=lambda wildcards: WIRING.control_evaluation(wildcards.cohort),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.evaluation.evaluate"),
+        code=code_hash(
+            "histoweave.evaluation.clusters", "histoweave.evaluation.evaluate"
+        ),
     script:
         "../workflow/scripts/evaluate_control.py"

@@ -63,6 +63,7 @@ KEYS: dict[str, Any] = {
     "folds.n_folds": 3,
     "folds.repeats": 2,
     "folds.group_by": "site",
+    "folds.site_check": False,
     "folds.val_share": 0.3,
     "fusion.models": ["best_gene", "image", "concat", "cross_attention"],
     "fusion.n_genes": 50,

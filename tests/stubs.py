@@ -26,7 +26,7 @@ from histoweave.wiring import Wiring, load
 COHORT, EXTERNAL = "stub", "beyond"
 CONFIG = ("--configfile", "config.yaml")
 N_PATIENTS, N_SLIDES, GENES = 12, 20, 60
-PATIENTS = [f"TCGA-A{number % 3}-{number:04d}" for number in range(N_PATIENTS)]
+PATIENTS = [f"TCGA-A{number % 6}-{number:04d}" for number in range(N_PATIENTS)]
 SLIDES = {f"S{number:02d}": PATIENTS[number // 2] for number in range(N_SLIDES)}
 
 
@@ -53,7 +53,7 @@ def base_config(*, simulated: bool) -> dict:
     return {
         "cohorts": {COHORT: cohort | ({"simulate": {"seed": 6}} if simulated else {}), EXTERNAL: external},
         "features": {"encoder": {"name": "resnet50", "weights": "weights.safetensors"}},
-        "folds": {"n_folds": 2},
+        "folds": {"n_folds": 2, "group_by": "patient"},
         "fusion": {"models": ["best_gene", "image", "cross_attention"], "gene_sets": "sets.gmt"},
         "mechanics": {"slides_per_shard": 16},
     }

@@ -21,7 +21,7 @@ from histoweave.io import write_table
 pytestmark = pytest.mark.timeout(3600)
 ON_GPUS = (
     "extract_features", "fusion_fold", "embed_cells", "fit_sae", "fit_sae_fold", "encode_concepts", "encode_fold", "score_concepts",
-    "transfer_concepts", "explain_fold", "learning_fold",
+    "transfer_concepts", "explain_fold", "learning_fold", "site_fold",
 )  # fmt: skip
 GPUS = (
     "--set-resources",

@@ -16,7 +16,11 @@ from histoweave.io import read_json, read_table
 
 pytestmark = needs_shared_data
 MODELS = ["majority", "logistic_expression"]
-FAST = {"folds": {"n_folds": 3}, "fusion": {"models": MODELS}, "control": {"permuted_labels": False}}
+FAST = {
+    "folds": {"n_folds": 3, "group_by": "patient"},
+    "fusion": {"models": MODELS},
+    "control": {"permuted_labels": False},
+}
 
 
 def run(folder, name, config, *more, check=True):

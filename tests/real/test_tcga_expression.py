@@ -45,6 +45,7 @@ def run(folder, name, *, whole=False, cohort=None, **sections):
         },
         "fusion": {"models": ARMS},
         "control": {"permuted_labels": False},
+        "folds": {"group_by": "patient"},
     } | sections
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
     targets = [] if whole else [f"results/{name}/metrics.parquet"]

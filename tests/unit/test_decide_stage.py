@@ -10,6 +10,7 @@ from running import ROOT
 
 from histoweave.config import Decide, parse_config
 from histoweave.decide import wording
+from histoweave.decide.selective import selective
 from histoweave.decide.stage import decide
 from histoweave.decide_wiring import LEARNING_TABLES, TABLES, DecideWiring
 from histoweave.errors import InputError
@@ -36,7 +37,7 @@ def run(folds, **changes):
     patients = pd.DataFrame({"patient": [f"P{i:03d}" for i in range(48)], "site": ["x", "y", "z"] * 16})
     patients["age"] = [str(40 + i) for i in range(48)]
     return decide(
-        folds, patients=patients, classes=CLASSES, modalities=["image", "expression"],
+        folds, patients=patients, how_folded={"group_by": "patient"}, classes=CLASSES, modalities=["image", "expression"],
         settings=Decide(**({"subgroups": ["age"]} | changes)), evaluation=SETTINGS, seed=1,
     )  # fmt: skip
 
@@ -104,11 +105,13 @@ def test_sentences_state_what_was_not_found(tables):
 
 
 def test_no_error_is_not_told_as_no_doubt():
-    row = {"estimate": 0.0, "ci_low": 0.0, "ci_high": 0.0, "n": 50}
-    some = pd.DataFrame([row, row, row | {"estimate": 0.1, "ci_low": 0.02, "ci_high": 0.2}])
-    some.index = ["risk_at_0.8", "risk_drop_at_0.8", "risk_at_1"]
-    says = wording.selective_finding(some, "x")
-    assert "errs in 0% [0%, 9%] of them in place of 10% of all: no evidence" in says  # 1 − 0.025 ** (1 / 40)
+    table = predictions(n=50).assign(model="m", p_pos=lambda rows: np.where(rows["y_true"] == "pos", 0.9, 0.1))
+    table["p_neg"] = 1 - table["p_pos"]
+    rows = selective(table, classes=CLASSES, settings=SETTINGS, seed=1).set_index("metric")
+    assert (rows["ci_low"] < rows["ci_high"]).all()
+    says = wording.selective_finding(rows, "x")
+    # 1 − 0.025 ** (1 / 40): 40 of 50 are answered for.
+    assert "errs in 0% [0%, 9%] of them in place of 0% of all: no evidence" in says
 
 
 def test_short_stretches_of_thresholds_are_not_reported():

@@ -6,6 +6,7 @@ import pytest
 from evaluation_data import CLASSES, SETTINGS, predictions
 
 from histoweave.decide.subgroups import DIFFERENCES, groups, subgroups
+from histoweave.decide.wording import subgroup_finding
 from histoweave.evaluation.evaluate import evaluate
 from histoweave.evaluation.metrics import METRICS
 
@@ -42,7 +43,7 @@ def test_sites_are_scored_as_the_evaluation_scores_them():
 
 
 def test_a_difference_is_that_of_the_group_and_all_others():
-    good, bad = predictions(n=60, signal=4.0), predictions(n=60, signal=-1.0)
+    good, bad = predictions(n=60, signal=2.5), predictions(n=60, signal=-1.0)
     worse = good["patient"] < "P020"
     table = good.where(~worse, bad).assign(model="m")
     patients = pd.DataFrame({"patient": sorted(table["patient"]), "sex": ["f"] * 20 + ["m"] * 40})
@@ -69,3 +70,24 @@ def test_patients_whom_a_model_does_not_predict_are_in_none_of_its_groups():
     found, _ = run(table, patients, ["site"])
     n = found.drop_duplicates(["model", "group"]).set_index(["model", "group"])["n"]
     assert n["a", "x"] == 24 and n["b", "x"] == 15
+
+
+def test_a_group_without_an_error_has_a_score_with_a_width_and_no_finding():
+    table = predictions(n=60, signal=1.0)
+    table.loc[table["patient"] < "P015", ["p_neg", "p_pos"]] = 0.0
+    table.loc[table["patient"] < "P015", "p_pos"] = (table["y_true"] == "pos").astype(float)
+    table["p_neg"] = 1 - table["p_pos"]
+    patients = pd.DataFrame({"patient": sorted(table["patient"]), "sex": ["f"] * 15 + ["m"] * 45})
+    found, differences = run(table.assign(model="m"), patients, ["sex"])
+    row = found[(found["group"] == "f") & (found["metric"] == "accuracy")].iloc[0]
+    assert row["ci_low"] == pytest.approx(0.025 ** (1 / 15)) and row["ci_high"] == 1
+    assert differences[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert subgroup_finding(differences, "x") == "X: too few patients to compare groups."
+
+
+def test_a_group_of_two_clusters_is_not_compared_with_the_others():
+    table = predictions(n=60).assign(model="m", cluster=[f"s{i % 10}" for i in range(60)])
+    groups_of = {"two": [i % 10 < 2 for i in range(60)], "four": [i % 10 < 4 for i in range(60)]}
+    patients = pd.DataFrame({"patient": sorted(table["patient"]), **groups_of}).astype(str)
+    _, differences = run(table, patients, ["two", "four"])
+    assert set(differences["column"]) == {"four"}

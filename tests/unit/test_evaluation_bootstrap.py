@@ -63,3 +63,92 @@ def test_few_patients_get_an_estimate_but_no_interval():
     assert estimate == [4.0]
     assert np.isnan(interval(drawn, confidence=0.95)).all()
     assert not np.isnan(bootstrap(mean_of(np.arange(10.0)), 10, draws=50, seed=1)[1]).any()
+
+
+# ---------------------------------------------------------------- clusters
+
+
+def test_few_clusters_have_the_t_interval_of_their_means():
+    rng = np.random.default_rng(3)
+    clusters = np.repeat(np.arange(6), 10)
+    values = rng.normal(size=60) + rng.normal(size=6)[clusters]
+    estimate, drawn = bootstrap(mean_of(values), 60, draws=200_000, seed=1, clusters=clusters)
+    low, high = interval(drawn, confidence=0.95)
+    means = values.reshape(6, 10).mean(axis=1)
+    expected = stats.t.interval(0.95, 5, means.mean(), means.std(ddof=1) / np.sqrt(6))
+    np.testing.assert_allclose(estimate, means.mean())
+    np.testing.assert_allclose([low[0], high[0]], expected, atol=0.02 * (expected[1] - expected[0]))
+
+
+def test_differences_of_paired_draws_have_the_interval_of_the_differences():
+    rng = np.random.default_rng(4)
+    clusters = np.repeat(np.arange(8), 5)
+    one = rng.normal(size=40) + 3 * rng.normal(size=8)[clusters]
+    other = one + rng.normal(size=40)
+    given = {"draws": 100_000, "seed": 2, "clusters": clusters}
+    pair = [bootstrap(mean_of(values), 40, **given)[1] for values in (one, other)]
+    low, high = interval(pair[1] - pair[0], confidence=0.9)
+    means = (other - one).reshape(8, 5).mean(axis=1)
+    expected = stats.t.interval(0.9, 7, means.mean(), means.std(ddof=1) / np.sqrt(8))
+    np.testing.assert_allclose([low[0], high[0]], expected, atol=0.02 * (expected[1] - expected[0]))
+
+
+def test_all_patients_of_a_drawn_cluster_come_along():
+    clusters = np.arange(60) % 20
+    seen = []
+
+    def statistic(w):
+        seen.append(w)
+        return w.sum(axis=1, keepdims=True)
+
+    bootstrap(statistic, 60, draws=50, seed=1, clusters=clusters)
+    drawn = np.concatenate(seen[1:])
+    assert (
+        drawn.shape == (50, 60) and (drawn[:, :20] == drawn[:, 20:40]).all() and (drawn[:, :20].sum(axis=1) == 20).all()
+    )
+    expected = np.concatenate(list(weights(20, draws=50, seed=1)))
+    assert (drawn[:, :20] == expected).all()
+
+
+def test_two_clusters_and_a_cluster_without_which_nothing_is_defined_give_no_interval():
+    values = np.arange(12.0)
+    _, drawn = bootstrap(mean_of(values), 12, draws=50, seed=1, clusters=np.repeat([0, 1], 6))
+    assert np.isnan(interval(drawn, confidence=0.95)).all()
+    clusters = np.repeat([0, 1, 2, 3], 3)
+
+    def of_first(w):  # undefined where the first cluster is not there
+        return np.where(w[:, :1] > 0, 1.0, np.nan)
+
+    _, drawn = bootstrap(of_first, 12, draws=50, seed=1, clusters=clusters)
+    assert np.isnan(interval(drawn, confidence=0.95)).all()
+
+
+def site_cohorts(rng, *, cohorts, sites=6, per_site=40, shift=1.0):
+    """Scores that shift with the site and labels whose prevalence does: y, score, site."""
+    site = np.repeat(np.arange(sites), per_site)
+    for _ in range(cohorts):
+        effect = rng.normal(size=sites)
+        y = (rng.random(len(site)) < 1 / (1 + np.exp(-effect[site]))).astype(int)
+        yield y, rng.normal(0.7 * y + shift * rng.normal(size=sites)[site], 1), site
+
+
+def test_intervals_over_six_sites_cover_and_those_over_patients_do_not():
+    """Effects of sites on scores: the AUROC of infinitely many sites is in 95 % intervals over sites, and missed by far
+    more of those over patients."""
+    rng = np.random.default_rng(11)
+    ((y, score, _),) = site_cohorts(rng, cohorts=1, sites=20_000, per_site=5)
+    truth = METRICS["auroc"](y, np.column_stack([-score, score]), np.ones((1, len(y))))[0]
+    covered = np.zeros(2)
+    for number, (y, score, site) in enumerate(site_cohorts(rng, cohorts=200)):
+        p = np.column_stack([-score, score])
+        for kind, clusters in enumerate((site, None)):
+            _, drawn = bootstrap(
+                lambda w, y=y, p=p: METRICS["auroc"](y, p, w)[:, None],
+                len(y),
+                draws=500,
+                seed=number,
+                clusters=clusters,
+            )
+            low, high = interval(drawn, confidence=0.95)
+            covered[kind] += low[0] <= truth <= high[0]
+    assert covered[0] / 200 >= 0.88 and covered[1] / 200 <= 0.75, covered / 200

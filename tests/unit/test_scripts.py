@@ -57,7 +57,13 @@ def test_expression_cohort_and_folds(folder):
     plain = Named(folds=folder / "folds.parquet", how=folder / "folds.json")
     run("folds", log=[str(folder / "f.log")], input=Named(patients=joined.patients), output=plain, params=settings)
     control = Named(folds=folder / "k.parquet", how=folder / "k.json", patients=folder / "k_patients.parquet")
-    run("folds", log=[str(folder / "k.log")], input=Named(patients=joined.patients), output=control, params=settings)
+    run(
+        "folds",
+        log=[str(folder / "k.log")],
+        input=Named(patients=joined.patients, main=plain.how),
+        output=control,
+        params=settings,
+    )
     assert set(read_table(plain.folds)["patient"]) == set(ids[:-1]) == set(read_table(control.folds)["patient"])
     assert not read_table(control.patients)["label"].equals(patients["label"])
     assert (folder / "f.log").is_file()

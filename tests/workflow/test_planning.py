@@ -59,7 +59,7 @@ def test_results_without_snakemakes_records_are_held_against_their_own(run):
     assert read_json(run / f"results/{COHORT}/{SETTINGS}")["mixed"] is False
     shutil.rmtree(run / ".snakemake")
     assert planned(dry_run(*CONFIG, directory=run)) == {}, "made with these settings"
-    change(run, folds={"n_folds": 3})
+    change(run, folds={"n_folds": 3, "group_by": "patient"})
     said = dry_run(*CONFIG, directory=run)
     jobs, text = planned(said), said.stdout + said.stderr
     assert {"folds", "fusion_fold", "report", "expression", "cohort"} <= set(jobs)

@@ -119,7 +119,14 @@ class Folds(Section):
 
     n_folds: int = Field(5, ge=2, le=50)
     repeats: int = Field(1, ge=1, le=100)
-    group_by: Literal["patient", "site"] = Field("patient", description="site: a site is never split over folds.")
+    group_by: Literal["auto", "patient", "site"] = Field(
+        "auto",
+        description="site: a site is never split over folds; auto: by site where whole sites fill the folds, else by patient.",
+    )
+    site_check: bool = Field(
+        True,
+        description="With group_by patient: also score the references and the main fusion model with whole sites left out.",
+    )
     val_share: float = Field(
         0.2, gt=0, lt=0.5, description="Share of a fold's training patients kept for early stopping."
     )
@@ -162,7 +169,9 @@ class Fusion(Section):
 class Evaluation(Section):
     """Metrics and intervals."""
 
-    bootstrap: int = Field(2000, ge=1000, description="Bootstrap draws over patients.")
+    bootstrap: int = Field(
+        2000, ge=1000, description="Bootstrap draws over patients, or over whole sites where folds keep them whole."
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1)
     permutations: int = Field(20, ge=1, description="Permutations of a modality between the patients of a test fold.")
     confounders: list[str] = Field(

@@ -184,7 +184,7 @@ class Wiring:
         control = arm == "control"
         inputs = {
             "patients": f"{root}/control/patients.parquet" if control else f"{root}/cohort/patients.parquet",
-            "folds": f"{root}/control/folds.parquet" if control else f"{root}/folds.parquet",
+            "folds": f"{root}/folds.parquet" if arm == "fusion" else f"{root}/{arm}/folds.parquet",
             "slides": f"{root}/cohort/slides.parquet",
         }
         if self.tables[cohort].cohort.expression:

@@ -7,11 +7,12 @@ def main(smk):
     with redirect(smk.log[0]):
         from histoweave.config import Decide, Evaluation
         from histoweave.decide.stage import decide
-        from histoweave.io import read_table, write_table
+        from histoweave.io import read_json, read_table, write_table
 
         tables = decide(
             list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)),
             patients=read_table(smk.input.patients),
+            how_folded=read_json(smk.input.how_folded),
             classes=list(smk.params.classes),
             modalities=list(smk.params.modalities),
             settings=Decide.model_validate(smk.params.settings),

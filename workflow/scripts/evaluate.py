@@ -7,13 +7,16 @@ def main(smk):
     with redirect(smk.log[0]):
         from histoweave.config import Evaluation
         from histoweave.evaluation.choice import choose
+        from histoweave.evaluation.clusters import with_clusters
         from histoweave.evaluation.evaluate import evaluate, pool
         from histoweave.evaluation.modality import modality_use
-        from histoweave.io import read_table, write_table
+        from histoweave.io import read_json, read_table, write_table
 
         settings = Evaluation.model_validate(smk.params.settings)
         classes, seed = list(smk.params.classes), smk.params.seed
+        patients = read_table(smk.input.patients)
         predictions = pool(list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)))
+        predictions = with_clusters(predictions, patients=patients, how=read_json(smk.input.how_folded))
         permuted = pool(list(zip(smk.params.models, map(read_table, smk.input.modality_use), strict=True)))
         how = {
             "classes": classes,
@@ -22,7 +25,7 @@ def main(smk):
             "order": list(dict.fromkeys(smk.params.models)),
             "modalities": list(smk.params.modalities),
         }
-        tables = evaluate(predictions, patients=read_table(smk.input.patients), **how)
+        tables = evaluate(predictions, patients=patients, **how)
         tables["choice"] = choose(predictions, **how)
         tables["modality_use"] = modality_use(predictions, permuted, classes=classes, settings=settings, seed=seed)
         tables["predictions"] = predictions

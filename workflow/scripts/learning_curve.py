@@ -7,15 +7,17 @@ def main(smk):
     with redirect(smk.log[0]):
         from histoweave.config import Evaluation
         from histoweave.decide.learning import learning, with_full
+        from histoweave.evaluation.clusters import with_clusters
         from histoweave.fusion import catalog
-        from histoweave.io import read_table, write_table
+        from histoweave.io import read_json, read_table, write_table
 
         models = list(smk.params.models)
+        known = {"patients": read_table(smk.input.patients), "how": read_json(smk.input.how_folded)}
         curves = {}
         for model in dict.fromkeys(models):
             own = [i for i, name in enumerate(models) if name == model]
             parts, full = ([read_table(files[i]) for i in own] for files in (smk.input.parts, smk.input.full))
-            curves[model] = with_full(parts, full)
+            curves[model] = with_clusters(with_full(parts, full), **known)
         scores, fits = learning(
             curves,
             classes=list(smk.params.classes),

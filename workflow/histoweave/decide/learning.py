@@ -11,7 +11,8 @@ import pandas as pd
 from histoweave.config import Evaluation
 from histoweave.decide import power_law
 from histoweave.decide.wording import learning_finding
-from histoweave.evaluation.bootstrap import bootstrap, interval
+from histoweave.evaluation.bootstrap import bootstrap
+from histoweave.evaluation.bounds import interval_within, metric_intervals, metric_rooms, without_width
 from histoweave.evaluation.evaluate import pooled_scope
 from histoweave.evaluation.metrics import METRICS
 from histoweave.evaluation.sample import Sample
@@ -63,7 +64,7 @@ def learning(
     The tables `learning` (one row per model, share, repeat and metric; `n_train` is the mean over folds of the
     patients that a fit was given, training and validation together) and `learning_fit`: the law through the means over
     repeats, `now` the score measured at `n_now` patients, the gain that the law expects of `n_more` patients more (at
-    most 1 − `now`), its percentile interval over draws of test patients, the same in every share, and `misfit`, the
+    most 1 − `now`), its interval over draws of test patients (or of their clusters), the same in every share, and `misfit`, the
     largest distance of a score from the law. Where fewer than 10 patients are
     scored, or the law cannot be identified, the interval is NaN.
     """
@@ -71,8 +72,10 @@ def learning(
     for model, rows in curves.items():
         rows = rows[pooled_scope(rows, modalities)]
         for (share, repeat), part in rows.groupby(["share", "repeat"]):
-            values = Sample.of(part, classes).bootstrap(SCORED, draws=settings.bootstrap, seed=seed)
-            low, high = interval(values[1], confidence=settings.confidence)
+            sample = Sample.of(part, classes)
+            values = sample.bootstrap(SCORED, draws=settings.bootstrap, seed=seed)
+            given = {"n_classes": len(classes), "confidence": settings.confidence, "names": list(SCORED)}
+            low, high = metric_intervals(sample, values[1], **given)
             head = {"model": model, "n_train": _size(part), "share": share, "repeat": repeat, "metric": list(SCORED)}
             scores.append(pd.DataFrame({**head, "estimate": values[0], "ci_low": low, "ci_high": high}))
         fits += _fits(model, rows, classes, more=more_patients, titles=titles, settings=settings, seed=seed)
@@ -104,13 +107,18 @@ def _fits(
     found = []
     for metric in SCORED:
         own = partial(scores, metric=metric)
-        estimate, drawn = bootstrap(own, samples[0].n, draws=settings.bootstrap, seed=seed)
+        estimate, drawn = bootstrap(
+            own, samples[0].n, draws=settings.bootstrap, seed=seed, clusters=samples[0].clusters
+        )
         law, laws = power_law.fit(sizes, estimate[None]), power_law.fit(sizes, drawn)
         now = float(sizes[-1])
         # No score passes 1, wherever the curve runs: the gain ends at what the full fit leaves to gain.
         gain = np.minimum(law(now + more) - law(now), 1 - estimate[-1])
         gains = np.minimum(laws(now + more) - laws(now), 1 - drawn[:, -1])
-        low, high = interval(gains[:, None], confidence=settings.confidence)
+        # A flat law expects no gain; scores that no draw changes do not tell that there is none.
+        room = metric_rooms(samples[-1], [metric], n_classes=len(classes), confidence=settings.confidence)
+        room = room if without_width(drawn, confidence=settings.confidence).all() else 0.0
+        low, high = interval_within(gains[:, None], confidence=settings.confidence, room=room, within=(-1, 1))
         row = {
             "model": model, "metric": metric, "a": law.a[0], "b": law.b[0], "c": law.c[0], "n_now": now,
             "now": estimate[-1], "n_more": more,

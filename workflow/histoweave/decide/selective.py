@@ -7,13 +7,14 @@ Patients with one confidence are answered together, since no threshold can part 
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from histoweave.config import Evaluation
-from histoweave.evaluation.bootstrap import interval
+from histoweave.evaluation.bounds import interval_within, unseen_share
 from histoweave.evaluation.sample import Sample, probabilities
 
 COVERAGES = (0.5, 0.8, 0.9, 1.0)
@@ -67,10 +68,23 @@ def selective(calibrated: pd.DataFrame, *, classes: list[str], settings: Evaluat
     for model, rows in calibrated.groupby("model", sort=False):
         sample = Sample.of(rows, classes)
         estimate, drawn = sample.bootstrap(METRICS, draws=settings.bootstrap, seed=seed)
-        low, high = interval(drawn, confidence=settings.confidence)
+        # Of the answered patients alone is known whether they are called right.
+        answered = np.array([_answered(name, sample.n) for name in METRICS])
+        low, high = interval_within(
+            drawn,
+            confidence=settings.confidence,
+            room=unseen_share(answered, confidence=settings.confidence),
+            within=(np.array([-1.0 if "drop" in name else 0.0 for name in METRICS]), 1.0),
+        )
         columns = {"estimate": estimate, "ci_low": low, "ci_high": high, "n": sample.n}
         tables.append(pd.DataFrame({"model": model, "metric": list(METRICS), **columns}))
     return pd.concat(tables, ignore_index=True)
+
+
+def _answered(name: str, n: int) -> int:
+    """How many of n patients a metric's answers are for, at least."""
+    shares = {f"risk_at_{coverage:g}": coverage for coverage in COVERAGES} | {f"risk_drop_at_{DROP_AT:g}": DROP_AT}
+    return math.ceil(shares.get(name, 1.0) * n)
 
 
 def risk_coverage(calibrated: pd.DataFrame, *, classes: list[str]) -> pd.DataFrame:

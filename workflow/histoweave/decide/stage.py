@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +11,7 @@ from histoweave.config import Decide, Evaluation
 from histoweave.decide import calibrate, conformal, selective, wording
 from histoweave.decide.decision_curve import decision_curve
 from histoweave.decide.subgroups import subgroups
+from histoweave.evaluation.clusters import with_clusters
 from histoweave.evaluation.evaluate import pool, pooled_scope
 from histoweave.evaluation.sample import check_predictions
 from histoweave.fusion import catalog
@@ -21,6 +23,7 @@ def decide(
     folds: list[tuple[str, pd.DataFrame]],
     *,
     patients: pd.DataFrame,
+    how_folded: Mapping[str, Any],
     classes: list[str],
     modalities: Collection[str],
     settings: Decide,
@@ -35,7 +38,7 @@ def decide(
     Parameters
     ----------
     folds : model and `predictions.parquet` (all roles) of each fold.
-    patients : `cohort/patients.parquet`.
+    patients : `cohort/patients.parquet`. how_folded : `folds.json`.
     modalities : those that any model of the run reads.
 
     Raises
@@ -45,7 +48,7 @@ def decide(
     ValueError
         for predictions that cannot be scored (see `check_predictions`).
     """
-    test = pool(folds)
+    test = with_clusters(pool(folds), patients=patients, how=how_folded)
     check_predictions(test, classes)
     every = pd.concat([table.assign(model=model) for model, table in folds], ignore_index=True)
     temperatures = calibrate.temperatures(every, classes)
@@ -59,7 +62,7 @@ def decide(
     groups, differences = subgroups(before, patients=patients, columns=columns, **given)
     tables = {
         "temperatures": temperatures,
-        "calibrated": after,
+        "calibrated": after.drop(columns="cluster"),
         "calibration": calibrate.calibration(before, scored, **given),
         "reliability": calibrate.reliability_of_both(before, scored, classes=classes),
         "conformal_scores": conformal.conformal_scores(after, classes),

@@ -12,11 +12,9 @@ import pandas as pd
 from histoweave.class_sets import CLASS, MARGINAL
 from histoweave.decide.conformal import always_inside, class_counts, least_patients
 from histoweave.decide.selective import DROP_AT
-from histoweave.evaluation.binomial import clopper_pearson
 from histoweave.evaluation.wording import METRIC_WORDS
 
 NOTHING = 0.005  # rounds to 0.00
-DOUBT = 0.95  # confidence of the exact interval where no error was seen
 FAR = 2  # patients more per patient now, beyond which a curve is not believed
 MIN_SPAN = 5  # thresholds in a row; a shorter stretch is chance as often as not
 Row = Mapping[str, Any] | pd.Series
@@ -129,8 +127,6 @@ def selective_finding(metrics: pd.DataFrame, title: str) -> str:
     if math.isnan(drop["ci_low"]):
         return f"{answering}: too few patients to tell whether it errs less."
     low, high = some["ci_low"], some["ci_high"]
-    if some["estimate"] == high == 0:  # draws of patients without an error have none either
-        high = clopper_pearson(0, math.ceil(DROP_AT * some["n"]), confidence=DOUBT)[1]
     change = (
         f"errs in {some['estimate']:.0%} [{low:.0%}, {high:.0%}] of them in place of {everybody['estimate']:.0%} of all"
     )

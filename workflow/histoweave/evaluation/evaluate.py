@@ -10,7 +10,7 @@ from sklearn.metrics import precision_recall_curve
 
 from histoweave.config import Evaluation
 from histoweave.errors import InputError
-from histoweave.evaluation.bootstrap import interval
+from histoweave.evaluation import bounds
 from histoweave.evaluation.metrics import CLASS_METRICS, METRICS, N_BINS, confidence_bin
 from histoweave.evaluation.sample import Sample, check_predictions, probabilities
 
@@ -56,8 +56,9 @@ def evaluate(
     """Score pooled test predictions.
 
     A metric is computed per repeat over the test patients of all folds and averaged over repeats. Intervals
-    are percentile intervals over draws of a scope's patients; scopes of fewer than 10 patients get none
-    (NaN).
+    are over a scope's patients, or over their clusters where predictions have a column `cluster` (see `bootstrap`);
+    scopes of fewer than 10 patients or 3 clusters get none (NaN). Of a single site the patients are what is drawn.
+    Where all draws are the same, `bounds` gives the interval.
 
     Parameters
     ----------
@@ -88,34 +89,36 @@ def evaluate(
     pooled = predictions[is_pooled]
     _check_same_patients(pooled, models)
 
-    metrics, draws = [], {}
+    metrics, draws, samples = [], {}, {}
+    given = {"n_classes": len(classes), "confidence": settings.confidence}
     for scope, table in _scopes(predictions, is_pooled=is_pooled, patients=patients):
         for model in [model for model in models if model in set(table["model"])]:
             sample = Sample.of(table[table["model"] == model], classes)
             names = [(name, scope) for name in METRICS]
             values = sample.bootstrap(METRICS, draws=settings.bootstrap, seed=seed)
-            metrics.append(_rows(names, values, settings.confidence).assign(model=model, n=sample.n))
+            limits = bounds.metric_intervals(sample, values[1], **given)
+            metrics.append(_rows(names, values[0], limits).assign(model=model, n=sample.n))
             if scope == "pooled":
-                draws[model] = values
+                draws[model], samples[model] = values, sample
                 names = [(name, f"class:{label}") for name in CLASS_METRICS for label in classes]
                 values = sample.bootstrap(CLASS_METRICS, draws=settings.bootstrap, seed=seed)
-                metrics.append(_rows(names, values, settings.confidence).assign(model=model, n=sample.n))
+                room = bounds.class_metric_rooms(sample, **given)
+                limits = bounds.interval_within(values[1], confidence=settings.confidence, room=room, within=(0, 1))
+                metrics.append(_rows(names, values[0], limits).assign(model=model, n=sample.n))
     columns = ["model", "metric", "scope", "estimate", "ci_low", "ci_high", "n"]
     return {
         "metrics": pd.concat(metrics, ignore_index=True)[columns],
-        "comparisons": _compare(draws, n=pooled["patient"].nunique(), confidence=settings.confidence),
+        "comparisons": _compare(draws, samples, **given),
         "confusion": _confusion(pooled, models=models, classes=classes),
         "reliability": reliability(pooled, models=models, classes=classes),
         "curves": _curves(pooled, models=models, classes=classes),
     }
 
 
-def _rows(names: list[tuple[str, str]], values: tuple[np.ndarray, np.ndarray], confidence: float) -> pd.DataFrame:
-    """Rows of the metrics table: `names` are (metric, scope), `values` the estimates and their draws."""
-    estimate, drawn = values
-    low, high = interval(drawn, confidence=confidence)
+def _rows(names: list[tuple[str, str]], estimate: np.ndarray, limits: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
+    """Rows of the metrics table: `names` are (metric, scope), `limits` the low and high ends of the intervals."""
     table = pd.DataFrame(names, columns=["metric", "scope"])
-    return table.assign(estimate=estimate, ci_low=low, ci_high=high)
+    return table.assign(estimate=estimate, ci_low=limits[0], ci_high=limits[1])
 
 
 def pooled_scope(predictions: pd.DataFrame, modalities: Collection[str]) -> pd.Series:
@@ -155,25 +158,38 @@ def _scopes(
     if "site" in patients:
         site = pooled["patient"].map(patients.set_index("patient")["site"])
         for name, rows in pooled.groupby(site):
-            yield f"site:{name}", rows
+            yield f"site:{name}", rows.drop(columns="cluster", errors="ignore")
     if not is_pooled.all():
         yield "incomplete", predictions[~is_pooled]
 
 
-def _compare(draws: dict[str, tuple[np.ndarray, np.ndarray]], *, n: int, confidence: float) -> pd.DataFrame:
+def _compare(
+    draws: dict[str, tuple[np.ndarray, np.ndarray]],
+    samples: dict[str, Sample],
+    *,
+    n_classes: int,
+    confidence: float,
+) -> pd.DataFrame:
     """Paired differences, later minus earlier model: every model's draws are of the same patients."""
     compared = [list(METRICS).index(name) for name in COMPARED]
     tables = []
     for position, later in enumerate(draws):
         for earlier in list(draws)[:position]:
             estimate, drawn = (draws[later][i] - draws[earlier][i] for i in (0, 1))
-            low, high = interval(drawn[:, compared], confidence=confidence)
+            low, high = bounds.difference_intervals(
+                samples[later],
+                drawn[:, compared],
+                n_classes=n_classes,
+                confidence=confidence,
+                names=list(COMPARED),
+                identical=bounds.identical(samples[later], samples[earlier]),
+            )
             columns = {
                 "metric": COMPARED,
                 "difference": estimate[compared],
                 "ci_low": low,
                 "ci_high": high,
-                "n": n,
+                "n": samples[later].n,
             }
             tables.append(pd.DataFrame({"model_a": later, "model_b": earlier, **columns}))
     if not tables:  # a run of one model

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from histoweave.config import Evaluation
-from histoweave.evaluation.bootstrap import bootstrap, interval
+from histoweave.evaluation.bootstrap import bootstrap
+from histoweave.evaluation.bounds import interval_within, metric_range, metric_rooms, unseen_share
 from histoweave.evaluation.metrics import METRICS, weighted_mean
 from histoweave.evaluation.sample import Part, Sample
 
@@ -29,8 +30,8 @@ def modality_use(
     `auroc`, `average_precision` and `accuracy`: `intact`, `permuted` (mean over permutations) and `drop` =
     intact − permuted. `mean_abs_change` (|Δp|, mean over classes) and `changed_calls` (share of patients
     whose called class changes), both means over permutations, say how far the output moves at all: `intact`
-    is 0, `permuted` and `drop` are the change. The interval is that of `drop`. A model that does not use a
-    modality has a drop of exactly 0.
+    is 0, `permuted` and `drop` are the change. The interval is that of `drop`, over patients or over the clusters that
+    `intact` names. A model that does not use a modality has a drop of exactly 0.
 
     Parameters
     ----------
@@ -88,9 +89,9 @@ def _use(intact: Sample, runs: list[Sample], *, settings: Evaluation, seed: int)
         ]
         return np.column_stack([np.mean(lost, axis=0), np.mean(far, axis=0).T])
 
-    estimate, drawn = bootstrap(drops, intact.n, draws=settings.bootstrap, seed=seed)
+    estimate, drawn = bootstrap(drops, intact.n, draws=settings.bootstrap, seed=seed, clusters=intact.clusters)
     before = np.append(intact.score(SCORED, np.ones((1, intact.n)))[0], np.zeros(len(CHANGES)))
-    low, high = interval(drawn, confidence=settings.confidence)
+    low, high = interval_within(drawn, confidence=settings.confidence, **_limits(intact, any(moved), settings))
     after = np.where(np.arange(len(before)) < len(SCORED), before - estimate, estimate)
     return pd.DataFrame(
         {
@@ -105,13 +106,25 @@ def _use(intact: Sample, runs: list[Sample], *, settings: Evaluation, seed: int)
     )
 
 
+def _limits(intact: Sample, moved: bool, settings: Evaluation) -> dict:
+    """`room` and `within` of the drops and changes; where nothing moved they are exactly 0."""
+    n_classes, names = intact.parts[0].p.shape[1], list(SCORED)
+    low, high = metric_range(names, n_classes=n_classes)
+    room = metric_rooms(intact, names, n_classes=n_classes, confidence=settings.confidence)
+    room = np.append(room, np.full(len(CHANGES), unseen_share(intact.n, confidence=settings.confidence)))
+    return {
+        "room": room if moved else 0.0,
+        "within": (np.append(low - high, np.zeros(len(CHANGES))), np.append(high - low, np.ones(len(CHANGES)))),
+    }
+
+
 def _without_rounding(permuted: Sample, intact: Sample) -> Sample:
     """Permuted predictions, the intact one where all that differs is the rounding of another batch."""
     parts = []
     for part, own in zip(permuted.parts, intact.parts, strict=True):
         same = np.abs(part.p - own.p).max(axis=1, keepdims=True) <= ROUNDING
         parts.append(replace(part, p=np.where(same, own.p, part.p)))
-    return Sample(n=intact.n, parts=tuple(parts))
+    return replace(permuted, parts=tuple(parts))
 
 
 def _changes(intact: Part, permuted: list[Part]) -> tuple[np.ndarray, np.ndarray]:

@@ -30,14 +30,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Sample:
-    """All test predictions of one model on `n` patients, one part per repeat of the cross-validation."""
+    """All test predictions of one model on `n` patients, one part per repeat of the cross-validation.
+
+    clusters : (n,) int, the cluster of each patient that is drawn as a whole; None: every patient by itself.
+    """
 
     n: int
     parts: tuple[Part, ...]
+    clusters: np.ndarray | None = None
 
     @classmethod
     def of(cls, table: pd.DataFrame, classes: list[str]) -> Sample:
-        """Read `patient`, `repeat`, `y_true` and `p_<class>`; rows are put in order of patient."""
+        """Read `patient`, `repeat`, `y_true`, `p_<class>` and, if it is there, `cluster`; rows are put in order of patient."""
         patients = np.unique(table["patient"].to_numpy(dtype=str))
         parts = []
         for _, rows in table.sort_values(["repeat", "patient"]).groupby("repeat"):
@@ -48,7 +52,7 @@ class Sample:
                     p=probabilities(rows, classes),
                 )
             )
-        return cls(n=len(patients), parts=tuple(parts))
+        return cls(n=len(patients), parts=tuple(parts), clusters=_clusters(table))
 
     def score(self, metrics: Mapping[str, Metric], w: np.ndarray) -> np.ndarray:
         """Mean over repeats of each metric under weights `w` (b, n): (b, K), a class metric as C columns."""
@@ -59,7 +63,16 @@ class Sample:
 
     def bootstrap(self, metrics: Mapping[str, Metric], *, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Estimate (K,) and draws (draws, K) of `score`: a draw of a patient counts in every repeat."""
-        return bootstrap(lambda w: self.score(metrics, w), self.n, draws=draws, seed=seed)
+        return bootstrap(lambda w: self.score(metrics, w), self.n, draws=draws, seed=seed, clusters=self.clusters)
+
+
+def _clusters(table: pd.DataFrame) -> np.ndarray | None:
+    """The cluster 0 … G − 1 of each patient, in order of patient; None where every patient is one."""
+    if "cluster" not in table:
+        return None
+    of_patient = table.drop_duplicates("patient").assign(patient=lambda rows: rows["patient"].astype(str))
+    codes, names = pd.factorize(of_patient.sort_values("patient")["cluster"], sort=True)
+    return None if len(names) == len(of_patient) else codes
 
 
 def probabilities(table: pd.DataFrame, classes: list[str]) -> np.ndarray:

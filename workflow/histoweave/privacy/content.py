@@ -77,6 +77,8 @@ def _text(text: str, names: Pseudonyms, column: str) -> str:
     if column in ID_COLUMNS:
         kind = names.kind(text, "slide", "cell") if column == "image" else None
         return names.name(text, kind or ID_COLUMNS[column])
+    if column == "cluster":  # a site under folds of whole sites, else a patient
+        return names.name(text, "patient") if names.kind(text, "patient") else _text(text, names, "site")
     if column in ID_LISTS:
         return "; ".join(sorted(names.name(part, names.kind(part) or "sample") for part in text.split("; ")))
     if column in REASONS:

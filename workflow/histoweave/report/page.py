@@ -204,6 +204,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
             },
         ),
         "files_read": views_read.files_read(tables),
+        "resampled": "whole sites, as the folds keep them" if tables.folds_how["group_by"] == "site" else "patients",
         "folds_table": views.folds_table(tables),
         "folds_how": views.settings_table({k: v for k, v in tables.folds_how.items() if k != "test_counts"}),
         "pooled": views.metric_table(tables, scopes=["pooled"], metrics=all_metrics),

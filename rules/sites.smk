@@ -1,0 +1,87 @@
+# The side check: the references and the main fusion model once more, with whole sites left out of the fit.
+
+
+rule site_folds:
+    input:
+        patients=FITTING(
+            lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
+        ),
+    output:
+        folds="results/{cohort}/sites/folds.parquet",
+        how="results/{cohort}/sites/folds.json",
+    log:
+        "results/{cohort}/logs/site_folds.log",
+    benchmark:
+        "results/{cohort}/benchmarks/site_folds.tsv"
+    wildcard_constraints:
+        cohort="|".join(SITES.cohorts()) or "-",
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=CONFIG.folds.model_dump(exclude={"site_check"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.site_check"),
+    script:
+        "../workflow/scripts/site_folds.py"
+
+
+rule site_fold:
+    input:
+        unpack(
+            lambda wildcards: WIRING.fold_inputs(
+                wildcards.cohort, "sites", wildcards.model, wildcards.k
+            )
+        ),
+    output:
+        "results/{cohort}/sites/{model}/fold{k}/predictions.parquet",
+    log:
+        "results/{cohort}/logs/sites/{model}/fold{k}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/sites/{model}/fold{k}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
+        device=CONFIG.mechanics.device,
+    params:
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.fusion.site_fold", "histoweave.device"),
+    script:
+        "../workflow/scripts/site_fold.py"
+
+
+rule evaluate_sites:
+    input:
+        predictions=lambda wildcards: SITES.fold_files(wildcards.cohort),
+        patients="results/{cohort}/cohort/patients.parquet",
+        how_folded="results/{cohort}/sites/folds.json",
+    output:
+        "results/{cohort}/sites/metrics.parquet",
+    log:
+        "results/{cohort}/logs/evaluate_sites.log",
+    benchmark:
+        "results/{cohort}/benchmarks/evaluate_sites.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        models=lambda wildcards: SITES.fold_models(wildcards.cohort),
+        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.evaluation.site_check"),
+    script:
+        "../workflow/scripts/evaluate_sites.py"

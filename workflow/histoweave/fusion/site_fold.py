@@ -1,0 +1,65 @@
+"""One fold of one model with whole sites left out: fitted, and the test patients predicted; nothing else is kept."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from histoweave.config import Fusion
+from histoweave.errors import InputError
+from histoweave.fusion import catalog
+from histoweave.fusion.fit import fit
+from histoweave.fusion.fold import fold_roles, fold_seed, predict
+from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.train import deterministic
+
+_HEAD = {
+    "patient": "str", "repeat": "int64", "fold": "int64", "role": "str", "y_true": "str", "has_image": "bool",
+    "has_expression": "bool",
+}  # fmt: skip
+
+
+def site_fold(
+    *,
+    model: str,
+    k: int,
+    patients: pd.DataFrame,
+    folds: pd.DataFrame,
+    slides: pd.DataFrame,
+    expression: pd.DataFrame | None,
+    classes: list[str],
+    settings: Fusion,
+    seed: int,
+    device: str,
+) -> tuple[pd.DataFrame, str]:
+    """Test predictions of a fold (columns of `predictions.parquet`), and why there are none (empty if there are).
+
+    Arguments as of `fusion.fold.run_fold`; `folds` has no row where whole sites do not fill the folds. What would end a
+    fold of the main arm, such as a modality that only one site has, is a reason here.
+    """
+    columns = _HEAD | {f"p_{label}": "float64" for label in classes}
+    nothing = pd.DataFrame(columns=list(columns)).astype(columns)
+    if folds.empty:
+        return nothing, "whole sites do not fill the folds"
+    info = catalog.get(model)
+    repeat, fold, roles = fold_roles(folds, k)
+    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
+    able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
+    own_seed = fold_seed(seed, model, k)
+    try:
+        fitted, _ = fit(
+            model,
+            train_patients=able["train"],
+            val_patients=able["val"],
+            classes=classes,
+            settings=settings,
+            seed=own_seed,
+            device=device,
+            needs={},
+        )
+    except InputError as error:
+        return nothing, str(error)
+    if not able["test"].ids:
+        return nothing, "no test patient has what the model reads"
+    with deterministic(own_seed, device=device):
+        table, _ = predict(fitted, fitted.batcher(able["test"]), able["test"])
+    return table.assign(repeat=repeat, fold=fold, role="test")[list(columns)], ""
