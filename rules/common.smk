@@ -8,6 +8,7 @@ from histoweave import planning, wiring
 from histoweave.apply_wiring import ApplyWiring
 from histoweave.cell_wiring import CellWiring, check_cells
 from histoweave.concepts_wiring import ConceptsWiring
+from histoweave.control_wiring import ControlWiring
 from histoweave.decide_wiring import DecideWiring
 from histoweave.errors import InputError
 from histoweave.explain_wiring import ExplainWiring
@@ -34,6 +35,7 @@ try:
     CONFIG, TABLES = wiring.load(config, check_paths=workflow.is_main_process)
     PRIVACY = privacy_params(CONFIG.privacy, required=workflow.is_main_process)
     WIRING = wiring.Wiring(CONFIG, TABLES)
+    CONTROL = ControlWiring(CONFIG, WIRING)
     DECIDE = DecideWiring(CONFIG, WIRING)
     CELLS = CellWiring(
         CONFIG,
@@ -89,7 +91,7 @@ wildcard_constraints:
     target="|".join(CONFIG.cohorts),
     trained=APPLY.trained_pattern(),
     source="cells|tiles",
-    arm="fusion|control",
+    arm="fusion",
     model="[a-z_]+",
     k=r"\d+",
     n=r"\d+",
