@@ -78,9 +78,7 @@ rule evaluate:
 
 rule control_reference:
     input:
-        unpack(
-            lambda wildcards: CONTROL.inputs(wildcards.cohort, wildcards.model)
-        ),
+        unpack(lambda wildcards: CONTROL.inputs(wildcards.cohort, wildcards.model)),
     output:
         predictions="results/{cohort}/control/{model}/predictions.parquet",
     log:

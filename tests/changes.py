@@ -83,6 +83,8 @@ KEYS: dict[str, Any] = {
     "evaluation.confidence": 0.9,
     "evaluation.permutations": 10,
     "control.permuted_labels": False,
+    "control.shuffles": 30,
+    "control.network_shuffles": 2,
     "explain.models": ["image"],
     "explain.steps": 16,
     "explain.random_orders": 3,

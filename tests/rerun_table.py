@@ -31,7 +31,7 @@ TISSUE_RULES = {
     "expression": ("expression",),
     "cohort": ("cohort",),
     "folds": ("folds", "control_folds"),
-    "fusion": ("fusion_fold",),
+    "fusion": ("fusion_fold", "control_reference", "control_network"),
     "evaluation": ("evaluate", "evaluate_control", "score_truth"),
     "explain": ("explain_fold", "explain", "explain_slides", "explain_morphology", "explain_concepts"),
     "decide": ("decide", "learning_fold", "learning_curve"),

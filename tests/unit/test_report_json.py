@@ -33,8 +33,8 @@ def content(inputs, tmp_path_factory):
 
 
 def test_keys_are_those_that_are_documented(content):
-    assert set(content) == KEYS and (content["schema"], content["schema_version"]) == ("histoweave.report", 1)
-    assert SCHEMA_VERSION == 1
+    assert set(content) == KEYS and (content["schema"], content["schema_version"]) == ("histoweave.report", 2)
+    assert SCHEMA_VERSION == 2
 
 
 def test_rows_are_those_of_the_tables(inputs, content):
@@ -66,7 +66,7 @@ def test_times_of_the_run_are_not_in_it(inputs, content):
 def test_parts_that_a_run_does_not_have_are_null(tmp_path):
     inputs = write_run(tmp_path, optional=False, models=("majority", "image"))
     content = report_content(inputs, read_tables(inputs))
-    assert content["slides"] is None and content["control_metrics"] is None and content["truth"] is None
+    assert content["slides"] is None and content["control_summary"] is None and content["truth"] is None
     assert content["simulated"] is False and content["modality_use"] == []
     json.dumps(content, allow_nan=False)
 

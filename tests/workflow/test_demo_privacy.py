@@ -22,7 +22,7 @@ SHARED = ("report.html", "report.json", "metrics.tsv", "ro-crate-metadata.json")
 def test_the_report_for_programs_says_what_the_page_says(results):
     content, page = read_json(results / "report.json"), html.unescape((results / "report.html").read_text())
     metrics = read_table(results / "metrics.parquet")
-    assert len(content["metrics"]) == len(metrics) and content["schema_version"] == 1
+    assert len(content["metrics"]) == len(metrics) and content["schema_version"] == 2
     assert all(finding in page for finding in content["findings"]) and content["findings"]
     assert content["patients"]["given"] == 60 and content["slides"]["given"] == 63
     assert content["inputs_sha256"]["config/demo/patients.tsv"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from histoweave.evaluation.null_wording import leak_finding
 from histoweave.fusion import catalog
 
 METRIC_WORDS = {
@@ -38,8 +39,8 @@ def summary(
     """Up to six sentences on the pooled AUROC.
 
     In this order: the best model of one modality, whether fusion beats it, whether fusion beats the untrained
-    mean, whether fusion relies on each modality, and the negative control (`control`: the metrics on shuffled
-    labels, None if there are none). The fusion model is the last of `titles` that reads both modalities:
+    mean, whether fusion relies on each modality, and the negative control (`control`: its summary, None if
+    there is none). The fusion model is the last of `titles` that reads both modalities:
     chosen by its place, never by its result.
     """
     scores = _pooled_auroc(metrics)
@@ -65,7 +66,7 @@ def summary(
     else:
         sentences.append("No model of this run reads both modalities, so it says nothing about fusion.")
     if control is not None:
-        sentences.append(_control_finding(control, titles))
+        sentences.append(leak_finding(control, titles))
     return sentences
 
 
@@ -123,20 +124,6 @@ def _use_finding(row: Row, titles: Mapping[str, str]) -> str:
     if row["ci_high"] < 0:
         return f"{given} {change}: {modality} misleads it."
     return f"{given} {change}: no evidence that it relies on {modality}."
-
-
-def _control_finding(control: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    scores = _pooled_auroc(control).dropna(subset=["ci_low"])
-    if scores.empty:
-        return "With shuffled labels there are too few patients to tell whether the AUROC is 0.5."
-    misses = scores[(scores["ci_low"] > 0.5) | (scores["ci_high"] < 0.5)]
-    if misses.empty:
-        return "With shuffled labels every model's AUROC interval covers 0.5, as it must: no sign of a leak."
-    named = ", ".join(f"{titles[m]} {_interval(row)}" for m, row in misses.iterrows())
-    return (
-        f"With shuffled labels the AUROC interval of {len(misses)} of {len(scores)} models misses 0.5 "
-        f"({named}): chance does this now and then, a leak always; find out which before trusting a result."
-    )
 
 
 def _signed(value: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from histoweave.report import (
+    control_views,
     figures_decide,
     figures_explain,
     figures_results,
@@ -30,7 +31,7 @@ FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
     "reliability": figures_results.reliability,
     "confusion": figures_results.confusion,
     "modality_use": figures_results.modality_use,
-    "control": figures_results.control,
+    "control": control_views.still,
     "training": figures_run.training,
     "throughput": figures_run.throughput,
 }
@@ -54,6 +55,7 @@ PLOTS: dict[str, Callable[[ReportTables], list[Plot]]] = {
     "metrics": plots_results.metrics,
     "pr_curves": plots_results.pr_curves,
     "reliability": plots_results.reliability,
+    "control": control_views.interactive,
     "training": plots_results.training,
     "throughput": plots_results.throughput,
     "faithfulness": plots_explain.faithfulness,

@@ -14,9 +14,9 @@ from histoweave.report.plain import by_status, rows
 from histoweave.report.versions import package_versions
 
 # Raised when a key goes or changes its meaning; a key that is added leaves it.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # Tables of results, each a list of its rows; a table that a run does not have is null.
-RESULTS = ("metrics", "comparisons", "modality_use", "confusion", "reliability", "control_metrics", "truth")
+RESULTS = ("metrics", "comparisons", "modality_use", "confusion", "reliability", "control_summary", "truth")
 # Of the explanations, what is said of classes; patients are in their tables.
 EXPLAIN = ("genes", "gene_sets", "tests", "morphology", "concepts", "concept_gene_sets")
 

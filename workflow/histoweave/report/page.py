@@ -11,7 +11,7 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from histoweave.evaluation import wording
 from histoweave.io import write_text
-from histoweave.report import bundle, decide_views, explain_views, views, views_curves, views_read
+from histoweave.report import bundle, control_views, decide_views, explain_views, views, views_curves, views_read
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, draw_plots
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
@@ -72,7 +72,7 @@ _ALT = {
     "reliability": "Accuracy against confidence for every model, with the expected calibration error",
     "confusion": "Confusion matrix of every model",
     "modality_use": "AUROC of every model with a modality intact and with it permuted between patients",
-    "control": "AUROC of every model under shuffled labels with intervals, and under true labels",
+    "control": "AUROC of every model on every shuffle of the labels, their mean, and on the true labels",
     "training": "Training and validation loss per epoch and fold for every trained model",
     "throughput": "Seconds per job for every stage of the run",
 }
@@ -144,7 +144,7 @@ def _genes(tables: ReportTables) -> views.Table | None:
 def findings(tables: ReportTables) -> list[str]:
     """The run in a few sentences, those of its explanations and decisions last."""
     said = wording.summary(
-        tables.metrics, tables.comparisons, tables.modality_use, tables.control_metrics, titles=tables.titles
+        tables.metrics, tables.comparisons, tables.modality_use, tables.control_summary, titles=tables.titles
     )
     return said + explain_views.summary(tables) + decide_views.summary(tables)
 
@@ -188,9 +188,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "use_findings": [wording.finding(row, tables.titles) for row in use_rows],
         "modality_use": views.modality_use_table(tables),
         "truth": None if tables.truth is None else views.truth_table(tables),
-        "control": None
-        if tables.control_metrics is None
-        else views.metric_table(tables, scopes=["pooled"], metrics=all_metrics, control=True),
+        "control": control_views.views(tables),
         "trained": any(len(history) for runs in tables.histories.values() for history in runs),
         "by_patient": by_patient,
         "n_more_patients": n_more_patients,
