@@ -59,7 +59,7 @@ def chance_finding(row: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     reached = round(row["p"] * (n + 1)) - 1
     spread = f"with shuffled labels {mean} on average, mostly {row['null_low']:.2f} to {row['null_high']:.2f}"
     count = "none" if not reached else str(reached)
-    return f"{title}: {score}; {spread}; {count} of {n} shuffles {'reach' if reached != 1 else 'reaches'} it (p = {p_text(row['p'])})."
+    return f"{title}: {score}; {spread}; {count} of {n} shuffles {'reaches' if reached < 2 else 'reach'} it (p = {p_text(row['p'])})."
 
 
 def p_text(p: float) -> str:
