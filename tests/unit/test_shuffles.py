@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histoweave.config import Folds
+from histoweave.evaluation.null_wording import how_shuffled
 from histoweave.shuffles import exchange_groups, make_shuffles, shuffle_labels
 
 
@@ -38,24 +39,24 @@ def test_groups_are_sites_and_patients_without_one_are_a_group():
     patients = cohort(["a", "b", "a", "b", "a", "a"], ["s", "s", None, None, "t", "t"])
     groups, how = exchange_groups(patients)
     assert list(groups) == ["s", "s", "no site", "no site", "t", "t"]
-    assert (how["within"], how["groups"], how["one_class_groups"], how["fixed"]) == ("site", 3, 1, 2)
-    assert how["why"] == (
-        "Labels are shuffled within sites; 2 of 6 patients keep theirs, because all patients of their site are of one "
-        "class (1 of 3 sites)."
+    assert how == {"within": "site", "patients": 6, "sites": 2, "one_class_sites": 1, "fixed": 2}
+    assert how_shuffled(how) == (
+        "Labels are shuffled within sites; 2 of 6 patients keep theirs, because of sites with one class only (1)."
     )
+    assert how_shuffled(how | {"one_class_sites": 0, "fixed": 0}) == "Labels are shuffled within sites."
 
 
 @pytest.mark.parametrize(
     ("sites", "said"),
     [
-        (["s", "s", "t", "t"], "4 of 4 patients are in sites with one class only"),
-        (["s"] * 4, "no two sites are known"),
-        ([None] * 4, "no two sites are known"),
+        (["s", "s", "t", "t"], "not within sites: in the sites of 4 of 4 patients there is one class only."),
+        (["s"] * 4, "among all patients: no two sites are known."),
+        ([None] * 4, "among all patients: no two sites are known."),
     ],
 )
 def test_labels_are_shuffled_over_all_where_sites_do_not_serve(sites, said):
     groups, how = exchange_groups(cohort(["a", "a", "b", "b"], sites))
-    assert how["within"] == "all" and said in how["why"] and groups.nunique() == 1
+    assert how["within"] == "all" and how_shuffled(how).endswith(said) and groups.nunique() == 1
 
 
 @pytest.mark.parametrize("group_by", ["patient", "site"])

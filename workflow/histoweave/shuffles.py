@@ -33,31 +33,20 @@ def exchange_groups(patients: pd.DataFrame) -> tuple[pd.Series, dict[str, Any]]:
     Returns
     -------
     The group of each row (str): its site, one group of those without a site, or `EVERYBODY` for all; and how that was
-    decided: `within` (`site` or `all`), `patients`, `groups`, `one_class_groups` (groups in which all labels are equal),
-    `fixed` (patients in such groups, whose label stays), `why` (a sentence).
+    decided: `within` (`site` or `all`), `patients`, `sites`, `one_class_sites` (those in which all labels are equal; the
+    patients without a site count as one) and `fixed` (patients of these, whose label stays if shuffled within sites).
     """
     site = patients["site"] if "site" in patients else pd.Series(None, index=patients.index, dtype=object)
     everybody = pd.Series(EVERYBODY, index=patients.index, dtype=object)
-    how: dict[str, Any] = {"within": "all", "patients": len(patients), "groups": 1, "one_class_groups": 0, "fixed": 0}
-    if site.dropna().nunique() < 2:
-        return everybody, how | {"why": "Labels are shuffled among all patients: no two sites are known."}
-    groups = site.astype(object).where(site.notna(), NO_SITE).astype(str)
+    site = site.astype(object)
+    how: dict[str, Any] = {"within": "all", "patients": len(patients), "sites": int(site.nunique())}
+    if how["sites"] < 2:
+        return everybody, how | {"one_class_sites": 0, "fixed": 0}
+    groups = site.where(site.notna(), NO_SITE).astype(str)
     one_class = patients.groupby(groups)["label"].nunique() < 2
     fixed = int(groups.map(one_class).sum())
-    seen = {"groups": len(one_class), "one_class_groups": int(one_class.sum()), "fixed": fixed}
-    if fixed > MAX_FIXED_SHARE * len(patients):
-        why = (
-            f"Labels are shuffled among all patients, not within sites: {fixed} of {len(patients)} patients are in sites "
-            "with one class only, where a shuffle changes nothing."
-        )
-        return everybody, how | seen | {"why": why}
-    why = "Labels are shuffled within sites."
-    if fixed:
-        why = (
-            f"Labels are shuffled within sites; {fixed} of {len(patients)} patients keep theirs, "
-            f"because all patients of their site are of one class ({seen['one_class_groups']} of {seen['groups']} sites)."
-        )
-    return groups, how | seen | {"within": "site", "why": why}
+    how |= {"one_class_sites": int(one_class.sum()), "fixed": fixed}
+    return (everybody, how) if fixed > MAX_FIXED_SHARE * len(patients) else (groups, how | {"within": "site"})
 
 
 def shuffle_labels(labels: np.ndarray, groups: np.ndarray, *, seed: int, shuffle: int) -> np.ndarray:

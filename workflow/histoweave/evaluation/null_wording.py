@@ -16,6 +16,18 @@ BELOW = (
 )
 
 
+def how_shuffled(how: Mapping[str, Any]) -> str:
+    """One sentence on `control/shuffles.json`: who exchanged labels with whom."""
+    fixed = f"{how['fixed']} of {how['patients']} patients"
+    if how["within"] == "site" and how["fixed"]:
+        return f"Labels are shuffled within sites; {fixed} keep theirs, because of sites with one class only ({how['one_class_sites']})."
+    if how["within"] == "site":
+        return "Labels are shuffled within sites."
+    if how["sites"] < 2:
+        return "Labels are shuffled among all patients: no two sites are known."
+    return f"Labels are shuffled among all patients, not within sites: in the sites of {fixed} there is one class only."
+
+
 def leak_finding(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """One sentence: whether something of the test patients has reached the fitting of a model.
 

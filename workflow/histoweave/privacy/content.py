@@ -26,7 +26,7 @@ VOCABULARY = frozenset(
         "model", "model_a", "model_b", "models", "metric", "modality", "modalities", "representation", "level",
         "representation_a", "representation_b", "class", "classes", "label", "patient_label", "top_label", "labels",
         "y_true", "y_pred", "called", "set", "role", "status", "stage", "step", "unit", "site", "gene", "source_name",
-        "genes", "gene_set", "measure", "mpp_source", "state", "test", "order", "direction", "positive",
+        "genes", "gene_set", "measure", "mpp_source", "state", "test", "order", "direction", "positive", "within",
     }
 )  # fmt: skip
 

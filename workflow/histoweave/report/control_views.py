@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from histoweave.evaluation.null import MATCHED, PLAIN
-from histoweave.evaluation.null_wording import BELOW, chance_findings, leak_finding, p_text
+from histoweave.evaluation.null_wording import BELOW, chance_findings, how_shuffled, leak_finding, p_text
 from histoweave.report.inputs import ReportTables
 from histoweave.report.plots import Plot, colour, figure, level, rounded, text
 from histoweave.report.style import GREY, INK, MUTED, canvas, label_rows, marks, message
@@ -125,10 +125,9 @@ def views(tables: ReportTables) -> dict[str, Any] | None:
     """What the section shows; None without a control."""
     if tables.control_summary is None:
         return None
-    how = tables.control_how or {}
     return {
-        "how": how.get("why", ""),
-        "within": how.get("within") == "site",
+        "how": how_shuffled(tables.control_how),
+        "within": tables.control_how["within"] == "site",
         "leak": leak_finding(tables.control_summary, tables.titles),
         "findings": chance_findings(tables.control_summary, tables.titles),
         "below": BELOW,
