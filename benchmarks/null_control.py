@@ -92,15 +92,17 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["best_gene", "logistic_expression"])
     given = parser.parse_args()
     size = {"n": given.patients, "n_genes": given.genes, "shuffles": given.shuffles}
-    tables = [control_of(kind, given.models, seed=seed, **size) for kind in KINDS for seed in range(given.cohorts)]
     print("| cohorts | model | n | called a leak | p <= 0.05 | mean on shuffles | within site and fold |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for (kind, model), rows in pd.concat(tables).groupby(["kind", "model"], sort=False):
-        plain, matched = (rows[rows["metric"] == metric] for metric in (PLAIN, MATCHED))
-        print(
-            f"| {kind} | {model} | {len(plain)} | {plain['leak'].sum()} | {(plain['p'] <= 0.05).sum()} "
-            f"| {plain['null_mean'].mean():.3f} | {matched['null_mean'].mean():.3f} |"
-        )
+    for kind in KINDS:
+        found = pd.concat([control_of(kind, given.models, seed=seed, **size) for seed in range(given.cohorts)])
+        for model, rows in found.groupby("model", sort=False):
+            plain, matched = (rows[rows["metric"] == metric] for metric in (PLAIN, MATCHED))
+            print(
+                f"| {kind} | {model} | {len(plain)} | {plain['leak'].sum()} | {(plain['p'] <= 0.05).sum()} "
+                f"| {plain['null_mean'].mean():.3f} | {matched['null_mean'].mean():.3f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
