@@ -82,11 +82,11 @@ rule control_folds:
         patients=FITTING(
             lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
         ),
-        main="results/{cohort}/folds.json",
+        how="results/{cohort}/folds.json",
     output:
-        patients="results/{cohort}/control/patients.parquet",
+        labels="results/{cohort}/control/labels.parquet",
         folds="results/{cohort}/control/folds.parquet",
-        how="results/{cohort}/control/folds.json",
+        how="results/{cohort}/control/shuffles.json",
     log:
         "results/{cohort}/logs/control_folds.log",
     benchmark:
@@ -97,10 +97,11 @@ rule control_folds:
         "../envs/analysis.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         settings=CONFIG.folds.model_dump(exclude={"site_check"}),
+        shuffles=CONTROL.shuffles(),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.folds"),
+        code=code_hash("histoweave.shuffles"),
     script:
-        "../workflow/scripts/folds.py"
+        "../workflow/scripts/control_folds.py"

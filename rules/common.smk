@@ -9,6 +9,7 @@ from histoweave.apply_wiring import ApplyWiring
 from histoweave.cell_wiring import CellWiring, check_cells
 from histoweave.concepts_wiring import ConceptsWiring
 from histoweave.confounding_wiring import ConfoundingWiring
+from histoweave.control_wiring import ControlWiring
 from histoweave.decide_wiring import DecideWiring
 from histoweave.errors import InputError
 from histoweave.explain_wiring import ExplainWiring
@@ -36,9 +37,10 @@ try:
     CONFIG, TABLES = wiring.load(config, check_paths=workflow.is_main_process)
     PRIVACY = privacy_params(CONFIG.privacy, required=workflow.is_main_process)
     WIRING = wiring.Wiring(CONFIG, TABLES)
-    CONFOUNDING = ConfoundingWiring(CONFIG, WIRING)
+    CONTROL = ControlWiring(CONFIG, WIRING)
     DECIDE = DecideWiring(CONFIG, WIRING)
     SITES = SiteWiring(CONFIG, WIRING)
+    CONFOUNDING = ConfoundingWiring(CONFIG, WIRING, SITES)
     CELLS = CellWiring(
         CONFIG,
         check_cells(CONFIG, check_paths=workflow.is_main_process),
@@ -93,7 +95,7 @@ wildcard_constraints:
     target="|".join(CONFIG.cohorts),
     trained=APPLY.trained_pattern(),
     source="cells|tiles",
-    arm="fusion|control",
+    arm="fusion",
     model="[a-z_]+",
     k=r"\d+",
     n=r"\d+",

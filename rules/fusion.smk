@@ -81,16 +81,71 @@ rule evaluate:
         "../workflow/scripts/evaluate.py"
 
 
+rule control_reference:
+    input:
+        unpack(lambda wildcards: CONTROL.inputs(wildcards.cohort, wildcards.model)),
+    output:
+        predictions="results/{cohort}/control/{model}/predictions.parquet",
+    log:
+        "results/{cohort}/logs/control/{model}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/control/{model}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        shuffles=CONFIG.control.shuffles,
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.fusion.null"),
+    script:
+        "../workflow/scripts/control_reference.py"
+
+
+rule control_network:
+    input:
+        unpack(
+            lambda wildcards: CONTROL.inputs(
+                wildcards.cohort, wildcards.model, wildcards.n
+            )
+        ),
+    output:
+        predictions="results/{cohort}/control/{model}/shuffle{n}/predictions.parquet",
+    log:
+        "results/{cohort}/logs/control/{model}/shuffle{n}.log",
+    benchmark:
+        "results/{cohort}/benchmarks/control/{model}/shuffle{n}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
+        * attempt,
+        runtime=lambda wildcards, attempt: 120 * (1 + WIRING.n_splits()) * attempt,
+        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
+        device=CONFIG.mechanics.device,
+    params:
+        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.fusion.null", "histoweave.device"),
+    script:
+        "../workflow/scripts/control_network.py"
+
+
 rule evaluate_control:
     input:
-        predictions=lambda wildcards: WIRING.fold_files(
-            wildcards.cohort, "control", "predictions.parquet"
-        ),
-        patients="results/{cohort}/control/patients.parquet",
-        how_folded="results/{cohort}/control/folds.json",
+        refits=lambda wildcards: CONTROL.refits(wildcards.cohort),
+        labels="results/{cohort}/control/labels.parquet",
+        predictions="results/{cohort}/predictions.parquet",
+        metrics="results/{cohort}/metrics.parquet",
     output:
-        predictions="results/{cohort}/control/predictions.parquet",
-        metrics="results/{cohort}/control/metrics.parquet",
+        null="results/{cohort}/control/null.parquet",
+        summary="results/{cohort}/control/summary.parquet",
     log:
         "results/{cohort}/logs/evaluate_control.log",
     benchmark:
@@ -102,13 +157,11 @@ rule evaluate_control:
         * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
+        refitted=lambda wildcards: CONTROL.refitted(wildcards.cohort),
+        models=lambda wildcards: WIRING.models(wildcards.cohort),
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=lambda wildcards: WIRING.control_evaluation(wildcards.cohort),
-        seed=CONFIG.seed,
-        code=code_hash(
-            "histoweave.evaluation.clusters", "histoweave.evaluation.evaluate"
-        ),
+        confidence=CONFIG.evaluation.confidence,
+        code=code_hash("histoweave.evaluation.null"),
     script:
         "../workflow/scripts/evaluate_control.py"

@@ -86,6 +86,8 @@ KEYS: dict[str, Any] = {
     "evaluation.permutations": 10,
     "evaluation.confounders": ["grade"],
     "control.permuted_labels": False,
+    "control.shuffles": 30,
+    "control.network_shuffles": 2,
     "explain.models": ["image"],
     "explain.steps": 16,
     "explain.random_orders": 3,

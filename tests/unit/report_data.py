@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix, precision
 
 from histoweave.config import Evaluation
 from histoweave.evaluation.choice import choose
+from histoweave.evaluation.null import summarise
 from histoweave.fusion import catalog
 from histoweave.io import write_json, write_table
 from histoweave.report.inputs import ReportInputs
@@ -177,6 +178,23 @@ def _comparisons(metrics: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=columns)
 
 
+def _control(metrics: pd.DataFrame, *, models: tuple[str, ...], rng: np.random.Generator):
+    """Scores on 20 shuffles of the models without a network and on one of the others, and their summary."""
+    tables = []
+    for model in models:
+        n = 1 if catalog.get(model).neural or catalog.get(model).needs else 20
+        for metric in ("auroc", "auroc_matched"):
+            values = rng.normal(0.49, 0.07, n)
+            tables.append(
+                pd.DataFrame({"model": model, "shuffle": range(n), "metric": metric, "value": values, "se": 0.08})
+            )
+    null = pd.concat(tables, ignore_index=True)
+    pooled = metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == "auroc")]
+    true = pooled[["model", "metric"]].assign(value=pooled["estimate"])
+    true = pd.concat([true, true.assign(metric="auroc_matched")])
+    return null, summarise(null, true, order=list(models), confidence=0.95)
+
+
 def _modality_use(metrics: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame:
     pooled = metrics[metrics["scope"] == "pooled"].set_index(["model", "metric"])["estimate"]
     rows = []
@@ -233,8 +251,6 @@ def write_run(
     patients = _patients(rng, n=n_patients, classes=classes, sites=sites)
     predictions = _predictions(rng, models=models, patients=patients, classes=classes, n_folds=n_folds, signal=signal)
     scored = _metrics(predictions, classes=classes, sites=sites, rng=rng)
-    shuffled = predictions.assign(y_true=np.tile(rng.permutation(patients["label"]), len(models)))
-    shuffled_metrics = _metrics(shuffled, classes=classes, sites=sites, rng=rng)["metrics"]
     slides = _slides(patients)
     tables = scored | {
         "patients": patients,
@@ -271,9 +287,12 @@ def write_run(
         return ReportInputs(**common)
 
     write_table(folder / "slides.parquet", slides)
-    write_table(
-        folder / "control.parquet",
-        shuffled_metrics[shuffled_metrics["scope"] == "pooled"].reset_index(drop=True),
+    null, summary = _control(scored["metrics"], models=models, rng=rng)
+    write_table(folder / "null.parquet", null)
+    write_table(folder / "summary.parquet", summary)
+    write_json(
+        folder / "shuffles.json",
+        {"within": "site", "patients": n_patients, "sites": n_sites, "one_class_sites": 1, "fixed": 3},
     )
     fused = [name for name in models if "image" in catalog.get(name).modalities and catalog.get(name).neural]
     truth = pd.DataFrame({
@@ -326,7 +345,9 @@ def write_run(
         slides=folder / "slides.parquet",
         expression_report=folder / "report.json",
         genes=folder / "genes.parquet",
-        control_metrics=folder / "control.parquet",
+        control_null=folder / "null.parquet",
+        control_summary=folder / "summary.parquet",
+        control_how=folder / "shuffles.json",
         truth=folder / "truth.parquet",
         confounding=write_confounding(folder / "confounding.parquet", models=models),
         benchmarks=folder / "benchmarks",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from histoweave.config import Folds
 from histoweave.errors import InputError
-from histoweave.folds import make_folds, permute_labels
+from histoweave.folds import make_folds
 from histoweave.site_folds import assign_sites
 
 
@@ -98,20 +98,3 @@ def test_too_small_groups_say_what_to_do():
     lonely = cohort(40, 2, n_sites=3).assign(label=lambda t: np.where(t["site"] == "s0", "c1", "c0"))
     with pytest.raises(InputError, match="fewer than two patients of some class"):
         make_folds(lonely, settings=Folds(n_folds=3, group_by="site"), seed=1)
-
-
-def test_permuted_labels_keep_the_counts_and_leave_the_excluded_alone():
-    patients = cohort(50).assign(included=lambda t: t.index >= 10)
-    shuffled = permute_labels(patients, seed=1)
-    assert shuffled["label"].value_counts().to_dict() == patients["label"].value_counts().to_dict()
-    assert (shuffled["label"][:10] == patients["label"][:10]).all()
-    assert (shuffled["label"] != patients["label"]).sum() > 10
-    pd.testing.assert_frame_equal(shuffled, permute_labels(patients, seed=1))
-
-
-def test_the_shuffle_is_balanced_over_true_classes_and_sites():
-    patients = cohort(120, 3, n_sites=4, seed=2)
-    shuffled = permute_labels(patients, seed=5)
-    table = pd.crosstab(patients["label"], shuffled["label"])
-    assert (table - 40 / 3).abs().to_numpy().max() < 2
-    assert not shuffled.equals(permute_labels(patients, seed=6))

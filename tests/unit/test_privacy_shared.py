@@ -108,7 +108,7 @@ def test_the_report_says_the_same_with_pseudonyms(run, shared, tmp_path):
     one, other = json.loads((tmp_path / "report.json").read_text()), json.loads(shared.machine)
     assert "TCGA-ZA-0004" in json.dumps(one["config"])
     assert {key for key in one if one[key] != other[key]} <= {
-        "pseudonyms", "config", "inputs_sha256", "metrics", "decide", "findings", "control_metrics"
+        "pseudonyms", "config", "inputs_sha256", "metrics", "decide", "findings", "control_summary"
     }  # fmt: skip
     word = shared.names.values.word
     hidden_scopes = [

@@ -81,7 +81,7 @@ def test_times_of_the_run_are_not_in_it(inputs, content):
 def test_parts_that_a_run_does_not_have_are_null(tmp_path):
     inputs = write_run(tmp_path, optional=False, models=("majority", "image"))
     content = report_content(inputs, read_tables(inputs))
-    assert content["slides"] is None and content["control_metrics"] is None and content["truth"] is None
+    assert content["slides"] is None and content["control_summary"] is None and content["truth"] is None
     assert content["simulated"] is False and content["modality_use"] == []
     json.dumps(content, allow_nan=False)
 

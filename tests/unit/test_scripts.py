@@ -56,16 +56,16 @@ def test_expression_cohort_and_folds(folder):
     settings = SimpleNamespace(settings=Folds(n_folds=3).model_dump(), seed=1)
     plain = Named(folds=folder / "folds.parquet", how=folder / "folds.json")
     run("folds", log=[str(folder / "f.log")], input=Named(patients=joined.patients), output=plain, params=settings)
-    control = Named(folds=folder / "k.parquet", how=folder / "k.json", patients=folder / "k_patients.parquet")
+    control = Named(folds=folder / "k.parquet", how=folder / "k.json", labels=folder / "k_labels.parquet")
+    settings.shuffles = 2
     run(
-        "folds",
-        log=[str(folder / "k.log")],
-        input=Named(patients=joined.patients, main=plain.how),
-        output=control,
+        "control_folds", log=[str(folder / "k.log")], input=Named(patients=joined.patients, how=plain.how), output=control,
         params=settings,
-    )
+    )  # fmt: skip
     assert set(read_table(plain.folds)["patient"]) == set(ids[:-1]) == set(read_table(control.folds)["patient"])
-    assert not read_table(control.patients)["label"].equals(patients["label"])
+    labels = read_table(control.labels)
+    assert sorted(labels["shuffle"].unique()) == [0, 1] and read_json(control.how)["within"] == "all"
+    assert list(labels.loc[labels["shuffle"] == 0, "label"]) != list(patients.loc[patients["included"], "label"])
     assert (folder / "f.log").is_file()
 
 

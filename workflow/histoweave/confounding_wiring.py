@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from histoweave.config import Config
 from histoweave.errors import InputError, nearest
+from histoweave.site_wiring import SiteWiring
 from histoweave.wiring import Wiring
 
 _NOT_COLUMNS = {"label_source", "label", "patient"}
@@ -16,7 +17,7 @@ class ConfoundingWiring:
 
     Parameters
     ----------
-    config : the whole configuration. wiring : the paths of the fusion models.
+    config : the whole configuration. wiring : the paths of the fusion models. sites : those of the side check.
 
     Raises
     ------
@@ -24,8 +25,8 @@ class ConfoundingWiring:
         if `evaluation.confounders` names a column that the patients of a cohort do not have.
     """
 
-    def __init__(self, config: Config, wiring: Wiring):
-        self.config, self._wiring = config, wiring
+    def __init__(self, config: Config, wiring: Wiring, sites: SiteWiring):
+        self.config, self._wiring, self._sites = config, wiring, sites
         for cohort in wiring.trained():
             self._check_columns(cohort)
 
@@ -46,8 +47,8 @@ class ConfoundingWiring:
         return inputs
 
     def whole_sites(self, cohort: str) -> list[str]:
-        """The metrics of models on folds of whole sites, `results/<cohort>/sites/metrics.parquet`; none is fitted."""
-        return []
+        """The metrics of the side check on folds of whole sites, none where there is no such check."""
+        return self._sites.metrics(cohort)
 
     def _check_columns(self, cohort: str) -> None:
         table = self._wiring.tables[cohort]

@@ -137,26 +137,3 @@ def _describe(table: pd.DataFrame, patients: pd.DataFrame, *, settings: Folds, g
         "largest_class_share_deviation": float((share - 1 / settings.n_folds).abs().to_numpy().max()),
         "test_counts": {f"repeat{r}_fold{f}": row.to_dict() for (r, f), row in counts.astype(int).iterrows()},
     }
-
-
-def permute_labels(patients: pd.DataFrame, *, seed: int) -> pd.DataFrame:
-    """The negative control's patients: the labels of the included patients shuffled among them, evenly.
-
-    The shuffle is balanced (Tusher, Tibshirani and Chu, PNAS 2001;98:5116): within every true class, and as far as
-    numbers allow within its sites, each class is dealt out in its share of the cohort. A plain shuffle of a few dozen
-    patients often agrees with the truth by chance, and models then rightly find something.
-    """
-    patients = patients.sort_values("patient", ignore_index=True)
-    included = patients[patients["included"]]
-    rng = np.random.default_rng([seed, 0xC0])
-    order = included.assign(_draw=rng.random(len(included))).sort_values(["label", "site", "_draw"]).index
-    share = included["label"].value_counts(normalize=True).sort_index()
-    dealt = np.zeros(len(share))
-    labels = patients["label"].to_numpy(dtype=object).copy()
-    for turn, row in enumerate(order, start=1):
-        # The class that is furthest behind its share; a random start spreads the rounding.
-        behind = turn * share.to_numpy() - dealt
-        choice = int(np.argmax(behind + 1e-6 * rng.random(len(share))))
-        dealt[choice] += 1
-        labels[row] = share.index[choice]
-    return patients.assign(label=labels)

@@ -23,7 +23,7 @@ EVALUATION_TABLES = (
 )  # fmt: skip
 STAGES = {
     "tiles": "slides.shard", "features": "feature_shard", "expression": "expression.stage", "cohort": "cohort",
-    "folds": "folds", "fusion": "fusion.fold", "evaluation": "evaluation.evaluate", "report": "report.page",
+    "folds": "folds", "fusion": "fusion.fold", "control": "fusion.null", "evaluation": "evaluation.evaluate", "report": "report.page",
 }  # fmt: skip
 
 
@@ -181,9 +181,8 @@ class Wiring:
     def fold_inputs(self, cohort: str, arm: str, model: str, k: str) -> dict[str, str]:
         """What fitting one model on one fold reads."""
         root = f"results/{cohort}"
-        control = arm == "control"
         inputs = {
-            "patients": f"{root}/control/patients.parquet" if control else f"{root}/cohort/patients.parquet",
+            "patients": f"{root}/cohort/patients.parquet",
             "folds": f"{root}/folds.parquet" if arm == "fusion" else f"{root}/{arm}/folds.parquet",
             "slides": f"{root}/cohort/slides.parquet",
         }
@@ -210,15 +209,6 @@ class Wiring:
     def modalities(self, cohort: str) -> list[str]:
         """The modalities that any model of the cohort reads."""
         return sorted(frozenset().union(*(catalog.get(model).modalities for model in self.models(cohort))))
-
-    def control_evaluation(self, cohort: str) -> dict:
-        """Evaluation settings of the negative control: its claim is about all models at once, so its intervals are
-        simultaneous (Bonferroni over the models)."""
-        settings = self.config.evaluation
-        confidence = 1 - (1 - settings.confidence) / len(self.models(cohort))
-        return settings.model_copy(update={"confidence": confidence}).model_dump(
-            exclude={"permutations", "confounders"}
-        )
 
     def gpus(self, model: str) -> int:
         """GPUs that fitting a model asks for: one for the neural models unless the config says cpu."""
@@ -250,7 +240,8 @@ class Wiring:
             inputs["expression_report"] = f"{root}/expression/report.json"
             inputs["genes"] = f"{root}/expression/genes.parquet"
         if self.config.control.permuted_labels:
-            inputs["control_metrics"] = f"{root}/control/metrics.parquet"
+            inputs |= {f"control_{name}": f"{root}/control/{name}.parquet" for name in ("null", "summary")}
+            inputs["control_how"] = f"{root}/control/shuffles.json"
         if table.cohort.simulate and self.attention_models(cohort):
             inputs["truth"] = f"{root}/simulated/truth.parquet"
         neural = [model for model in self.models(cohort) if catalog.get(model).neural]

@@ -1,29 +1,20 @@
-"""Rule evaluate_control: the same metrics on shuffled labels."""
+"""Rule evaluate_control: what the models score on shuffled labels, and on the true ones against that."""
 
 from histoweave.log import redirect
 
 
 def main(smk):
     with redirect(smk.log[0]):
-        from histoweave.config import Evaluation
-        from histoweave.evaluation.clusters import with_clusters
-        from histoweave.evaluation.evaluate import evaluate, pool
-        from histoweave.io import read_json, read_table, write_table
+        from histoweave.evaluation.null import null_table, summarise, true_scores
+        from histoweave.io import read_table, write_table
 
-        patients = read_table(smk.input.patients)
-        predictions = pool(list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)))
-        predictions = with_clusters(predictions, patients=patients, how=read_json(smk.input.how_folded))
-        metrics = evaluate(
-            predictions,
-            patients=patients,
-            classes=list(smk.params.classes),
-            settings=Evaluation.model_validate(smk.params.settings),
-            seed=smk.params.seed,
-            order=list(dict.fromkeys(smk.params.models)),
-            modalities=list(smk.params.modalities),
-        )["metrics"]
-        write_table(smk.output.predictions, predictions)
-        write_table(smk.output.metrics, metrics[metrics["scope"] == "pooled"])
+        groups = read_table(smk.input.labels).drop_duplicates("patient").set_index("patient")["group"]
+        how = {"groups": groups, "classes": list(smk.params.classes), "modalities": list(smk.params.modalities)}
+        null = null_table(list(zip(smk.params.refitted, map(read_table, smk.input.refits), strict=True)), **how)
+        true = true_scores(read_table(smk.input.predictions), read_table(smk.input.metrics), **how)
+        summary = summarise(null, true, order=list(smk.params.models), confidence=smk.params.confidence)
+        write_table(smk.output.null, null)
+        write_table(smk.output.summary, summary)
 
 
 if __name__ == "__main__":

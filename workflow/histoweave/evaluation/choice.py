@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm, t
 
 from histoweave.config import Evaluation
-from histoweave.evaluation.bootstrap import MAX_UNDEFINED
+from histoweave.evaluation.bootstrap import FEW_CLUSTERS, MAX_UNDEFINED
 from histoweave.evaluation.evaluate import pooled_scope
 from histoweave.evaluation.metrics import auroc
 from histoweave.evaluation.sample import Sample
@@ -27,7 +27,6 @@ CHOICE_TYPES = dict.fromkeys(("family", "model_a", "model_b"), "str") | {
     **dict.fromkeys(("estimate", "ci_low", "ci_high"), "float64"),
     **dict.fromkeys(("n", "looked_at"), "int64"),
 }
-FEW_CLUSTERS = 20  # of fewer, `bootstrap` draws from the t distribution of the cluster jackknife
 _NO_SPREAD = 1e-9  # a standard error below it comes from draws that are all the same
 _EDGE = 1e-12
 

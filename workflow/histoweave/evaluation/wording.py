@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from histoweave.evaluation.null_wording import leak_finding
 from histoweave.fusion import catalog
 
 METRIC_WORDS = {
@@ -43,7 +44,7 @@ def summary(
     Parameters
     ----------
     comparisons : differences of `model` to the others, with intervals that allow for the choice among models.
-    control : the metrics on shuffled labels, None if there are none.
+    control : its summary, None if there are none.
     model : the fusion model; empty where there is none, or none whose skill is a finding.
     titles : the models in plain words.
     """
@@ -54,7 +55,7 @@ def summary(
         use = modality_use[(modality_use["metric"] == "auroc") & (modality_use["model"] == model)]
         sentences += [_use_finding(row, titles) for row in use.to_dict("records")]
     if control is not None:
-        sentences.append(_control_finding(control, titles))
+        sentences.append(leak_finding(control, titles))
     return sentences
 
 
@@ -100,20 +101,6 @@ def _use_finding(row: Row, titles: Mapping[str, str]) -> str:
     if row["ci_high"] < 0:
         return f"{given} {change}: {modality} misleads it."
     return f"{given} {change}: no evidence that it relies on {modality}."
-
-
-def _control_finding(control: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    scores = _pooled_auroc(control).dropna(subset=["ci_low"])
-    if scores.empty:
-        return "With shuffled labels there are too few patients to tell whether the AUROC is 0.5."
-    misses = scores[(scores["ci_low"] > 0.5) | (scores["ci_high"] < 0.5)]
-    if misses.empty:
-        return "With shuffled labels every model's AUROC interval covers 0.5, as it must: no sign of a leak."
-    named = ", ".join(f"{titles[m]} {_interval(row)}" for m, row in misses.iterrows())
-    return (
-        f"With shuffled labels the AUROC interval of {len(misses)} of {len(scores)} models misses 0.5 "
-        f"({named}): chance does this now and then, a leak always; find out which before trusting a result."
-    )
 
 
 def _signed(value: float) -> str:

@@ -27,7 +27,7 @@ VOCABULARY = frozenset(
         "representation_a", "representation_b", "class", "classes", "label", "patient_label", "top_label", "labels",
         "y_true", "y_pred", "called", "set", "set_class", "kind", "alignment", "method", "role", "status", "stage",
         "step", "unit", "site", "gene", "source_name", "genes", "gene_set", "measure", "mpp_source", "state", "test",
-        "question", "order", "direction", "positive", "family",
+        "question", "order", "direction", "positive", "family", "within",
     }
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from histoweave.report import (
+    control_views,
     figures_confounding,
     figures_decide,
     figures_explain,
@@ -32,7 +33,7 @@ FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
     "confusion": figures_results.confusion,
     "confounding": figures_confounding.confounding,
     "modality_use": figures_results.modality_use,
-    "control": figures_results.control,
+    "control": control_views.still,
     "training": figures_run.training,
     "throughput": figures_run.throughput,
 }
@@ -56,6 +57,7 @@ PLOTS: dict[str, Callable[[ReportTables], list[Plot]]] = {
     "metrics": plots_results.metrics,
     "pr_curves": plots_results.pr_curves,
     "reliability": plots_results.reliability,
+    "control": control_views.interactive,
     "training": plots_results.training,
     "throughput": plots_results.throughput,
     "faithfulness": plots_explain.faithfulness,

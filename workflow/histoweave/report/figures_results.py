@@ -1,4 +1,4 @@
-"""Figures of what the models reached: intervals, curves, calibration, confusion, modality use, control."""
+"""Figures of what the models reached: intervals, curves, calibration, confusion, modality use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 
 from histoweave.report.inputs import ReportTables
 from histoweave.report.style import (
-    GREY,
     INK,
     MUTED,
     PAPER,
@@ -173,29 +172,4 @@ def modality_use(tables: ReportTables) -> Figure:
         ),
     ]
     figure.legend(handles=dots, loc="outside upper right", ncols=2)
-    return figure
-
-
-def control(tables: ReportTables) -> Figure:
-    """AUROC under shuffled labels with its interval, beside the AUROC under the true labels."""
-    if tables.control_metrics is None:
-        return message("No negative control: control.permuted_labels is off.")
-    shuffled, true = tables.estimates("auroc", control=True), tables.estimates("auroc")
-    mark = marks(tables.models)
-    names = [model for model in tables.titles if model in shuffled.index]
-    figure, grid = canvas(0.42 * len(names) + 1.2)
-    axes = grid[0, 0]
-    for y, model in enumerate(names):
-        draw_interval(axes, shuffled.loc[model], y, colour=GREY, marker="s")
-        if model in true.index:
-            look = mark[model]
-            axes.plot(true.loc[model, "estimate"], y, marker="o", color=look.colour, markersize=7)
-    label_rows(axes, [tables.titles[model] for model in names])
-    axes.axvline(0.5, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set_xlabel("AUROC")
-    handles = [
-        Line2D([], [], marker="s", color=GREY, markersize=6.5, label="shuffled labels"),
-        Line2D([], [], marker="o", linestyle="none", color=INK, markersize=7, label="true labels"),
-    ]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2)
     return figure

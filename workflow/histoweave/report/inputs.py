@@ -33,7 +33,7 @@ class ReportInputs:
         the tables every run has.
     read
         what was read of the user's tables (`tabular.reading.Reading`).
-    slides, expression_report, genes, control_metrics, control_summary, truth
+    slides, expression_report, genes, control_null, control_summary, control_how, truth
         None where the run has no slides, no RNA, no negative control, no known truth.
     confounding
         what sites and other columns can tell; None where it was not asked.
@@ -85,8 +85,9 @@ class ReportInputs:
     slides: Path | None = None
     expression_report: Path | None = None
     genes: Path | None = None
-    control_metrics: Path | None = None
+    control_null: Path | None = None
     control_summary: Path | None = None
+    control_how: Path | None = None
     confounding: Path | None = None
     truth: Path | None = None
     explained: str = ""
@@ -129,8 +130,9 @@ class ReportTables:
     slides: pd.DataFrame | None = None
     expression: dict[str, Any] | None = None
     genes: pd.DataFrame | None = None
-    control_metrics: pd.DataFrame | None = None
+    control_null: pd.DataFrame | None = None
     control_summary: pd.DataFrame | None = None
+    control_how: dict[str, Any] | None = None
     confounding: pd.DataFrame | None = None
     truth: pd.DataFrame | None = None
     explained: str = ""
@@ -161,9 +163,9 @@ class ReportTables:
             control=self.control_summary,
         )
 
-    def estimates(self, metric: str, *, scope: str = "pooled", control: bool = False) -> pd.DataFrame:
+    def estimates(self, metric: str, *, scope: str = "pooled") -> pd.DataFrame:
         """Rows of one metric and scope, indexed by model in order of display."""
-        table = self.control_metrics if control else self.metrics
+        table = self.metrics
         rows = table[(table["metric"] == metric) & (table["scope"] == scope)].set_index("model")
         return rows.reindex([model.name for model in self.models if model.name in rows.index])
 
@@ -254,8 +256,9 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         slides=optional(inputs.slides),
         expression=None if inputs.expression_report is None else read_json(inputs.expression_report),
         genes=optional(inputs.genes),
-        control_metrics=optional(inputs.control_metrics),
+        control_null=optional(inputs.control_null),
         control_summary=optional(inputs.control_summary),
+        control_how=None if inputs.control_how is None else read_json(inputs.control_how),
         confounding=optional(inputs.confounding),
         truth=optional(inputs.truth),
         explained=inputs.explained,

@@ -23,7 +23,7 @@ RESULTS = (
     "confusion",
     "reliability",
     "choice",
-    "control_metrics",
+    "control_summary",
     "truth",
     "confounding",
 )

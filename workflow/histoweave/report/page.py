@@ -15,6 +15,7 @@ from histoweave.report import (
     bundle,
     conclusion,
     confounding_views,
+    control_views,
     decide_views,
     explain_views,
     views,
@@ -84,7 +85,7 @@ _ALT = {
     "confusion": "Confusion matrix of every model",
     "confounding": "AUROC of every model over all patients, between patients of the same level, and with whole sites left out",
     "modality_use": "AUROC of every model with a modality intact and with it permuted between patients",
-    "control": "AUROC of every model under shuffled labels with intervals, and under true labels",
+    "control": "AUROC of every model on every shuffle of the labels, their mean, and on the true labels",
     "training": "Training and validation loss per epoch and fold for every trained model",
     "throughput": "Seconds per job for every stage of the run",
 }
@@ -160,7 +161,7 @@ def findings(tables: ReportTables) -> list[str]:
     said = wording.summary(
         views.key_comparisons(tables),
         tables.modality_use,
-        tables.control_metrics,
+        tables.control_summary,
         model=main if tables.conclusion.stands(main) else "",
         titles=tables.titles,
     )
@@ -219,9 +220,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "use_findings": [wording.finding(row, tables.titles) for row in use_rows if stands],
         "modality_use": views.modality_use_table(tables),
         "truth": None if tables.truth is None else views.truth_table(tables),
-        "control": None
-        if tables.control_metrics is None
-        else views.metric_table(tables, scopes=["pooled"], metrics=all_metrics, control=True),
+        "control": control_views.views(tables),
         "trained": any(len(history) for runs in tables.histories.values() for history in runs),
         "by_patient": by_patient,
         "n_more_patients": n_more_patients,

@@ -100,10 +100,9 @@ def metric_table(
     scopes: Sequence[str],
     metrics: Iterable[str],
     scope_title: str = "",
-    control: bool = False,
 ) -> Table:
     """Models (and scopes, if `scope_title`) in rows, metrics in columns, estimates and intervals in cells."""
-    source = tables.control_metrics if control else tables.metrics
+    source = tables.metrics
     present = [metric for metric in metrics if metric in set(source["metric"])]
     index = source.set_index(["scope", "model", "metric"]).sort_index()
     rows = []

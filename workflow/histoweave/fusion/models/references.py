@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from histoweave.config import Fusion
@@ -85,14 +86,27 @@ def _logistic(genes: np.ndarray, labels: np.ndarray, *, inverse: float, n_classe
     return weight, bias
 
 
+def gene_scores(genes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How well each gene ranks the classes (G,): mean over classes of |AUROC - 0.5|, one class against the rest.
+
+    All genes at once by their ranks (Mann and Whitney 1947); rounded, so that genes which rank equally are equal.
+
+    genes : (n,G). labels : (n,) of two classes or more.
+    """
+    ranks, scores = rankdata(genes, axis=0), []
+    for code in np.unique(labels):
+        positive = labels == code
+        n1, n0 = positive.sum(), (~positive).sum()
+        scores.append(np.abs((ranks[positive].sum(axis=0) - n1 * (n1 + 1) / 2) / (n1 * n0) - 0.5))
+    return np.mean(scores, axis=0).round(12)
+
+
 def fit_best_gene(module: LinearExpression, genes: np.ndarray, labels: np.ndarray) -> None:
     """Logistic regression on the gene that ranks the training classes best, up or down.
 
-    The score of a gene is the mean over classes of max(AUROC, 1 - AUROC), one class against the rest.
+    The score of a gene is that of `gene_scores`; the first of the best ones is taken.
     """
-    present = np.unique(labels)
-    scores = [np.mean([abs(roc_auc_score(labels == code, column) - 0.5) for code in present]) for column in genes.T]
-    best = int(np.argmax(scores))
+    best = int(np.argmax(gene_scores(genes, labels)))
     single, bias = _logistic(genes[:, [best]], labels, inverse=1.0, n_classes=len(module.bias))
     weight = np.zeros(module.weight.shape)
     weight[:, best] = single[:, 0]

@@ -1,0 +1,33 @@
+"""Rule control_reference: a model without a network, refitted on all shuffles of the labels."""
+
+import tempfile
+from pathlib import Path
+
+from histoweave.log import redirect
+
+
+def main(smk):
+    with redirect(smk.log[0]):
+        from histoweave.config import Fusion
+        from histoweave.fusion.null import refit_reference
+        from histoweave.io import read_table, write_table
+
+        labels, folds = read_table(smk.input.labels), read_table(smk.input.folds)
+        with tempfile.TemporaryDirectory() as folder:
+            table = refit_reference(
+                smk.wildcards.model,
+                labels=labels[labels["shuffle"] < smk.params.shuffles],
+                folds=folds,
+                folder=Path(folder),
+                patients=read_table(smk.input.patients),
+                slides=read_table(smk.input.slides),
+                expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
+                classes=list(smk.params.classes),
+                settings=Fusion.model_validate(smk.params.settings),
+                seed=smk.params.seed,
+            )
+        write_table(smk.output.predictions, table)
+
+
+if __name__ == "__main__":
+    main(snakemake)
