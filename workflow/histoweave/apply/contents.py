@@ -87,7 +87,7 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
 def _check_different(bundle: Bundle, name: str, folds: Iterable[int]) -> None:
     """InputError if two folds have the same weights, or the same transforms: one of them would vote twice.
 
-    The most frequent class reads no modality, and may come out the same from other patients.
+    The prevalence reads no modality, and may come out the same from other patients.
     """
     if not catalog.get(name).modalities:
         return
