@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WrapValidator
-from pydantic_core import PydanticCustomError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -22,8 +21,7 @@ def number_or_auto(least: int) -> Any:
                 raise ValueError("yes and no are no numbers")
             return handler(value)
         except ValueError:
-            words = "a whole number of at least {least}, or auto, is expected"
-            raise PydanticCustomError("number_or_auto", words, {"least": least}) from None
+            raise ValueError(f"a whole number of at least {least}, or auto, is expected") from None
 
     return Annotated[Annotated[int, Field(ge=least)] | Literal["auto"], WrapValidator(check)]
 
