@@ -10,9 +10,10 @@ import pandas as pd
 from histoweave.errors import InputError, short
 from histoweave.expression.converted import refuse_converted
 from histoweave.expression.genes import current_names
-from histoweave.expression.identifiers import how_to_agree
+from histoweave.expression.identifiers import how_to_agree, is_missing
 from histoweave.given_files import objection_to
-from histoweave.tabular.matrix import check_unique, read_matrix
+from histoweave.tabular.numbers import parse_numbers
+from histoweave.tabular.table import read_table
 
 LEAST_SHARE = 0.5  # of the table's genes that the expression matrix must have
 
@@ -20,36 +21,40 @@ LEAST_SHARE = 0.5  # of the table's genes that the expression matrix must have
 def read_centroids(path: str, classes: Sequence[str]) -> pd.DataFrame:
     """Genes (under current names) × classes (in the given order), float64.
 
-    Forms of the file: those of expression matrices (`tabular.matrix.read_matrix`).
+    The genes are the first column, under any heading. Forms of the file: .tsv and .csv, as other tables.
 
     Raises
     ------
     InputError
         if the file cannot be read, its columns are not the classes, a gene is there twice or is a date, or a value is
-        missing.
+        missing or no number.
     """
     if against := objection_to(path):
         raise InputError(f"{path}: the table of fusion.centroids {against}")
-    matrix = read_matrix(path)
-    columns = [*matrix.column_names, *matrix.words]
+    table = read_table(path, required=())
+    first, *columns = table.rows
     if sorted(columns) != sorted(classes):
         raise InputError(
             f"{path}: its columns {_listed(columns)} are not the classes of the cohort, {_listed(classes)}; rename or remove "
             "columns, or map the labels with label_map"
         )
-    if matrix.words:
-        raise InputError(f"{path}: column {short(next(iter(matrix.words)))} holds words; give a number for every gene")
-    refuse_converted(matrix.row_names, file=path, place=matrix.row_place)
-    names, _ = current_names(matrix.row_names)
-    check_unique(names, file=path, what="gene")
-    table = pd.DataFrame(matrix.values, index=names, columns=matrix.column_names)
-    if (bad := ~np.isfinite(table.to_numpy())).any():
-        row, column = np.argwhere(bad)[0]
-        raise InputError(
-            f"{path}: gene {short(names[row])} has no number for class {short(matrix.column_names[column])}; give one or "
-            "remove the gene"
-        )
-    return table[list(classes)]
+    genes = table.rows[first].to_list()
+    refuse_converted(genes, file=path, place=lambda at: f"row {table.numbers[at]}")
+    names, _ = current_names(genes)
+    values = np.stack(
+        [
+            parse_numbers(row, where=f"{table.where(at)} ({short(genes[at])})", columns=columns)
+            for at, row in enumerate(table.rows[columns].to_numpy())
+        ]
+    )
+    for at, name in enumerate(names):
+        if is_missing(name) or name in names[:at]:
+            what = "is there twice; keep one of them" if name in names[:at] else "is no name; name it or remove the row"
+            raise InputError(f"{table.where(at)}: gene {short(name)} {what}")
+        if not np.isfinite(values[at]).all():
+            column = columns[int(np.argmin(np.isfinite(values[at])))]
+            raise InputError(f"{table.where(at)}: gene {short(name)} has no number for class {short(column)}; give one")
+    return pd.DataFrame(values, index=names, columns=columns)[list(classes)]
 
 
 def _listed(names: Sequence[str]) -> str:
