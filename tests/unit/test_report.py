@@ -280,7 +280,7 @@ def test_key_numbers(run):
     tables = read_tables(run)
     rna, fusion, difference = views.key_numbers(tables)
     pooled = tables.estimates("auroc")["estimate"]
-    best = pooled[["best_gene", "logistic_expression", "expression"]].max()
+    best = pooled[["best_gene", "top_pairs", "centroid", "logistic_expression", "expression"]].max()
     assert rna.value == f"{best:.2f}"
     assert fusion.value == f"{pooled['cross_attention']:.2f}"
     assert difference.value == f"{pooled['cross_attention'] - best:+.2f}"
