@@ -20,7 +20,7 @@ from histoweave.slides.bounds import origin_of
 MAX_THUMBNAILS = 120
 # Longest edge in px and WebP quality: the first that fits is taken, the last whatever it needs.
 _LADDER = ((768, 65), (512, 50), (224, 25))
-_PICTURE_BYTES, _OVERLAY_BYTES = 45_000, 12_000
+_PICTURE_BYTES, _OVERLAY_BYTES = 48_000, 12_000
 # How far a drawn contour may lie from the true one, in px of the page's picture.
 _CONTOUR_PX = 0.5
 
