@@ -69,7 +69,7 @@ rule learning_fold:
         device=CONFIG.mechanics.device,
     params:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
         shares=CONFIG.decide.learning_curve.shares,
         seed=CONFIG.seed,
         code=code_hash("histoweave.decide.learning_fold", "histoweave.device"),

@@ -28,7 +28,7 @@ rule fusion_fold:
         device=CONFIG.mechanics.device,
     params:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
         permutations=CONFIG.evaluation.permutations,
         seed=CONFIG.seed,
         code=code_hash("histoweave.fusion.fold", "histoweave.device"),

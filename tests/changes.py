@@ -65,12 +65,13 @@ KEYS: dict[str, Any] = {
     "folds.group_by": "site",
     "folds.site_check": False,
     "folds.val_share": 0.3,
-    "fusion.models": ["best_gene", "image", "concat", "cross_attention"],
+    "fusion.models": ["best_gene", "centroid", "image", "concat", "cross_attention"],
     "fusion.n_genes": 50,
     "fusion.expression_transform": "ranks",
     "fusion.gene_tokens": 4,
     "fusion.gene_sets": "other.gmt",
     "fusion.image_components": 8,
+    "fusion.centroids": "centroids.tsv",
     "fusion.width": 32,
     "fusion.heads": 2,
     "fusion.members": 2,
@@ -150,6 +151,7 @@ def _files_to_name(folder: Path) -> None:
     shutil.copy2(folder / "sets.gmt", folder / "other.gmt")
     write_bundle(folder / "other_bundle")
     (folder / "sheet.tsv").write_text("stub\n")
+    (folder / "centroids.tsv").write_text("gene\tA\tB\nGENE1\t-1\t1\nGENE2\t1\t-1\n")
 
 
 # ---------------------------------------------------------------- what is no key

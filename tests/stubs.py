@@ -36,7 +36,7 @@ def patient_row(patient: str, label: str) -> str:
 
 
 def base_config(*, simulated: bool) -> dict:
-    """Two folds, three models, two shards; every file that a key can name is named."""
+    """Two folds, four models, two shards; every file that a key can name is named."""
     place = f"results/{COHORT}/simulated/expression.tsv.gz" if simulated else "expression.tsv"
     cohort = {
         "patients": "patients.tsv",
@@ -54,7 +54,7 @@ def base_config(*, simulated: bool) -> dict:
         "cohorts": {COHORT: cohort | ({"simulate": {"seed": 6}} if simulated else {}), EXTERNAL: external},
         "features": {"encoder": {"name": "resnet50", "weights": "weights.safetensors"}},
         "folds": {"n_folds": 2, "group_by": "patient"},
-        "fusion": {"models": ["best_gene", "image", "cross_attention"], "gene_sets": "sets.gmt"},
+        "fusion": {"models": ["best_gene", "centroid", "image", "cross_attention"], "gene_sets": "sets.gmt"},
         "mechanics": {"slides_per_shard": 16},
     }
 

@@ -55,11 +55,19 @@ def main() -> None:
                     continue
                 started = time.perf_counter()
                 predictions = fit_model(cohort, model, folds, settings=settings, out=out)
-                row = {"member": name, "kind": one.kind, "n": one.n_patients, "oracle": _oracle(one), "setting": setting}
+                row = {
+                    "member": name,
+                    "kind": one.kind,
+                    "n": one.n_patients,
+                    "oracle": _oracle(one),
+                    "setting": setting,
+                }
                 row |= {"model": model, **_score(predictions, model), "seconds": time.perf_counter() - started}
                 rows.append(row)
                 pd.DataFrame(rows).to_csv(arguments.out, sep="\t", index=False, float_format="%.3f")
-                print(pd.DataFrame([row]).to_string(index=False, header=len(rows) == 1, float_format="%.3f"), flush=True)
+                print(
+                    pd.DataFrame([row]).to_string(index=False, header=len(rows) == 1, float_format="%.3f"), flush=True
+                )
 
 
 def _oracle(one: Member) -> float:

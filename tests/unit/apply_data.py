@@ -19,7 +19,10 @@ from histoweave.config import Evaluation, Tiles
 from histoweave.io import read_json, read_table
 from histoweave.sae import format
 
-MODELS = ["majority", "logistic_expression", "image", "expression", "late_mean", "cross_attention"]
+MODELS = [
+    "majority", "top_pairs", "centroid", "logistic_expression", "logistic_image",
+    "image", "expression", "late_mean", "cross_attention",
+]  # fmt: skip
 EVALUATION = Evaluation(bootstrap=1000)
 N_FOLDS = 2
 MADE = {"encoder": "resnet50", "weights_sha256": "ab" * 32, "input_px": 224, "arithmetic": "float32"}

@@ -259,7 +259,7 @@ FOLD_FILES = ("config.json", "model.safetensors", "transforms.parquet")
 
 
 @pytest.mark.parametrize("files", [FOLD_FILES, *[(name,) for name in FOLD_FILES[1:]]])
-@pytest.mark.parametrize("model", ["image", "expression", "logistic_expression"])
+@pytest.mark.parametrize("model", ["image", "expression", "logistic_expression", "centroid", "logistic_image"])
 def test_a_fold_in_the_place_of_another(content, tmp_path, files, model):
     copied = {f"models/{model}/fold0/{name}": content[f"models/{model}/fold1/{name}"] for name in files}
     said = answer(lambda: read(sealed(tmp_path / "b.zip", content | copied)))
@@ -300,7 +300,8 @@ def test_one_value_out_of_range_costs_one_patient_its_predictions(home, tmp_path
     found = replace(others, expression=table.reset_index()).apply(bundle, tmp_path / "bad")
     rows = found["predictions"].set_index(["model", "patient"])
     concerned = {model for model in MODELS if rows.loc[(model, "P043"), "status"] != "ok"}
-    assert concerned == {"logistic_expression", "expression", "late_mean", "cross_attention"}
+    simple = {"top_pairs", "centroid", "logistic_expression"}
+    assert concerned == simple | {"expression", "late_mean", "cross_attention"}
     for model in MODELS:
         row = rows.loc[(model, "P043")]
         if model in concerned:
@@ -325,7 +326,12 @@ def test_one_tile_feature_out_of_range_costs_one_patient_its_predictions(home, t
     slides.loc["P044", "features"] = str(copy)
     rows = replace(others, slides=slides.reset_index()).apply(bundle, tmp_path)["predictions"]
     lost = rows[rows["status"] != "ok"]
-    assert set(lost["patient"]) == {"P044"} and set(lost["model"]) == {"image", "late_mean", "cross_attention"}
+    assert set(lost["patient"]) == {"P044"} and set(lost["model"]) == {
+        "logistic_image",
+        "image",
+        "late_mean",
+        "cross_attention",
+    }
     assert lost["reason"].str.contains("a tile feature is larger").all()
 
 
@@ -349,3 +355,11 @@ def test_the_stage_that_compares_refuses_it_already(home, content, tmp_path):
     path = sealed(tmp_path / "b.zip", with_tensors(content, WEIGHTS, change_first(torch.nan)))
     with pytest.raises(InputError, match="so this fold could not vote"):
         home[1].compare(path, tmp_path)
+
+
+@pytest.mark.parametrize("value", [-1, 10**6])
+def test_a_pair_of_genes_that_are_not_there(content, tmp_path, value):
+    name = "models/top_pairs/fold0/model.safetensors"
+    changed = with_tensors(content, name, lambda tensors: tensors["pairs"].fill_(value))
+    said = answer(lambda: read(sealed(tmp_path / "b.zip", changed)))
+    assert isinstance(said, str) and "'pairs' names a gene that is not there" in said

@@ -126,6 +126,10 @@ CONFIG_CASES = {
     "no modality": ("cohorts", {"c": {"patients": "patients.tsv"}}, ["neither 'slides' nor 'expression'"]),
     "no cohort": ("cohorts", {}, ["cohorts"]),
     "gene sets missing": ("fusion.gene_sets", "gone.gmt", ["gone.gmt"]),
+    "centroids missing": ("fusion.centroids", "gone.tsv", ["gone.tsv", "fusion.centroids", "does not exist"]),
+    "centroids of other classes": ("fusion.centroids", "rna.tsv", ["rna.tsv", "'p00'", "not the classes", "'a', 'b'"]),
+    "centroids for no model": ("fusion", {"centroids": "rna.tsv", "models": ["image"]}, ["fusion.centroids", "'centroid'"]),
+    "neither a number nor auto": ("fusion.n_genes", "all", ["fusion.n_genes", "'all'", "at least 1, or auto"]),
 }  # fmt: skip
 
 

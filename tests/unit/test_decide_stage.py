@@ -154,6 +154,7 @@ def test_the_curve_is_of_the_richest_trained_model_and_the_reference(rna):
     assert chosen.learning_models("demo") == ["image"]
     none = wired({"learning_curve": {"models": []}}, **rna)
     assert none.learning_parts("demo") == none.learning_full("demo") == []
+    assert set(none.tables("demo")) == set(TABLES) and not any("learning" in path for path in none.targets())
 
 
 def test_targets_are_the_outputs_of_the_rules(rna):

@@ -124,6 +124,19 @@ def test_majority_has_an_auroc_of_exactly_one_half():
     assert row.estimate == row.ci_low == row.ci_high == 0.5
 
 
+def test_prevalence_that_differs_between_folds_ranks_nobody():
+    table = predictions()
+    share = 0.3 - 0.01 * table["fold"]
+    constant = table.assign(p_neg=1 - share, p_pos=share)
+    found = run({"majority": constant, "a": constant})["metrics"]
+    row = value(found, "majority", "auroc")
+    assert row.estimate == row.ci_low == row.ci_high == 0.5 != value(found, "a", "auroc").estimate
+    prevalence = (table["y_true"] == "pos").mean()
+    assert value(found, "majority", "average_precision").estimate == pytest.approx(prevalence)
+    for metric in ("brier", "accuracy"):
+        assert value(found, "majority", metric).estimate == value(found, "a", metric).estimate
+
+
 def test_repeats_are_averaged_and_folds_counted_through():
     table = predictions(repeats=3)
     metrics = run({"a": table})["metrics"]

@@ -110,8 +110,8 @@ def test_modality_use_exchanges_only_what_it_says(runs, model):
             assert sorted(one["patient"]) == sorted(test.index)
         own = test.loc[rows["patient"], columns].to_numpy()
         changed = np.abs(rows[columns].to_numpy() - own).max(axis=1)
-        if modality in catalog.get(model).modalities and model != "best_gene":
-            assert (changed > 0).mean() > 0.9  # nobody keeps the own modality
+        if modality in catalog.get(model).modalities and model not in ("best_gene", "top_pairs"):
+            assert (changed > 0).mean() > 0.9  # nobody keeps the own modality; a few genes may agree in two patients
         elif modality not in catalog.get(model).modalities:
             assert (changed == 0).all()
 
@@ -144,7 +144,10 @@ def test_a_saved_folder_predicts_the_same(cohort, runs, model):
     np.testing.assert_allclose(values, table[["p_a", "p_b", "p_c"]], atol=1e-6)
 
 
-@pytest.mark.parametrize("model", ["logistic_expression", "image", "cross_attention"])
+SIMPLE = ["top_pairs", "centroid", "logistic_expression", "logistic_image"]
+
+
+@pytest.mark.parametrize("model", [*SIMPLE, "image", "cross_attention"])
 def test_two_runs_give_the_same_bytes(cohort, runs, tmp_path, model):
     again = cohort.run(model, 0, tmp_path / model)
     for name in FILES:

@@ -36,8 +36,12 @@ def random_batch(sizes: tuple[int, ...], *, seed: int = 0) -> Batch:
     return Batch(tiles, mask, genes, present, present)
 
 
+# Models of the order of genes have no gradient: tests/unit/test_simple_models.py.
+SMOOTH = [name for name in catalog.names() if catalog.get(name).modalities and name not in ("centroid", "top_pairs")]
+
+
 @pytest.mark.parametrize("n_classes", [2, 5])
-@pytest.mark.parametrize("model", [name for name in catalog.names() if catalog.get(name).modalities])
+@pytest.mark.parametrize("model", SMOOTH)
 def test_gradient_reaches_exactly_the_declared_modalities(model, n_classes):
     info, batch = catalog.get(model), random_batch((7, 3))
     for code in range(n_classes):
@@ -195,11 +199,11 @@ def test_best_gene_finds_the_gene_and_equals_scikit_learn():
     np.testing.assert_allclose(logits.softmax(-1).detach().numpy(), reference.predict_proba(genes[:, [5]]), atol=1e-4)
 
 
-def test_majority_is_certain_of_the_most_frequent_class():
+def test_majority_predicts_the_prevalence_of_the_training_patients():
     module = LinearExpression(Shape(1, GROUPS, 3), FAST)
-    fit_majority(module, np.array([0, 2, 2, 1]))
-    batch = random_batch((1,))
-    assert module(*batch).logits.softmax(-1).tolist() == [[0.0, 0.0, 1.0]]
+    fit_majority(module, np.array([0, 2, 2, 0, 2]))
+    probabilities = module(*random_batch((4, 2))).logits.softmax(-1)
+    np.testing.assert_allclose(probabilities.detach(), [[0.4, 0.0, 0.6]] * 2, rtol=1e-6)
 
 
 def test_class_weights_are_between_none_and_balanced():

@@ -147,7 +147,7 @@ def test_expression_keeps_the_most_variable_genes_and_fills_with_the_median():
 
 def test_expression_without_a_varying_gene_is_refused():
     with pytest.raises(InputError, match="no gene varies"):
-        fit_expression(expression_table()[["y", "z"]], settings=Fusion(), tokens=False, seed=0)
+        fit_expression(expression_table()[["y", "z"]], settings=Fusion(n_genes=9), tokens=False, seed=0)
 
 
 def test_learned_groups_are_the_co_expressed_genes():
@@ -214,7 +214,7 @@ def test_a_bad_gmt_file_gets_one_line(tmp_path, text, message):
         path.write_text(text)
     table = expression_table()
     with pytest.raises(InputError, match=message) as caught:
-        fit_expression(table, settings=Fusion(gene_sets=str(path)), tokens=True, seed=0)
+        fit_expression(table, settings=Fusion(n_genes=9, gene_sets=str(path)), tokens=True, seed=0)
     assert "sets.gmt" in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -254,4 +254,4 @@ def test_the_catalog_refuses_duplicates_and_names_the_nearest():
     with pytest.raises(InputError, match=r"'cros_attention'.*did you mean 'cross_attention'"):
         catalog.get("cros_attention")
     assert catalog.get("late_mean").needs == ("image", "expression")
-    assert len(set(catalog.names())) == len(catalog.names()) == 8
+    assert len(set(catalog.names())) == len(catalog.names()) == 11

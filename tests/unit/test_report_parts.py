@@ -241,3 +241,13 @@ def test_hostile_names_of_genes_stay_text(run, tables, tmp_path):
         HOSTILE_GENE
         in json.loads(re.search(r'id="explained">(.*?)</script>', text, re.DOTALL).group(1))[2]["tokens"][2]
     )
+
+
+def test_the_page_says_that_there_is_no_learning_curve(run, tmp_path):
+    from test_report import _write
+
+    kept = {name: files for name, files in run.decide.items() if not name.startswith("learning")}
+    assert len(kept) == len(run.decide) - 2
+    assert "No learning curve in this run" in _write(ReportInputs(**{**vars(run), "decide": kept}), tmp_path / "a.html")
+    without = _write(ReportInputs(**{**vars(run), "decide": {}}), tmp_path / "b.html")
+    assert "No learning curve in this run" not in without and "Left out: this run has not made" in without

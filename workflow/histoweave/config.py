@@ -19,7 +19,7 @@ from histoweave.errors import InputError
 from histoweave.explain_config import Explain
 from histoweave.ids import ID
 from histoweave.privacy_config import Privacy
-from histoweave.section import Encoder, Section, Share
+from histoweave.section import Encoder, Section, Share, number_or_auto
 
 OnError = Literal["continue", "stop"]
 Pen = Literal["remove", "keep"]
@@ -137,18 +137,28 @@ class Fusion(Section):
 
     models: list[str] = Field(
         [
-            "majority", "best_gene", "logistic_expression",
+            "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image",
             "image", "expression", "concat", "late_mean", "cross_attention",
         ],
         min_length=1,
     )  # fmt: skip
-    n_genes: int = Field(1000, ge=1, description="Genes kept per fold: the most variable on train.")
+    n_genes: number_or_auto(1) = Field(
+        "auto", description="Genes kept per fold: the most variable on train; auto: by the number of training patients."
+    )
     expression_transform: Literal["log2", "ranks"] = Field(
         "log2", description="What models read of the kept genes: log2 values, or their ranks within each patient."
     )
-    gene_tokens: int = Field(16, ge=2, description="Number of learned gene groups (clusters of co-expressed genes).")
+    gene_tokens: number_or_auto(2) = Field(
+        "auto", description="Number of learned gene groups (clusters of co-expressed genes); auto: as `n_genes`."
+    )
     gene_sets: str | None = Field(None, description="GMT file of gene sets, in place of learned groups.")
-    image_components: int | None = Field(64, ge=2, description="PCA components of tile features; null: no PCA.")
+    image_components: number_or_auto(2) | None = Field(
+        "auto", description="PCA components of tile features; auto: as `n_genes`; null: no PCA."
+    )
+    centroids: str | None = Field(
+        None,
+        description="Table of centroids, genes x classes, that `centroid` uses in place of the training patients'.",
+    )
     width: int = Field(64, ge=8, description="Width of the tokens.")
     heads: int = Field(4, ge=1, description="Attention heads; must divide `width`.")
     members: int = Field(

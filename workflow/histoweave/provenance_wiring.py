@@ -74,10 +74,11 @@ class ProvenanceWiring:
         read = [files for name, files in given.items() if name not in left_out]
         tables = [path for files in read for path in ([files] if isinstance(files, str) else files)]
         fitted = self._wiring.fold_files(cohort, "fusion", "model.safetensors")
-        gene_sets = self._wiring.config.fusion.gene_sets
+        fusion = self._wiring.config.fusion
+        named = [path for path in (fusion.gene_sets, fusion.centroids) if path]
         weights = self._wiring.encoder_weights() if "slides" in given else []
         return {
-            "sources": list(dict.fromkeys([*given["sources"], *weights, *([gene_sets] if gene_sets else [])])),
+            "sources": list(dict.fromkeys([*given["sources"], *weights, *named])),
             "results": [*tables, *fitted, f"{root}/report.json", f"{root}/metrics.tsv"],
             "pages": [f"{root}/report.html"],
         }

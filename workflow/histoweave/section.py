@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WrapValidator
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def number_or_auto(least: int) -> Any:
+    """The type of a key that is a whole number of at least `least`, or `auto`; what is neither gets one message."""
+
+    def check(value: Any, handler: pydantic.ValidatorFunctionWrapHandler) -> int | str:
+        try:
+            if isinstance(value, bool):
+                raise ValueError("yes and no are no numbers")
+            return handler(value)
+        except ValueError:
+            raise ValueError(f"a whole number of at least {least}, or auto, is expected") from None
+
+    return Annotated[Annotated[int, Field(ge=least)] | Literal["auto"], WrapValidator(check)]
 
 
 class Section(BaseModel):

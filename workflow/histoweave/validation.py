@@ -57,7 +57,7 @@ def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, Cohor
 
 
 def check_training(config: Config, tables: Mapping[str, CohortTables]) -> None:
-    """Check what fitting models needs besides: the models themselves, gene sets, and enough patients for the folds.
+    """Check what fitting models needs besides: the models, gene sets, centroids, and enough patients for the folds.
 
     Raises
     ------
@@ -70,7 +70,10 @@ def check_training(config: Config, tables: Mapping[str, CohortTables]) -> None:
             labelled = table.patients[table.patients["label"].notna()]
             sites = labelled["site"].to_list()
             check_classes(labelled["label"].to_list(), sites, settings=config.folds, where=table.cohort.patients)
-            models_of(table.cohort, config)
+            if "centroid" in models_of(table.cohort, config) and config.fusion.centroids is not None:
+                from histoweave.fusion.centroids import read_centroids
+
+                read_centroids(config.fusion.centroids, table.classes)
 
 
 def class_order(labels: pd.Series, positive: str | None, *, where: str) -> list[str]:
@@ -107,6 +110,11 @@ def _check_models(config: Config) -> None:
         from histoweave.fusion.genes import read_gmt
 
         read_gmt(config.fusion.gene_sets)
+    if config.fusion.centroids is not None and "centroid" not in names:
+        raise InputError(
+            f"config: key 'fusion.centroids' names {config.fusion.centroids}, and fusion.models does not have 'centroid'; "
+            "add it, or remove the key"
+        )
 
 
 def models_of(cohort: Cohort, config: Config) -> list[str]:

@@ -190,9 +190,16 @@ class Wiring:
             inputs["expression"] = f"{root}/expression/expression.parquet"
         if self.config.fusion.gene_sets:
             inputs["gene_sets"] = self.config.fusion.gene_sets
+        if model == "centroid" and self.config.fusion.centroids:
+            inputs["centroids"] = self.config.fusion.centroids
         for needed in catalog.get(model).needs:
             inputs[f"needs_{needed}"] = f"{root}/{arm}/{needed}/fold{k}/model.safetensors"
         return inputs
+
+    def fold_settings(self, model: str) -> dict:
+        """The settings that fitting a model reads."""
+        others = {"models"} if model == "centroid" else {"models", "centroids"}
+        return self.config.fusion.model_dump(exclude=others)
 
     def fold_files(self, cohort: str, arm: str, name: str, models: list[str] | None = None) -> list[str]:
         """One file of every fold of `models` (default: all models of the cohort), by model, then k."""

@@ -86,7 +86,8 @@ def _write_models(folder: Path, training: Training) -> list[str]:
                 (target / name).write_bytes((source / name).read_bytes())
             config = read_json(source / "config.json")
             counts = {f"n_{role}": len(config.pop(role)) for role in ("train", "val")}
-            config["settings"]["gene_sets"] = None  # a path of the training site; the groups are in the transforms
+            # Paths of the training site: the groups are in the transforms, the centroids among the weights.
+            config["settings"] |= {"gene_sets": None, "centroids": None}
             write_json(target / "config.json", config | counts)
             rna = load_fold(source).transforms.expression
             genes |= set(rna.kept_genes) if rna else set()

@@ -94,11 +94,13 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
 def _check_different(bundle: Bundle, name: str, folds: Iterable[int]) -> None:
     """InputError if two folds have the same weights, or the same transforms: one of them would vote twice.
 
-    The most frequent class reads no modality, and may come out the same from other patients.
+    The prevalence reads no modality, and may come out the same from other patients; so may the votes of a few pairs of
+    genes, whose transforms differ.
     """
-    if not catalog.get(name).modalities:
+    info = catalog.get(name)
+    if not info.modalities:
         return
-    for file in ("model.safetensors", "transforms.parquet"):
+    for file in ("transforms.parquet",) if info.genes == "raw" else ("model.safetensors", "transforms.parquet"):
         seen: dict[str, int] = {}
         for k in folds:
             member = f"models/{name}/fold{k}/{file}"

@@ -50,8 +50,8 @@ class Votes:
 def member_predictions(bundle: Bundle, patients: PatientSet) -> Votes:
     """Every fold model's probabilities, after its temperature.
 
-    A gene that nobody of the cohort has counts as its training mean; a value that one patient lacks takes the training
-    median, as in training. Of a patient with a value beyond float32 after the model's transforms, no vote is counted.
+    A gene that nobody of the cohort has counts as its training mean (of models of raw values: median); a value that one
+    patient lacks takes the training median, as in training. Of a patient with a value beyond float32 after the model's transforms, no vote is counted.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def _columns(bundle: Bundle) -> list[str]:
 def with_mean_for_absent(fitted: FittedModel, expression: pd.DataFrame | None) -> FittedModel:
     """The same model, for which genes that the table has of nobody are filled with the training mean."""
     rna = fitted.transforms.expression
-    if rna is None or expression is None:
-        return fitted
+    if rna is None or expression is None or fitted.info.genes == "raw":
+        return fitted  # of raw values the median of training stands in: a mean of 0 would be below every other gene
     given = set(expression.columns[expression.notna().any()])
     absent = np.array([gene not in given for gene in rna.genes])
     filled = dataclasses.replace(rna, fill=np.where(absent, rna.mean, rna.fill))

@@ -10,6 +10,9 @@ import pandas as pd
 
 from histoweave.evaluation.bootstrap import bootstrap
 from histoweave.evaluation.metrics import Metric
+from histoweave.fusion import catalog
+
+RANKING = ("auroc", "average_precision")
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,18 @@ class Part:
     patient : (m,) int, position of each prediction's patient among the sorted patients of the sample.
     y : (m,) int, class codes.
     p : (m, C) float64, probabilities.
+    ranks_nobody : of a model that reads no modality. Its probabilities differ between folds alone, and a fold with more of
+        a class in its test part has fewer in its training part: ranked over all folds they would lie below chance.
     """
 
     patient: np.ndarray
     y: np.ndarray
     p: np.ndarray
+    ranks_nobody: bool = False
+
+    def scored(self, metric: str) -> np.ndarray:
+        """The probabilities that a metric of that name looks at: all ties for ranking metrics where nobody is ranked."""
+        return np.full_like(self.p, 1 / self.p.shape[1]) if self.ranks_nobody and metric in RANKING else self.p
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,9 @@ class Sample:
 
     @classmethod
     def of(cls, table: pd.DataFrame, classes: list[str]) -> Sample:
-        """Read `patient`, `repeat`, `y_true`, `p_<class>` and, if it is there, `cluster`; rows are put in order of patient."""
+        """Read `patient`, `repeat`, `y_true`, `p_<class>`, and `cluster` and `model` if there; rows in order of patient."""
+        models = set(table["model"]) if "model" in table else set()
+        ranks_nobody = bool(models) and all(m in catalog.names() and not catalog.get(m).modalities for m in models)
         patients = np.unique(table["patient"].to_numpy(dtype=str))
         parts = []
         for _, rows in table.sort_values(["repeat", "patient"]).groupby("repeat"):
@@ -50,6 +62,7 @@ class Sample:
                     patient=np.searchsorted(patients, rows["patient"].to_numpy(dtype=str)),
                     y=pd.Index(classes).get_indexer(rows["y_true"]),
                     p=probabilities(rows, classes),
+                    ranks_nobody=ranks_nobody,
                 )
             )
         return cls(n=len(patients), parts=tuple(parts), clusters=_clusters(table))
@@ -58,7 +71,10 @@ class Sample:
         """Mean over repeats of each metric under weights `w` (b, n): (b, K), a class metric as C columns."""
         weighted = [(part, w[:, part.patient]) for part in self.parts]
         return np.column_stack(
-            [np.mean([metric(part.y, part.p, v) for part, v in weighted], axis=0) for metric in metrics.values()]
+            [
+                np.mean([metric(part.y, part.scored(name), v) for part, v in weighted], axis=0)
+                for name, metric in metrics.items()
+            ]
         )
 
     def bootstrap(self, metrics: Mapping[str, Metric], *, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

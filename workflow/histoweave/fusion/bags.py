@@ -88,6 +88,24 @@ class BagStore:
         bag = self._cache[patient]
         return bag if rows is None else bag[rows]
 
+    def mean(self, patient: str) -> np.ndarray:
+        """Mean of a patient's tile features over all slides, (k,) float64; each file is read once, block by block.
+
+        Raises
+        ------
+        InputError
+            as `load`.
+        """
+        total, n_tiles = np.float64(0.0), 0
+        for _, path in self._files[patient]:
+            with h5py.File(path) as file:
+                features = file["features"]
+                for first in range(0, len(features), _CHUNK_ROWS):
+                    part = self._prepare(features[first : first + _CHUNK_ROWS], path)
+                    total = total + part.sum(axis=0, dtype=np.float64)
+                    n_tiles += len(part)
+        return total / n_tiles
+
     def coords(self, patient: str) -> pd.DataFrame:
         """Table `slide`, `x_lv0`, `y_lv0` (int64) of a patient's tiles, in the row order of `load`."""
         parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from histoweave.errors import InputError, nearest
 
@@ -24,6 +25,9 @@ class ModelInfo:
     neural : trained in epochs, with early stopping on the validation patients.
     title : plain words for the report.
     complexity : 0 for the simplest; among models that are not worse than the best, the lowest is recommended.
+    genes : log2 values as the model takes them: `standardised` (mean 0 and variance 1 over the training patients),
+        `centred` (on the training median, so that a patient's genes can be ranked against each other as deviations),
+        `raw` (as they are, so that the order within a patient is that of the values).
     """
 
     name: str
@@ -33,6 +37,7 @@ class ModelInfo:
     tolerates_missing: bool = False
     neural: bool = False
     complexity: int = 0
+    genes: Literal["standardised", "centred", "raw"] = "standardised"
 
     def handles(self, *, has_image: bool, has_expression: bool) -> bool:
         """True if the model can predict a patient with these modalities."""
@@ -83,12 +88,16 @@ def get(name: str) -> ModelInfo:
 
 
 _RNA = frozenset({EXPRESSION})
+_IMAGE = frozenset({IMAGE})
 _BOTH = frozenset(MODALITIES)
 
-register(ModelInfo("majority", frozenset(), "most frequent class", tolerates_missing=True))
+register(ModelInfo("majority", frozenset(), "class prevalence of the training patients", tolerates_missing=True))
 register(ModelInfo("best_gene", _RNA, "single best gene", complexity=1))
+register(ModelInfo("top_pairs", _RNA, "top-scoring gene pairs", complexity=2, genes="raw"))
+register(ModelInfo("centroid", _RNA, "nearest centroid on RNA", complexity=3, genes="centred"))
 register(ModelInfo("logistic_expression", _RNA, "logistic regression on RNA", complexity=4))
-register(ModelInfo("image", frozenset({IMAGE}), "image alone", neural=True, complexity=5))
+register(ModelInfo("logistic_image", _IMAGE, "logistic regression on mean tile features", complexity=4))
+register(ModelInfo("image", _IMAGE, "image alone", neural=True, complexity=5))
 register(ModelInfo("expression", _RNA, "RNA alone", neural=True, complexity=5))
 register(ModelInfo("concat", _BOTH, "concatenation of image and RNA", neural=True, complexity=7))
 register(

@@ -11,12 +11,13 @@ from histoweave.config import Fusion
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.fusion.bags import BagStore
+from histoweave.fusion.capacity import resolved
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.fitted import FittedModel, load_fold
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
-from histoweave.fusion.models.references import fit_best_gene, fit_logistic, fit_majority
 from histoweave.fusion.patients import Batcher, PatientSet
+from histoweave.fusion.reference_fit import fit_reference
 from histoweave.fusion.train import HISTORY, deterministic, train
 from histoweave.fusion.transforms import Transforms, fit_expression, fit_image
 
@@ -50,15 +51,19 @@ def fit(
     """
     info = catalog.get(model)
     _check(info, train_patients, val_patients)
+    settings = resolved(settings, info, n_train=len(train_patients.ids))
     history = pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in HISTORY.items()})
     with deterministic(seed, device=device):
         if info.needs:
             return _combine(info, classes=classes, settings=settings, device=device, needs=needs), history
-        transforms = _fit_transforms(info, train_patients, settings=settings, seed=seed)
-        module = build(model, Shape.of(transforms, n_classes=len(classes)), settings).to(device)
-        data = Batcher(train_patients, transforms)
-        val = Batcher(val_patients, transforms)
-        if info.neural:
+        if not info.neural:
+            transforms, module = fit_reference(
+                info, train_patients, val_patients, classes=classes, settings=settings, seed=seed
+            )
+        else:
+            transforms = _fit_transforms(info, train_patients, settings=settings, seed=seed)
+            module = build(model, Shape.of(transforms, n_classes=len(classes)), settings).to(device)
+            data, val = Batcher(train_patients, transforms), Batcher(val_patients, transforms)
             histories = [
                 train(
                     network,
@@ -73,16 +78,6 @@ def fit(
                 for member, network in enumerate(module.members)
             ]
             history = pd.concat(histories, ignore_index=True)
-        elif model == "majority":
-            fit_majority(module, train_patients.codes)
-        elif model == "best_gene":
-            fit_best_gene(module, data.genes(), train_patients.codes)
-        else:
-            fit_logistic(
-                module,
-                train=(data.genes(), train_patients.codes),
-                val=(val.genes(), val_patients.codes),
-            )
     return FittedModel(info, tuple(classes), settings, transforms, module, device), history
 
 
@@ -106,7 +101,7 @@ def _fit_transforms(info: catalog.ModelInfo, patients: PatientSet, *, settings: 
     if IMAGE in info.modalities and (ids := patients.having(IMAGE)):
         image = fit_image(BagStore(patients.slides), ids, components=settings.image_components, seed=seed)
     if EXPRESSION in info.modalities and (ids := patients.having(EXPRESSION)):
-        expression = fit_expression(patients.expression.loc[ids], settings=settings, tokens=info.neural, seed=seed)
+        expression = fit_expression(patients.expression.loc[ids], settings=settings, tokens=True, seed=seed)
     return Transforms(image, expression)
 
 
@@ -118,6 +113,9 @@ def _combine(
         raise InputError(f"fusion.models: '{info.name}' needs '{missing[0]}' of the same fold; add it to fusion.models")
     parts = {name: load_fold(needs[name], device=device) for name in info.needs}
     transforms = Transforms(parts[IMAGE].transforms.image, parts[EXPRESSION].transforms.expression)
+    rna = parts[EXPRESSION].settings
+    sizes = {"n_genes": rna.n_genes, "gene_tokens": rna.gene_tokens}
+    settings = settings.model_copy(update=sizes | {"image_components": parts[IMAGE].settings.image_components})
     module = build(info.name, Shape.of(transforms, n_classes=len(classes)), settings)
     for name, part in parts.items():
         getattr(module, name).load_state_dict(part.module.state_dict())

@@ -106,6 +106,8 @@ def load_fold(folder: str | Path, *, device: str = "cpu") -> FittedModel:
     _check_size(path, info, shape, settings, n_values=sum(value.numel() for value in weights.values()))
     module = build(name, shape, settings)
     _check_weights(path, weights, module.state_dict())
+    if "pairs" in weights and not ((weights["pairs"] >= 0) & (weights["pairs"] < len(shape.gene_tokens))).all():
+        raise InputError(f"{path}: 'pairs' names a gene that is not there; {_MEND}")
     module.load_state_dict(weights)
     return FittedModel(info, classes, settings, transforms, module, device)
 
@@ -148,13 +150,14 @@ def _neural(info: catalog.ModelInfo) -> bool:
 def _check_size(path: Path, info: catalog.ModelInfo, shape: Shape, settings: Fusion, *, n_values: int) -> None:
     """Refuse settings that ask for a larger model than the file has weights for, before any of it is built.
 
-    Every network maps each value of a tile, and each gene, to a token of its own.
+    Every network maps each value of a tile, and each gene, to a token of its own; the references have a weight for each
+    class and value, the top pairs one for each two classes.
     """
     inputs = shape.tile_width if catalog.IMAGE in info.modalities else 0
     inputs += len(shape.gene_tokens) if catalog.EXPRESSION in info.modalities else 0
     per_input = settings.members * settings.width if _neural(info) else shape.n_classes
-    least = per_input * inputs
-    if catalog.IMAGE in info.modalities:
+    least = per_input * inputs if info.genes != "raw" else shape.n_classes**2
+    if _neural(info) and catalog.IMAGE in info.modalities:
         least += settings.members * settings.width**2
     membership = (max(shape.gene_tokens) + 1) * len(shape.gene_tokens)
     if least > n_values or membership > _MAX_MEMBERSHIP:

@@ -103,6 +103,8 @@ def run_fold(
     out_dir = Path(out_dir)
     record = {"seed": seed, "fold_seed": own_seed, "k": k, "repeat": repeat, "fold": fold}
     record |= {role: able[role].ids for role in ("train", "val")}
+    if model == "centroid":
+        record["centroids"] = "training patients" if fitted.settings.centroids is None else "file"
     fitted.save(out_dir, record=record)
     write_table(out_dir / "history.parquet", history)
     with deterministic(own_seed, device=device):

@@ -11,6 +11,12 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return scores.masked_fill(~mask, float("-inf")).softmax(dim=-1)
 
 
+def masked_mean(tiles: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the unmasked tiles, (B,N,k) to (B,k); zeros where there is none."""
+    total = tiles.masked_fill(~mask.unsqueeze(-1), 0.0).sum(dim=1, dtype=torch.float64)
+    return (total / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(tiles.dtype)
+
+
 class TileTokens(nn.Module):
     """One token per tile: (B,N,k) features to (B,N,width)."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -118,23 +120,43 @@ def fit_image(bags: BagStore, patients: list[str], *, components: int | None, se
     rng = np.random.default_rng(seed)
     share = max(1, _SAMPLED_TILES // len(patients))
     tiles = np.concatenate([bags.load(patient, rng=rng, max_tiles=share) for patient in patients]).astype(np.float64)
-    mean, scale = tiles.mean(axis=0), _positive(tiles.std(axis=0))
+    return fit_components(tiles, components=components, seed=seed)
+
+
+def fit_components(rows: np.ndarray, *, components: int | None, seed: int) -> ImageTransform:
+    """Fit on rows (M,D) float64, of tiles or of patients' means; since the transform is linear, the mean of a patient's
+    transformed tiles is the transform of their mean.
+
+    components : at most as many as M - 1 and D; None for no PCA.
+    """
+    mean, scale = rows.mean(axis=0), _positive(rows.std(axis=0))
     if components is None:
         return ImageTransform(mean, scale, None)
-    n_components = max(1, min(components, len(tiles) - 1, tiles.shape[1]))
-    pca = PCA(n_components, random_state=seed).fit((tiles - mean) / scale)
+    n_components = max(1, min(components, len(rows) - 1, rows.shape[1]))
+    pca = PCA(n_components, random_state=seed).fit((rows - mean) / scale)
     # One common scale: components keep their relative variance, so that noise directions are not blown up.
-    loadings = pca.components_.T / np.sqrt(pca.explained_variance_.mean())
+    loadings = pca.components_.T / np.sqrt(_positive(pca.explained_variance_.mean()))
     return ImageTransform(mean, scale, np.ascontiguousarray(loadings))
 
 
-def fit_expression(expression: pd.DataFrame, *, settings: Fusion, tokens: bool, seed: int) -> ExpressionTransform:
+def fit_expression(
+    expression: pd.DataFrame,
+    *,
+    settings: Fusion,
+    tokens: bool,
+    seed: int,
+    form: Literal["standardised", "centred", "raw"] = "standardised",
+    wanted: Collection[str] | None = None,
+) -> ExpressionTransform:
     """Fit on the training patients' rows.
 
     Parameters
     ----------
     expression : patients × genes, log2 values, NaN where missing.
+    settings : `n_genes`, and where tokens are wanted `gene_sets` or `gene_tokens`, as numbers.
     tokens : whether gene groups are wanted.
+    form : of the values that reach the model, see `catalog.ModelInfo.genes`.
+    wanted : keep these genes, as far as any training patient has them, in place of the most variable ones.
 
     Raises
     ------
@@ -151,13 +173,18 @@ def fit_expression(expression: pd.DataFrame, *, settings: Fusion, tokens: bool, 
     fill[measured] = np.nanmedian(values[:, measured], axis=0)
     values = np.where(np.isnan(values), fill, values)
     variance = np.where(measured, values.var(axis=0), 0.0)
-    ranked = np.argsort(-variance, kind="stable")[: settings.n_genes]
-    kept = np.zeros(len(variance), dtype=bool)
-    kept[ranked[variance[ranked] > 1e-12]] = True
+    if wanted is None:
+        ranked = np.argsort(-variance, kind="stable")[: settings.n_genes]
+        kept = np.zeros(len(variance), dtype=bool)
+        kept[ranked[variance[ranked] > 1e-12]] = True
+    else:
+        kept = measured & expression.columns.isin(list(wanted))
     if not kept.any():
         raise InputError("expression: no gene varies between the training patients; check the RNA table")
     mean = np.where(kept, values.mean(axis=0), np.nan)
     scale = np.where(kept, np.sqrt(variance), np.nan)
+    if form != "standardised":
+        mean, scale = np.where(kept, fill if form == "centred" else 0.0, np.nan), np.where(kept, 1.0, np.nan)
     genes = tuple(map(str, expression.columns))
     group = np.full(len(genes), -1, dtype=np.int64)
     if tokens and settings.gene_sets is not None:

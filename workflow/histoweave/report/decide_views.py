@@ -53,6 +53,7 @@ def views(tables: ReportTables) -> dict[str, Any]:
     shown = {name: make(tables) if _SOURCES.get(name, name) in found else None for name, make in makers.items()}
     says = _standing(tables, found["learning_fit"])["says"].tolist() if "learning_fit" in found else []
     return shown | {
+        "made": bool(found),
         "says": _says(tables),
         "learning_says": list(dict.fromkeys(says)),
         "reliability_table": _reliability(tables),

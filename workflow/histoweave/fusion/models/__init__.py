@@ -8,17 +8,22 @@ from torch import nn
 
 from histoweave.config import Fusion
 from histoweave.fusion.models.base import Shape
+from histoweave.fusion.models.centroid import Centroid
 from histoweave.fusion.models.concat import Concat
 from histoweave.fusion.models.cross_attention import CrossAttentionFusion
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.expression import Expression
 from histoweave.fusion.models.image import Image
-from histoweave.fusion.models.references import LateMean, LinearExpression
+from histoweave.fusion.models.references import LateMean, LinearExpression, LinearImage
+from histoweave.fusion.models.top_pairs import TopPairs
 
 _BUILDERS = {
     "majority": LinearExpression,
     "best_gene": LinearExpression,
+    "top_pairs": TopPairs,
+    "centroid": Centroid,
     "logistic_expression": LinearExpression,
+    "logistic_image": LinearImage,
     "image": partial(Ensemble, Image),
     "expression": partial(Ensemble, Expression),
     "concat": partial(Ensemble, Concat),

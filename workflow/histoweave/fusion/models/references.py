@@ -1,4 +1,4 @@
-"""Models that are not trained in epochs: majority, one gene, logistic regression, and the mean of two others.
+"""Models that are not trained in epochs: prevalence, one gene, logistic regression, and the mean of two others.
 
 Each is fitted by scikit-learn and kept as a module of the common signature, so that all models are saved, loaded and
 used in one way.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from histoweave.config import Fusion
+from histoweave.fusion.layers import masked_mean
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.expression import Expression
@@ -24,24 +24,43 @@ INVERSE_REGULARISATION = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _ITERATIONS = 5000
 
 
-class LinearExpression(nn.Module):
-    """Logits linear in the genes: logits = genes · weightᵀ + bias."""
+class _Linear(nn.Module):
+    """Logits linear in some values: logits = values · weightᵀ + bias."""
+
+    def __init__(self, width: int, n_classes: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_classes, width))
+        self.bias = nn.Parameter(torch.zeros(n_classes))
+
+    def set(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Take over fitted weights (C,width) and biases (C,)."""
+        with torch.no_grad():
+            self.weight.copy_(torch.from_numpy(weight))
+            self.bias.copy_(torch.from_numpy(bias))
+
+
+class LinearExpression(_Linear):
+    """Logits linear in the genes."""
 
     def __init__(self, shape: Shape, settings: Fusion):
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(shape.n_classes, len(shape.gene_tokens)))
-        self.bias = nn.Parameter(torch.zeros(shape.n_classes))
+        super().__init__(len(shape.gene_tokens), shape.n_classes)
 
     def forward(
         self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
     ) -> Output:
         return Output(genes @ self.weight.T + self.bias)
 
-    def set(self, weight: np.ndarray, bias: np.ndarray) -> None:
-        """Take over fitted weights (C,G) and biases (C,)."""
-        with torch.no_grad():
-            self.weight.copy_(torch.from_numpy(weight))
-            self.bias.copy_(torch.from_numpy(bias))
+
+class LinearImage(_Linear):
+    """Logits linear in the mean of a patient's tiles, each tile with the same weight."""
+
+    def __init__(self, shape: Shape, settings: Fusion):
+        super().__init__(shape.tile_width, shape.n_classes)
+
+    def forward(
+        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
+    ) -> Output:
+        return Output(masked_mean(tiles, tile_mask) @ self.weight.T + self.bias)
 
 
 class LateMean(nn.Module):
@@ -65,25 +84,36 @@ class LateMean(nn.Module):
 
 
 def fit_majority(module: LinearExpression, labels: np.ndarray) -> None:
-    """Certainty for the most frequent training class (scikit-learn's `DummyClassifier`)."""
-    dummy = DummyClassifier(strategy="most_frequent").fit(np.zeros((len(labels), 1)), labels)
-    bias = np.full(len(module.bias), -np.inf)
-    bias[dummy.predict([[0.0]])[0]] = 0.0
-    module.set(np.zeros(module.weight.shape), bias)
+    """For everybody the shares of the classes among the training patients; a class without patients gets none."""
+    counts = np.bincount(labels, minlength=len(module.bias))
+    with np.errstate(divide="ignore"):
+        module.set(np.zeros(module.weight.shape), np.log(counts / counts.sum()))
 
 
-def _logistic(genes: np.ndarray, labels: np.ndarray, *, inverse: float, n_classes: int) -> tuple:
-    """Weight (C,G) and bias (C,) of an L2-penalised logistic regression; a class without patients gets bias -inf."""
+def logistic(values: np.ndarray, labels: np.ndarray, *, inverse: float, n_classes: int) -> tuple:
+    """Weight (C,K) and bias (C,) of an L2-penalised logistic regression on values (n,K) and label codes (n,).
+
+    A class without patients gets bias -inf.
+    """
     codes, counts = np.unique(labels, return_counts=True)
     # The class weights of the neural models: halfway between none and "balanced".
     class_weight = dict(zip(codes, np.sqrt(len(labels) / (len(codes) * counts)), strict=True))
-    model = LogisticRegression(C=inverse, class_weight=class_weight, max_iter=_ITERATIONS).fit(genes, labels)
-    weight, bias = np.zeros((n_classes, genes.shape[1])), np.full(n_classes, -np.inf)
+    model = LogisticRegression(C=inverse, class_weight=class_weight, max_iter=_ITERATIONS).fit(values, labels)
+    weight, bias = np.zeros((n_classes, values.shape[1])), np.full(n_classes, -np.inf)
     if len(model.classes_) == 2:
         weight[model.classes_[1]], bias[model.classes_] = model.coef_[0], (0.0, model.intercept_[0])
     else:
         weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
     return weight, bias
+
+
+def auroc(ranks: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """AUROC of every column (G,) from its ranks over patients (n,G), equal values sharing theirs, and (n,) bool.
+
+    The rank-sum form (Hanley and McNeil, Radiology 1982;143:29).
+    """
+    n = int(positive.sum())
+    return (ranks[positive].sum(axis=0) - n * (n + 1) / 2) / (n * (len(positive) - n))
 
 
 def gene_scores(genes: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -93,11 +123,8 @@ def gene_scores(genes: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     genes : (n,G). labels : (n,) of two classes or more.
     """
-    ranks, scores = rankdata(genes, axis=0), []
-    for code in np.unique(labels):
-        positive = labels == code
-        n1, n0 = positive.sum(), (~positive).sum()
-        scores.append(np.abs((ranks[positive].sum(axis=0) - n1 * (n1 + 1) / 2) / (n1 * n0) - 0.5))
+    ranks = rankdata(genes, axis=0)
+    scores = [np.abs(auroc(ranks, labels == code) - 0.5) for code in np.unique(labels)]
     return np.mean(scores, axis=0).round(12)
 
 
@@ -107,27 +134,30 @@ def fit_best_gene(module: LinearExpression, genes: np.ndarray, labels: np.ndarra
     The score of a gene is that of `gene_scores`; the first of the best ones is taken.
     """
     best = int(np.argmax(gene_scores(genes, labels)))
-    single, bias = _logistic(genes[:, [best]], labels, inverse=1.0, n_classes=len(module.bias))
+    single, bias = logistic(genes[:, [best]], labels, inverse=1.0, n_classes=len(module.bias))
     weight = np.zeros(module.weight.shape)
     weight[:, best] = single[:, 0]
     module.set(weight, bias)
 
 
-def fit_logistic(
-    module: LinearExpression, *, train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray]
-) -> None:
-    """Logistic regression on all kept genes; its penalty is the one with the least log loss on validation patients.
+def fit_logistic(module: _Linear, *, train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray]) -> None:
+    """Logistic regression on all values; its penalty is the one with the least log loss on validation patients.
 
     With that penalty it is then fitted on training and validation patients together.
 
-    train, val : genes (n,G) and label codes (n,).
+    train, val : genes or mean tiles (n,width), and label codes (n,).
     """
     n_classes, best_loss, best = len(module.bias), np.inf, INVERSE_REGULARISATION[0]
     for inverse in INVERSE_REGULARISATION:
-        weight, bias = _logistic(*train, inverse=inverse, n_classes=n_classes)
-        scores = torch.from_numpy(val[0] @ weight.T + bias).softmax(-1).numpy()
-        loss = log_loss(val[1], scores, labels=np.arange(n_classes))
+        weight, bias = logistic(*train, inverse=inverse, n_classes=n_classes)
+        loss = validation_loss(val[0] @ weight.T + bias, val[1])
         if loss < best_loss:
             best_loss, best = loss, inverse
-    genes, labels = (np.concatenate(parts) for parts in zip(train, val, strict=True))
-    module.set(*_logistic(genes, labels, inverse=best, n_classes=n_classes))
+    values, labels = (np.concatenate(parts) for parts in zip(train, val, strict=True))
+    module.set(*logistic(values, labels, inverse=best, n_classes=n_classes))
+
+
+def validation_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Log loss of logits (n,C) on label codes (n,)."""
+    scores = torch.from_numpy(logits).softmax(-1).numpy()
+    return log_loss(labels, scores, labels=np.arange(logits.shape[1]))
