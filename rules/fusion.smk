@@ -98,7 +98,7 @@ rule control_reference:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
         shuffles=CONFIG.control.shuffles,
         seed=CONFIG.seed,
         code=code_hash("histoweave.fusion.null"),
@@ -130,7 +130,7 @@ rule control_network:
         device=CONFIG.mechanics.device,
     params:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
         seed=CONFIG.seed,
         code=code_hash("histoweave.fusion.null", "histoweave.device"),
     script:

@@ -52,7 +52,7 @@ rule site_fold:
         device=CONFIG.mechanics.device,
     params:
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.fusion.model_dump(exclude={"models"}),
+        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
         seed=CONFIG.seed,
         code=code_hash("histoweave.fusion.site_fold", "histoweave.device"),
     script:
@@ -80,7 +80,7 @@ rule evaluate_sites:
         models=lambda wildcards: SITES.fold_models(wildcards.cohort),
         modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
         classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
+        settings=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.evaluation.site_check"),
     script:

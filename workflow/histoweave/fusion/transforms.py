@@ -183,8 +183,6 @@ def fit_expression(
         raise InputError("expression: no gene varies between the training patients; check the RNA table")
     mean = np.where(kept, values.mean(axis=0), np.nan)
     scale = np.where(kept, np.sqrt(variance), np.nan)
-    if form != "standardised":
-        mean, scale = np.where(kept, fill if form == "centred" else 0.0, np.nan), np.where(kept, 1.0, np.nan)
     genes = tuple(map(str, expression.columns))
     group = np.full(len(genes), -1, dtype=np.int64)
     if tokens and settings.gene_sets is not None:
@@ -197,6 +195,8 @@ def fit_expression(
     ranks = settings.expression_transform == "ranks"
     if ranks:
         mean[kept], scale[kept], fill[kept] = _of_ranks(raw[:, kept])
+    if form != "standardised":
+        mean, scale = np.where(kept, fill if form == "centred" else 0.0, np.nan), np.where(kept, 1.0, np.nan)
     return ExpressionTransform(genes, kept, mean, scale, fill, group, ranks)
 
 
