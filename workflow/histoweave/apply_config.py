@@ -23,6 +23,11 @@ class Apply(Section):
     missing_genes_limit: Share = Field(
         0.2, description="An external cohort that lacks a larger share of the models' genes is refused."
     )
+    insist: bool = Field(
+        False,
+        description="Probabilities, without sets and without calibration, also of patients whose values lie outside what "
+        "the models were fitted on; false: their predictions are withheld.",
+    )
     level: float = Field(0.9, gt=0.5, lt=1, description="Coverage that the sets of classes are made for.")
 
 

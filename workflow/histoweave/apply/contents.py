@@ -38,7 +38,7 @@ def check_contents(bundle: Bundle) -> None:
         _check_different(bundle, model.name, model.folds)
     read_temperatures(bundle)
     read_scores(bundle)
-    for member in (reference.SUMMARY, reference.GENES, reference.CONCEPTS, reference.SCANNERS):
+    for member in (reference.SUMMARY, reference.GENES, reference.CONCEPTS, reference.SCANNERS, reference.FEATURES):
         if bundle.has(member):
             reference.read_reference(bundle.folder, member)
     encoder = bundle.manifest.encoder

@@ -15,14 +15,16 @@ from histoweave.tensors import not_finite, read_tensors
 
 SUMMARY, EMBEDDING = manifest.SUMMARY, manifest.EMBEDDING
 GENES, CONCEPTS, SCANNERS = "reference/genes.parquet", "reference/concepts.parquet", "reference/scanners.parquet"
+FEATURES = "reference/features.parquet"  # bundles made before images were judged lack it
 _RANGE: dict[str, Kind] = {"low": "measure", "median": "measure", "high": "measure"}
 _COLUMNS: dict[str, dict[str, Kind]] = {
     SUMMARY: {"modality": "text", "feature": "text"} | _RANGE,
     GENES: {"gene": "text"} | _RANGE | {"lower": "measure", "upper": "measure", "mean": "measure", "sd": "measure"},
     CONCEPTS: {"concept": "text"} | _RANGE,
+    FEATURES: {"feature": "text"} | _RANGE,
     SCANNERS: {"vendor": "text", "model": "text", "share": "number"},
 }
-_KEYS = {SUMMARY: "feature", GENES: "gene", CONCEPTS: "concept"}
+_KEYS = {SUMMARY: "feature", GENES: "gene", CONCEPTS: "concept", FEATURES: "feature"}
 _MEND = "copy the bundle again"
 # Shares of the training patients between `low` and `high`: of a measure, and of each of many genes or concepts. The median
 # of five patients of the same kind leaves the first once in 400 times, of more patients hardly ever.
