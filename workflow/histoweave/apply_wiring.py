@@ -188,7 +188,9 @@ def check_settings(manifest: Manifest, config: Config, table: CohortTables) -> N
     if manifest.expression and cohort.expression:
         ours, given = manifest.expression, cohort.expression.unit
         if against := units.difference(given, ours.unit, formula=ours.formula):
-            raise InputError(f"config: cohorts.{table.name}.expression and the bundle of '{manifest.cohort}': {against}")
+            raise InputError(
+                f"config: cohorts.{table.name}.expression and the bundle of '{manifest.cohort}': {against}"
+            )
     for key, found, needed in expected:
         if found != needed:
             raise InputError(

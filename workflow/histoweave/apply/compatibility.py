@@ -174,14 +174,20 @@ def check_values(drift: pd.DataFrame) -> list[Check]:
     ]  # fmt: skip
 
 
-def check_plausible(judged: pd.DataFrame) -> list[Check]:
+def check_plausible(judged: pd.DataFrame, *, unjudged: bool) -> list[Check]:
     """Whether predictions are withheld because values lie outside what the models were fitted on.
 
     Parameters
     ----------
     judged : of `plausible.judge`.
+    unjudged : there are images, and the bundle does not hold what they are judged by.
     """
     checks = []
+    if unjudged:
+        says = (
+            "the bundle holds no ranges of the tile features, so images are not judged by them; make the bundle again"
+        )
+        checks.append(Check(f"{plausible.JUDGED[IMAGE].what} within the training range", "warn", says))
     for modality, rows in judged.groupby("modality", sort=False):
         what = f"{plausible.JUDGED[modality].what} within the training range"
         reasons = rows.loc[rows["reason"] != "", "reason"].value_counts()

@@ -79,7 +79,9 @@ def compare(
         genes = manifest.expression.genes if manifest.expression else []
         lacking = compatibility.missing_genes(manifest, expression) if genes and expression is not None else []
         checks = [*of_images, *of_rna, *of_depth, *compatibility.check_values(table)]
-        checks += compatibility.check_plausible(judged)
+        checks += compatibility.check_plausible(
+            judged, unjudged=means is not None and not held.has(plausible.JUDGED[IMAGE].member)
+        )
         checks += compatibility.check_cohort(manifest, patients)
     for check in checks:
         _log.info("%s: %s: %s", check.what, check.status, check.says)
