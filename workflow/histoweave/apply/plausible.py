@@ -104,7 +104,7 @@ def judge_values(table: pd.DataFrame, limits: pd.DataFrame, site: pd.Series, *, 
             "share_medians": np.nan, "reason": np.where(odd, _words(judged, one), ""),
         }
     )  # fmt: skip
-    for members, of_site in groups(table.index, site):
+    for members in groups(table.index, site):
         medians = table.iloc[members].median().to_numpy(np.float64)
         has = ~np.isnan(medians)
         if not has.any():
@@ -113,23 +113,22 @@ def judge_values(table: pd.DataFrame, limits: pd.DataFrame, site: pd.Series, *, 
         found.loc[members, "n_group"] = len(members)
         found.loc[members, "share_medians"] = n_outside / has.sum()
         if n_outside >= judged.medians * has.sum():
-            of = "site" if of_site else "cohort"
-            which = f"the medians of {n_outside} of {has.sum()} {judged.values} of the {of}"
+            which = f"the medians of {n_outside} of {has.sum()} {judged.values}"
             found.loc[members, "reason"] = _words(judged, which)
     return found
 
 
-def groups(ids: pd.Index, site: pd.Series) -> Iterator[tuple[np.ndarray, bool]]:
-    """Places in `ids` of the patients whose medians are judged together, and whether they are one site of several."""
+def groups(ids: pd.Index, site: pd.Series) -> Iterator[np.ndarray]:
+    """Places in `ids` of the patients whose medians are judged together: each large site of several, then the rest."""
     names = site.reindex(ids).to_numpy(object)
     sites, counts = np.unique([str(name) for name in names if not pd.isna(name)], return_counts=True)
     large = sites[counts >= MIN_PATIENTS] if len(sites) > 1 else []
     of = np.array(["" if pd.isna(name) else str(name) for name in names], dtype=object)
     for name in large:
-        yield np.flatnonzero(of == name), True
+        yield np.flatnonzero(of == name)
     rest = np.flatnonzero(~np.isin(of, list(large)))
     if len(rest) >= MIN_PATIENTS:
-        yield rest, False
+        yield rest
 
 
 def _share(outside: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
+from histoweave.fusion import catalog
 from histoweave.fusion.catalog import ModelInfo
 
 # ok: every fold model voted. cannot: the patient lacks what the model reads. abstained: the patient's values lie outside
@@ -60,9 +61,13 @@ def without(votes: pd.DataFrame, reasons: Mapping[tuple[str, str], str]) -> pd.D
 def for_scoring(predictions: pd.DataFrame, plausible: pd.DataFrame) -> pd.DataFrame:
     """The same table in which a patient does not have a modality whose values cannot be trusted.
 
-    Models are compared on patients that have all that they read: a withheld modality counts like one that is missing.
+    Models are compared on patients that have all that they read: a withheld modality counts like one that is missing. Where
+    it is withheld of everybody who has it, models that read it are left out, although some can do without.
     """
     table = predictions.copy()
     for modality, rows in plausible[plausible["reason"] != ""].groupby("modality"):
         table.loc[table["patient"].isin(rows["patient"]), f"has_{modality}"] = False
+        if not table[f"has_{modality}"].any():
+            readers = [name for name in table["model"].unique() if modality in catalog.get(name).modalities]
+            table = table[~table["model"].isin(readers)]
     return table
