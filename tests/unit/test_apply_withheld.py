@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from apply_data import EVALUATION, MODELS, N_FOLDS, made_home
-from bundle_edits import members, sealed
+from bundle_edits import members, sealed, with_table
 
 from histoweave.apply import statuses
+from histoweave.apply.contents import check_contents
+from histoweave.apply.read import opened
 from histoweave.apply.reference import FEATURES
 from histoweave.apply.stage import apply
 from histoweave.apply_config import Apply
+from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import load_fold
 from histoweave.fusion.patients import PatientSet
@@ -158,6 +161,15 @@ def test_a_bundle_without_ranges_of_features_is_read_and_says_so(home, tmp_path)
     checks = {check["what"]: check for check in read_json(tmp_path / "applied/compatibility.json")["checks"]}
     assert checks["images within the training range"]["status"] == "warn"
     assert set(read_table(tmp_path / "applied/plausible.parquet")["modality"]) == {"expression"}
+
+
+def test_ranges_of_other_features_are_refused(home, tmp_path):
+    content = with_table(members(home[2]), FEATURES, lambda table: table.iloc[1:])
+    with (
+        opened(sealed(tmp_path / "short.zip", content)) as held,
+        pytest.raises(InputError, match=r"features.parquet: does not hold the ranges of features of 64 values"),
+    ):
+        check_contents(held)
 
 
 def test_what_cannot_be_predicted_stays_so():

@@ -38,10 +38,12 @@ def check_contents(bundle: Bundle) -> None:
         _check_different(bundle, model.name, model.folds)
     read_temperatures(bundle)
     read_scores(bundle)
-    for member in (reference.SUMMARY, reference.GENES, reference.CONCEPTS, reference.SCANNERS, reference.FEATURES):
+    for member in (reference.SUMMARY, reference.GENES, reference.CONCEPTS, reference.SCANNERS):
         if bundle.has(member):
             reference.read_reference(bundle.folder, member)
     encoder = bundle.manifest.encoder
+    if encoder and bundle.has(reference.FEATURES):
+        reference.read_features(bundle.folder, dim=encoder.dim)
     if encoder and bundle.has(reference.EMBEDDING):
         reference.read_embedding(bundle.path(reference.EMBEDDING), dim=encoder.dim)
     if encoder and bundle.manifest.concepts:

@@ -51,6 +51,20 @@ def read_embedding(path: Path, *, dim: int) -> Embedding:
     return Embedding(**{name: value.numpy() for name, value in tensors.items()})
 
 
+def read_features(folder: Path, *, dim: int) -> pd.DataFrame:
+    """The training range of each of `dim` values of the mean tile feature, indexed by their numbers as text.
+
+    Raises
+    ------
+    InputError
+        if the member is damaged, or does not have every value once.
+    """
+    table = read_reference(folder, FEATURES)
+    if set(table.index) != set(map(str, range(dim))):
+        raise InputError(f"{folder / FEATURES}: does not hold the ranges of features of {dim} values; {_MEND}")
+    return table
+
+
 def read_reference(folder: Path, member: str) -> pd.DataFrame:
     """A table of the reference, indexed by its key where it has one; values in the order of the file.
 
