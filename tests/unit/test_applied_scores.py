@@ -178,6 +178,7 @@ def test_a_broken_promise_is_told_on_top(tables, inputs, tmp_path):
     of_class = dataclasses.replace(broken, coverage=broken.coverage.assign(kind="class"))
     assert "sets made per class do not keep" in warnings(of_class, 0.9)[0]
     assert "the sets made per class hold" in class_coverage_words(of_class, 0.9)[0]
+    assert applied.coverage_table(of_class).rows[0][-1].text == "each class by itself"
 
 
 @pytest.mark.parametrize(("high", "told"), [(0.3, True), (0.99, False)])

@@ -234,7 +234,11 @@ def coverage_table(tables: AppliedTables) -> Table:
         for row in tables.coverage.to_dict("records")
     ]  # fmt: skip
     columns = ("Model", "Scope", "Stated", "Measured", "Classes per set", "One class", "Empty", "Patients")
-    return Table(columns, tuple(rows))
+    if "kind" not in tables.coverage:
+        return Table(columns, tuple(rows))
+    made = {"marginal": "all classes together", "class": "each class by itself"}
+    kinds = [Cell(made.get(kind, kind)) for kind in tables.coverage["kind"]]
+    return Table((*columns, "Promised for"), tuple((*row, kind) for row, kind in zip(rows, kinds, strict=True)))
 
 
 def _insisted(row: Mapping[str, Any] | pd.Series) -> str:
