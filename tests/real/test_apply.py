@@ -192,12 +192,14 @@ def test_fpkm_that_is_called_rsem_is_withheld(tcga, fpkm, form):
     assert set(read_table(root / "metrics.parquet")["model"]) == {"majority"}
     judged = read_table(root / "plausible.parquet")
     print(f"FPKM ({form}) as RSEM, genes outside:", judged["share_medians"].max(), judged["share"].median())
-    assert judged["share_medians"].min() > 0.7
+    assert judged["share_medians"].min() > 0.55, "of every site"
     content = read_json(root / "report.json")
     assert content["patients"] == {
         "given": 60, "predicted": 0, "insisted": 0, "withheld": 60, "unable": 0, "partly": 0,
     }  # fmt: skip
-    assert content["warnings"][0].startswith("0 of 60 patients were predicted, 60 withheld: RNA: the medians of ")
+    assert content["warnings"][0].startswith(
+        "0 of 60 patients were predicted, 60 withheld: RNA: the medians of 50% or more of the genes"
+    )
 
 
 def test_who_insists_is_told_how_wrong_it_is(tcga, fpkm):

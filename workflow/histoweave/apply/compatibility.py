@@ -195,8 +195,9 @@ def check_plausible(judged: pd.DataFrame, *, unjudged: bool) -> list[Check]:
             checks.append(Check(what, "ok", f"the values of all {len(rows)} patients can be of what training showed"))
             continue
         counted = "; ".join(f"{reason} ({n} of {len(rows)} patients)" for reason, n in reasons.items())
+        share = rows.loc[rows["reason"] != "", "share"].median()
         says = "models that read them give no prediction; with apply.insist, probabilities without sets"
-        checks.append(Check(what, "withheld", f"{counted}: {says}"))
+        checks.append(Check(what, "withheld", f"{counted}, of the median one {share:.0%} of the values: {says}"))
     return checks
 
 

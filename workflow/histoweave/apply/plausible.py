@@ -113,8 +113,9 @@ def judge_values(table: pd.DataFrame, limits: pd.DataFrame, site: pd.Series, *, 
         found.loc[members, "n_group"] = len(members)
         found.loc[members, "share_medians"] = n_outside / has.sum()
         if n_outside >= judged.medians * has.sum():
-            which = f"the medians of {n_outside} of {has.sum()} {judged.values}"
-            found.loc[members, "reason"] = _words(judged, which)
+            found.loc[members, "reason"] = _words(
+                judged, f"the medians of {judged.medians:.0%} or more of the {judged.values}"
+            )
     return found
 
 

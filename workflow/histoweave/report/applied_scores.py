@@ -103,13 +103,14 @@ def coverage_rows(tables: AppliedTables, level: float) -> list[dict]:
 
 def _promise_broken(tables: AppliedTables, level: float) -> list[str]:
     """A warning if sets hold the true class less often than promised, by their interval."""
-    short = [row for row in coverage_rows(tables, level) if row["ci_high"] < row["level"]]
-    if not short:
-        return []
-    parts = [f"{_share(row)} of {_whom(row)}" for row in short]
+    short: dict[str, list[str]] = {}
+    for row in coverage_rows(tables, level):
+        if row["ci_high"] < row["level"]:
+            short.setdefault(_made(row), []).append(f"{_share(row)} of {_whom(row)}")
     return [
-        f"The conformal sets{_kinds(short)} do not keep their promise of {level:.0%} here: they hold the true class in "
+        f"The conformal sets{made} do not keep their promise of {level:.0%} here: they hold the true class in "
         f"{', '.join(parts)}."
+        for made, parts in short.items()
     ]
 
 
@@ -124,9 +125,8 @@ def class_coverage_words(tables: AppliedTables, level: float) -> list[str]:
             verdict = f"less often than the promised {row['level']:.0%}"
         elif row["ci_low"] > row["level"]:
             verdict = f"more often than the promised {row['level']:.0%}"
-        kind = _kinds([row]).strip()
         found.append(
-            f"{row['scope'].removeprefix('class:')}: the sets {kind + ' ' if kind else ''}hold the true class in "
+            f"{row['scope'].removeprefix('class:')}: the sets{_made(row)} hold the true class in "
             f"{_share(row)} of {row['n']} patients, {verdict}."
         )
     return found
@@ -142,7 +142,6 @@ def _whom(row: dict) -> str:
     return f"the {row['n']} of {row['scope'].removeprefix('class:')}"
 
 
-def _kinds(rows: list[dict]) -> str:
+def _made(row: dict) -> str:
     """Whether the sets were made per class, where the table tells."""
-    kinds = {row.get("kind") for row in rows} - {None, "marginal"}
-    return " made per class" if kinds == {"class"} else ""
+    return " made per class" if row.get("kind") == "class" else ""
