@@ -22,6 +22,12 @@ rule applied_report:
             caption="../workflow/report/applied.rst",
             labels={"cohort": "{target}", "what": "a bundle on another cohort"},
         ),
+        json=report(
+            "results/{target}/applied/{trained}/report.json",
+            category="External cohorts",
+            caption="../workflow/report/applied_json.rst",
+            labels={"cohort": "{target}", "what": "the same for programs"},
+        ),
     log:
         "results/{target}/logs/applied/{trained}/report.log",
     benchmark:
@@ -34,7 +40,7 @@ rule applied_report:
     params:
         config=lambda wildcards: APPLY.shown_config(wildcards.target),
         level=lambda wildcards: CONFIG.apply.level,
-        code=code_hash("histoweave.report.applied", "histoweave.privacy.share"),
+        code=code_hash("histoweave.report.applied_json", "histoweave.privacy.share"),
         privacy=PRIVACY,
         stages=WIRING.code_of_stages(),
     script:

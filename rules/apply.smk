@@ -36,6 +36,7 @@ rule compare_with_bundle:
     output:
         compatibility="results/{target}/applied/{trained}/compatibility.json",
         drift="results/{target}/applied/{trained}/drift.parquet",
+        plausible="results/{target}/applied/{trained}/plausible.parquet",
     log:
         "results/{target}/logs/applied/{trained}/compare.log",
     benchmark:
@@ -49,7 +50,7 @@ rule compare_with_bundle:
     params:
         unit=lambda wildcards: APPLY.unit(wildcards.target),
         tiles=CONFIG.tiles.model_dump(),
-        settings=CONFIG.apply.model_dump(exclude={"bundle"}),
+        settings=CONFIG.apply.model_dump(exclude={"bundle", "insist"}),
         code=code_hash("histoweave.apply.stage"),
     script:
         "../workflow/scripts/compare_with_bundle.py"
@@ -65,6 +66,7 @@ rule apply_bundle:
             )
         ),
         compatibility="results/{target}/applied/{trained}/compatibility.json",
+        plausible="results/{target}/applied/{trained}/plausible.parquet",
     output:
         predictions="results/{target}/applied/{trained}/predictions.parquet",
         members="results/{target}/applied/{trained}/members.parquet",

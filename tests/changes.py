@@ -103,6 +103,7 @@ KEYS: dict[str, Any] = {
     "apply.missing_genes_limit": 0.1,
     "apply.align": "median",
     "apply.level": 0.8,
+    "apply.insist": True,
     "privacy.pseudonyms": True,
     "privacy.columns": ["site", "age"],
     "privacy.key_env": "ANOTHER_KEY",

@@ -74,6 +74,9 @@ def test_70_patients_of_the_same_study_are_told_apart(mixomics):
     assert metrics.loc[("logistic_expression", "pooled", "auroc"), "estimate"] >= 0.99
     predictions = read_table(mixomics / "predictions.parquet")
     assert predictions["status"].eq("ok").all() and len(predictions) == 2 * 70
+    judged = read_table(mixomics / "plausible.parquet")
+    print("70 patients, genes outside:", judged["share"].quantile([0.5, 1]).to_list(), judged["share_medians"].max())
+    assert judged["share_medians"].max() < 0.1 and judged["share"].max() < 0.4
 
 
 def test_their_medians_lie_in_the_training_range(mixomics):
@@ -143,8 +146,77 @@ def test_raw_counts_are_refused_by_models_of_rsem_values(tcga):
     cohorts = {"er": {"role": "external", "patients": "er.tsv"} | rna(raw, "counts")}
     process = run(tcga, "counts", {"cohorts": cohorts, "apply": {"bundle": "results/tcga/bundle.zip"}}, check=False)
     says, traceback = refusal(process)
-    assert "'cohorts.er.expression.unit' is 'counts', but the bundle of 'tcga' was made with 'rsem'" in says
+    assert "cohorts.er.expression" in says and "given as counts, the models were fitted on rsem" in says
+    assert "set it to" not in says and "in rsem, or train a bundle" in says
     assert not traceback
+
+
+# ---------------------------------------------------------------- FPKM under the name of RSEM
+
+KB = 2  # one length for all genes
+FORMS = {"linear": lambda fpkm: fpkm, "log2": lambda fpkm: np.log2(1 + fpkm)}
+
+
+@pytest.fixture(scope="module")
+def fpkm(tcga, counts):
+    """The 60 tumours in FPKM, with the PAM50 calls of those that have one."""
+    table = counts[0]
+    clinical = pd.read_csv(
+        SHARED / "tcga_brca_pam50_rsem" / "xena_BRCA_clinicalMatrix_columns.tsv", sep="\t", dtype=str
+    )
+    clinical = clinical[clinical["sample_type"] == "Primary Tumor"]
+    label = clinical.assign(patient=clinical["sampleID"].str[:12]).drop_duplicates("patient")
+    label = label.set_index("patient")["PAM50Call_RNAseq"].reindex(table.index)
+    label.rename("label").rename_axis("patient").reset_index().to_csv(tcga / "fpkm.tsv", sep="\t", index=False)
+    values = table.div(table.sum(axis=1), axis=0) * 1e6 / KB
+    for name, form in FORMS.items():
+        form(values).to_csv(tcga / f"fpkm_{name}.csv", index_label="sample")
+    return label
+
+
+def renamed(form, unit, **settings):
+    cohorts = {form: {"role": "external", "patients": "fpkm.tsv"} | rna(f"fpkm_{form}.csv", unit)}
+    return {"cohorts": cohorts, "apply": {"bundle": "results/tcga/bundle.zip"} | settings}
+
+
+def test_fpkm_is_refused_and_nobody_is_told_to_call_it_rsem(tcga, fpkm):
+    says, traceback = refusal(run(tcga, "fpkm", renamed("linear", "fpkm"), check=False))
+    assert "given as fpkm, the models were fitted on rsem" in says and not traceback
+    assert "fusion.expression_transform: ranks" in says and "apply.align" in says and "set it to" not in says
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_fpkm_that_is_called_rsem_is_withheld(tcga, fpkm, form):
+    """The 60 tumours are predicted well in the training's unit (above); in this one nobody is."""
+    run(tcga, f"renamed_{form}", renamed(form, "rsem"))
+    root = tcga / "results" / form / "applied" / "tcga"
+    found = read_table(root / "predictions.parquet").set_index("model").loc["logistic_expression"]
+    assert len(found) == 60 and found["status"].eq("abstained").all() and found["called"].isna().all()
+    assert found[[column for column in found if column.startswith("p_")]].isna().all().all()
+    assert set(read_table(root / "metrics.parquet")["model"]) == {"majority"}
+    judged = read_table(root / "plausible.parquet")
+    print(f"FPKM ({form}) as RSEM, genes outside:", judged["share_medians"].max(), judged["share"].median())
+    assert judged["share_medians"].min() > 0.55, "of every site"
+    content = read_json(root / "report.json")
+    assert content["patients"] == {
+        "given": 60, "predicted": 0, "insisted": 0, "withheld": 60, "unable": 0, "partly": 0,
+    }  # fmt: skip
+    assert content["warnings"][0].startswith(
+        "0 of 60 patients were predicted, 60 withheld: RNA: the medians of 50% or more of the genes"
+    )
+
+
+def test_who_insists_is_told_how_wrong_it_is(tcga, fpkm):
+    run(tcga, "insisted", renamed("log2", "rsem", insist=True))
+    root = tcga / "results" / "log2" / "applied" / "tcga"
+    found = read_table(root / "predictions.parquet").set_index("model").loc["logistic_expression"]
+    assert found["status"].eq("insisted").all() and found["set"].isna().all() and found["called"].notna().all()
+    content = read_json(root / "report.json")
+    assert content["patients"]["insisted"] == 60 and content["warnings"][0].startswith("apply.insist is set")
+    numbers = {card["label"]: (card["value"], card["interval"]) for card in content["key_numbers"]}
+    print("log2 FPKM as RSEM, insisted on:", fpkm.notna().sum(), numbers)
+    accuracy = read_table(root / "metrics.parquet").set_index(["model", "scope", "metric"])["estimate"]
+    assert accuracy["logistic_expression", "pooled", "accuracy"] < 0.6
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +241,7 @@ def vdx(file, unit, **settings):
 
 def test_microarrays_are_refused_for_their_unit_and_for_their_genes(tcga, arrays):
     says, traceback = refusal(run(tcga, "log2", vdx("vdx_log2.csv", "log2"), check=False))
-    assert "'cohorts.vdx.expression.unit' is 'log2'" in says and not traceback
+    assert "cohorts.vdx.expression" in says and "given as log2, the models" in says and not traceback
     process = run(tcga, "linear", vdx("vdx_linear.csv", "rsem"), check=False)
     log = (tcga / "results/vdx/logs/applied/tcga/apply.log").read_text()
     assert process.returncode and "genes that the models read are missing" in log and "missing_genes_limit 20%" in log

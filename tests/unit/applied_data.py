@@ -101,8 +101,25 @@ def _drift(rng: np.random.Generator) -> pd.DataFrame:
     )
 
 
-def write_applied_run(folder: Path, *, labelled: bool = True, n_patients: int = 40, seed: int = 5) -> AppliedInputs:
-    """Write the tables below `folder`; without labels there are no metrics and no coverage."""
+def _odd(table: pd.DataFrame, status: str) -> pd.DataFrame:
+    """The predictions in which models that read RNA abstain, or were insisted on."""
+    rows = table["model"].isin(["expression", "cross_attention"]) & (table["status"] == "ok")
+    table.loc[rows, "status"] = status
+    table.loc[rows, "reason"] = f"RNA: the medians of 48 of 50 genes lie outside, as of HB00005 {HOSTILE}"
+    table.loc[rows, "set"] = None
+    if status == "abstained":
+        table.loc[rows, ["p_Luminal", "p_Basal_Her2", "entropy", "disagreement"]] = np.nan
+        table.loc[rows, "called"] = None
+    return table
+
+
+def write_applied_run(
+    folder: Path, *, labelled: bool = True, n_patients: int = 40, seed: int = 5, odd: str = ""
+) -> AppliedInputs:
+    """Write the tables below `folder`; without labels there are no metrics and no coverage.
+
+    `odd`: a status of the predictions from RNA, abstained or insisted.
+    """
     rng = np.random.default_rng(seed)
     table = patients(n_patients)
     metrics, coverage = _metrics(), _coverage()
@@ -112,6 +129,8 @@ def write_applied_run(folder: Path, *, labelled: bool = True, n_patients: int = 
         "coverage": coverage if labelled else coverage.head(0),
         "drift": _drift(rng),
     }
+    if odd:
+        tables["predictions"] = _odd(tables["predictions"], odd)
     for name, content in tables.items():
         write_table(folder / f"{name}.parquet", content)
     checks = [

@@ -44,7 +44,7 @@ class Others:
         compare(
             bundle, patients=self.patients, slides=self.slides, expression=self.expression, samples=self.samples,
             unit=unit, tiles=tiles or Tiles().model_dump(), settings=settings or Apply(),
-            out={"compatibility": out / "compatibility.json", "drift": out / "drift.parquet"},
+            out={"compatibility": out / "compatibility.json"} | {n: out / f"{n}.parquet" for n in ("drift", "plausible")},
         )  # fmt: skip
         return read_json(out / "compatibility.json"), read_table(out / "drift.parquet")
 
@@ -54,7 +54,8 @@ class Others:
         names = ("predictions", "members", "metrics", "coverage")
         apply(
             bundle, patients=self.patients, slides=self.slides, expression=self.expression,
-            compatibility_json=out / "compatibility.json", settings=settings or Apply(), evaluation=EVALUATION, seed=1,
+            compatibility_json=out / "compatibility.json", judged=read_table(out / "plausible.parquet"),
+            settings=settings or Apply(), evaluation=EVALUATION, seed=1,
             out={name: out / f"{name}.parquet" for name in names},
         )  # fmt: skip
         return {name: read_table(out / f"{name}.parquet") for name in names}

@@ -101,7 +101,7 @@ def test_what_does_not_fit_comes_first(inputs, tmp_path):
     assert [row[1].text for row in applied.compatibility_table(tables.compatibility).rows] == [
         "refused", "warning", "fits",
     ]  # fmt: skip
-    assert applied_wording.summary(tables, trained_on="demo", level=0.9)[0] == (
+    assert applied_wording.summary(tables, trained_on="demo", level=0.9)[1] == (
         "The bundle of demo does not fit this cohort: encoder."
     )
 
@@ -125,4 +125,4 @@ def test_a_cohort_with_one_model_and_no_calls(inputs, tmp_path):
     out = tmp_path / "report.html"
     changes = {"predictions": tmp_path / "p.parquet", "coverage": tmp_path / "none.parquet"}
     applied.write_applied(dataclasses.replace(inputs, **changes), out)
-    assert "0 of 40 patients got a prediction." in out.read_text(encoding="utf-8")
+    assert "0 of 40 patients were predicted; 40 could not be" in out.read_text(encoding="utf-8")

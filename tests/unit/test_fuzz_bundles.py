@@ -21,8 +21,8 @@ NAMES = (
     "models/image/fold1/model.safetensors", "models/image/fold0/config.json", "models/image/fold0/transforms.parquet",
     "models/cross_attention/fold1/transforms.parquet", "calibration/temperatures.parquet",
     "calibration/conformal_scores.parquet", "reference/embedding.safetensors", "reference/summary.parquet",
-    "reference/genes.parquet", "reference/scanners.parquet", "reference/concepts.parquet", "sae/cfg.json",
-    "sae/sae_weights.safetensors", "sae/training.safetensors",
+    "reference/genes.parquet", "reference/scanners.parquet", "reference/concepts.parquet", "reference/features.parquet",
+    "sae/cfg.json", "sae/sae_weights.safetensors", "sae/training.safetensors",
 )  # fmt: skip
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5),

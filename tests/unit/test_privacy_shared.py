@@ -23,6 +23,7 @@ from histoweave.privacy import __main__ as command
 from histoweave.privacy.pseudonyms import Pseudonyms, pseudonym
 from histoweave.privacy.share import check_shared, cohort_pseudonyms, concept_pseudonyms, shared_inputs
 from histoweave.report.applied import write_applied
+from histoweave.report.applied_json import write_applied_json
 from histoweave.report.figures import draw_figures
 from histoweave.report.inputs import ReportInputs, read_tables
 from histoweave.report.machine import write_report_json
@@ -192,15 +193,17 @@ def test_thumbnails_of_the_gallery_leave_messages_out(tmp_path):
         assert [picture(name) is not None for name in ("message", "tissue")] == expected
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_the_page_of_an_external_cohort_holds_no_original_id(tmp_path, labelled):
-    inputs = write_applied_run(tmp_path, labelled=labelled)
+@pytest.mark.parametrize(("labelled", "odd"), [(True, ""), (False, ""), (True, "abstained"), (True, "insisted")])
+def test_the_page_of_an_external_cohort_holds_no_original_id(tmp_path, labelled, odd):
+    inputs = write_applied_run(tmp_path, labelled=labelled, odd=odd)
     patients = read_table(inputs.predictions)["patient"].unique()
     write_table(tmp_path / "patients.parquet", pd.DataFrame({"patient": patients}))
     names = cohort_pseudonyms(PARAMS, patients=tmp_path / "patients.parquet")
     write_applied(shared_inputs(inputs, names), tmp_path / "hidden.html")
-    text = (tmp_path / "hidden.html").read_text(encoding="utf-8")
-    assert not any(patient in text for patient in patients)
+    write_applied_json(shared_inputs(inputs, names), tmp_path / "hidden.json")
+    text, machine = ((tmp_path / f"hidden.{form}").read_text(encoding="utf-8") for form in ("html", "json"))
+    assert not any(patient in text or patient in machine for patient in patients)
+    assert "ward 0" not in machine and "site-" in machine
     assert "ward 0" not in text and "ward 1" not in text and "site-" in text
     assert all(given_name in text for given_name in names.mapping.values())
 

@@ -10,9 +10,9 @@ from browsing import WIDTHS_PX
 from histoweave.report.applied import SECTIONS, write_applied
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_the_page_works_offline_at_every_width(open_page, tmp_path, labelled):
-    write_applied(write_applied_run(tmp_path, labelled=labelled), tmp_path / "report.html")
+@pytest.mark.parametrize(("labelled", "odd"), [(True, ""), (False, ""), (True, "abstained"), (False, "insisted")])
+def test_the_page_works_offline_at_every_width(open_page, tmp_path, labelled, odd):
+    write_applied(write_applied_run(tmp_path, labelled=labelled, odd=odd), tmp_path / "report.html")
     for width_px, scheme in product(WIDTHS_PX, ("light", "dark")):
         page = open_page(tmp_path / "report.html", width_px=width_px, scheme=scheme)
         where = f"{width_px} px, {scheme}"

@@ -47,6 +47,10 @@ def test_everybody_is_predicted_by_all_that_can(applied):
         expected = (of_images | {"concat": (*WITHOUT_SLIDE, *WITHOUT_RNA)}).get(model, WITHOUT_RNA)
         assert lost == (set() if model in TOLERANT else set(expected)), model
         assert rows.loc[rows["status"] == "cannot", "reason"].str.startswith("no ").all()
+    assert set(table["status"]) == {"ok", "cannot"}, "another stain and half the depth are not withheld"
+    judged = read_table(applied / "plausible.parquet")
+    assert set(judged["modality"]) == {"image", "expression"} and (judged["reason"] == "").all()
+    print("largest shares outside:", judged.groupby("modality")[["share", "share_medians"]].max().to_dict())
     known = table[table["status"] == "ok"]
     np.testing.assert_allclose(known[["p_Luminal", "p_Basal_Her2"]].sum(axis=1), 1)
     assert known["n_models"].eq(5).all() and known["entropy"].between(0, np.log(2) + 1e-9).all()

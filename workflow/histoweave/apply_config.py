@@ -31,6 +31,11 @@ class Apply(Section):
         description="Whether an external cohort's RNA is moved to training, gene by gene and without labels: by its "
         "medians, or by quantiles.",
     )
+    insist: bool = Field(
+        False,
+        description="Probabilities, without sets and without calibration, also of patients whose values lie outside what "
+        "the models were fitted on; false: their predictions are withheld.",
+    )
     level: float = Field(0.9, gt=0.5, lt=1, description="Coverage that the sets of classes are made for.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from histoweave.apply import units
 from histoweave.apply.align import units_may_differ
 from histoweave.apply.manifest import DICTIONARY, FOLD_MEMBERS, Manifest
 from histoweave.apply.read import bundle_file, read_manifest
@@ -13,7 +14,7 @@ from histoweave.fusion import catalog
 from histoweave.validation import CohortTables
 from histoweave.wiring import Wiring
 
-COMPARED = ("compatibility.json", "drift.parquet")
+COMPARED = ("compatibility.json", "drift.parquet", "plausible.parquet")
 APPLIED = ("predictions.parquet", "members.parquet", "metrics.parquet", "coverage.parquet")
 
 
@@ -177,7 +178,7 @@ def check_settings(manifest: Manifest, config: Config, table: CohortTables) -> N
     Raises
     ------
     InputError
-        naming the key: another encoder, other tiles, another unit.
+        naming the key: another encoder, other tiles, another unit of RNA.
     """
     cohort = table.cohort
     expected: list[tuple[str, object, object]] = []
@@ -187,7 +188,11 @@ def check_settings(manifest: Manifest, config: Config, table: CohortTables) -> N
         expected += [("tiles.target_mpp", config.tiles.target_mpp, manifest.tiles.settings["target_mpp"])]
     may_differ = manifest.expression and units_may_differ(config.apply.align, transform=manifest.expression.transform)
     if manifest.expression and cohort.expression and not may_differ:
-        expected += [(f"cohorts.{table.name}.expression.unit", cohort.expression.unit, manifest.expression.unit)]
+        ours, given = manifest.expression, cohort.expression.unit
+        if against := units.difference(given, ours.unit, formula=ours.formula):
+            raise InputError(
+                f"config: cohorts.{table.name}.expression and the bundle of '{manifest.cohort}': {against}"
+            )
     for key, found, needed in expected:
         if found != needed:
             raise InputError(

@@ -14,6 +14,7 @@ def main(smk):
         from histoweave.privacy.user_files import read_files
         from histoweave.report.applied import write_applied
         from histoweave.report.applied_inputs import AppliedInputs
+        from histoweave.report.applied_json import write_applied_json
 
         private = smk.params.privacy
         names = cohort_pseudonyms(
@@ -31,8 +32,11 @@ def main(smk):
             code=dict(smk.params.stages),
             **{name: Path(smk.input[name]) for name in TABLES},
         )
-        write_applied(shared_inputs(inputs, names), smk.output.html)
-        check_shared(smk.output.html, names)
+        inputs = shared_inputs(inputs, names)
+        write_applied(inputs, smk.output.html)
+        write_applied_json(inputs, smk.output.json)
+        for path in smk.output:
+            check_shared(path, names)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ def main(smk):
             slides=read_table(smk.input.slides),
             expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
             compatibility_json=Path(smk.input.compatibility),
+            judged=read_table(smk.input.plausible),
             settings=Apply.model_validate(smk.params.settings),
             evaluation=Evaluation.model_validate(smk.params.evaluation),
             seed=smk.params.seed,

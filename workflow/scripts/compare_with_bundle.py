@@ -21,7 +21,7 @@ def main(smk):
             unit=smk.params.unit,
             tiles=dict(smk.params.tiles),
             settings=Apply.model_validate(smk.params.settings),
-            out={name: Path(smk.output[name]) for name in ("compatibility", "drift")},
+            out={name: Path(smk.output[name]) for name in ("compatibility", "drift", "plausible")},
         )
 
 

@@ -9,13 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from histoweave.apply import plausible, units
 from histoweave.apply.drift import OUTSIDE_HALF
 from histoweave.apply.manifest import Manifest
 from histoweave.errors import InputError
 from histoweave.expression.identifiers import how_to_agree
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 
-Status = Literal["ok", "warn", "refused"]
+Status = Literal["ok", "warn", "withheld", "refused"]
 MAX_LISTED = 200
 # Of the same platform and a like mix of patients nearly no median lies outside the middle half of training.
 _IMPLAUSIBLE = 0.3
@@ -120,12 +121,11 @@ def check_expression(
     ours = manifest.expression
     if expression is None or ours is None:
         return []
-    same = Check("expression unit", "ok", f"{unit}, as in training")
-    if unit != ours.unit:
-        same = Check(
-            "expression unit", "refused",
-            f"the RNA is given as {unit}, the models were fitted on {ours.unit} ({ours.formula}); give {ours.unit}",
-        )  # fmt: skip
+    if against := units.difference(unit, ours.unit, formula=ours.formula):
+        same = Check("expression unit", "refused", against)
+    else:
+        says, reservation = units.agreement(unit, ours.unit)
+        same = Check("expression unit", "warn" if reservation else "ok", says)
     lacking, n = missing_genes(manifest, expression), len(ours.genes)
     words = f"{len(lacking)} of the {n} genes that the models read are missing"
     if lacking:
@@ -172,6 +172,33 @@ def check_values(drift: pd.DataFrame) -> list[Check]:
             "of another unit than stated, or quite another mix of patients; trust the predictions only if they are measured",
         )
     ]  # fmt: skip
+
+
+def check_plausible(judged: pd.DataFrame, *, unjudged: bool) -> list[Check]:
+    """Whether predictions are withheld because values lie outside what the models were fitted on.
+
+    Parameters
+    ----------
+    judged : of `plausible.judge`.
+    unjudged : there are images, and the bundle does not hold what they are judged by.
+    """
+    checks = []
+    if unjudged:
+        says = (
+            "the bundle holds no ranges of the tile features, so images are not judged by them; make the bundle again"
+        )
+        checks.append(Check(f"{plausible.JUDGED[IMAGE].what} within the training range", "warn", says))
+    for modality, rows in judged.groupby("modality", sort=False):
+        what = f"{plausible.JUDGED[modality].what} within the training range"
+        reasons = rows.loc[rows["reason"] != "", "reason"].value_counts()
+        if reasons.empty:
+            checks.append(Check(what, "ok", f"the values of all {len(rows)} patients can be of what training showed"))
+            continue
+        counted = "; ".join(f"{reason} ({n} of {len(rows)} patients)" for reason, n in reasons.items())
+        share = rows.loc[rows["reason"] != "", "share"].median()
+        says = "models that read them give no prediction; with apply.insist, probabilities without sets"
+        checks.append(Check(what, "withheld", f"{counted}, of the median one {share:.0%} of the values: {says}"))
+    return checks
 
 
 def check_cohort(manifest: Manifest, patients: pd.DataFrame) -> list[Check]:

@@ -44,6 +44,8 @@ def check_contents(bundle: Bundle) -> None:
     if bundle.has(reference.QUANTILES):
         reference.read_quantiles(bundle.folder)
     encoder = bundle.manifest.encoder
+    if encoder and bundle.has(reference.FEATURES):
+        reference.read_features(bundle.folder, dim=encoder.dim)
     if encoder and bundle.has(reference.EMBEDDING):
         reference.read_embedding(bundle.path(reference.EMBEDDING), dim=encoder.dim)
     if encoder and bundle.manifest.concepts:

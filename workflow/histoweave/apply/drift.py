@@ -14,7 +14,6 @@ from histoweave.apply.measures import (
     concept_measures,
     expression_measures,
     image_measures,
-    patient_means,
     slide_measures,
 )
 from histoweave.apply.read import Bundle
@@ -41,6 +40,7 @@ def drift(
     expression: pd.DataFrame | None,
     totals: pd.Series,
     comparable: set[str],
+    means: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """Compare a cohort with the training cohort of a bundle: `COLUMNS` of docs/artefacts.md.
 
@@ -54,12 +54,13 @@ def drift(
     slides : of `cohort/slides.parquet`. expression : patients × genes, log2, or None.
     totals : patient → sum of the sample's values.
     comparable : modalities whose values mean the same in both cohorts: `image`, `expression`.
+    means : of `patient_means`, None without comparable features.
     """
     site = patients.set_index("patient")["site"]
     rows: list[dict] = []
     summary = reference.read_reference(bundle.folder, reference.SUMMARY)
     usable = slides["status"].eq("ok").any()
-    for modality, table in _measured(bundle, slides, expression, totals, comparable):
+    for modality, table in _measured(bundle, slides, expression, totals, comparable, means):
         known = summary[summary["modality"] == modality]
         for name, members in _sites(table.index, site):
             for feature in known.index.intersection(table.columns, sort=False):
@@ -80,14 +81,19 @@ def drift(
 
 
 def _measured(
-    bundle: Bundle, slides: pd.DataFrame, expression: pd.DataFrame | None, totals: pd.Series, comparable: set[str]
+    bundle: Bundle,
+    slides: pd.DataFrame,
+    expression: pd.DataFrame | None,
+    totals: pd.Series,
+    comparable: set[str],
+    means: pd.DataFrame | None,
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """The measures of each modality that both cohorts have."""
     if slides["status"].eq("ok").any():
         yield "slides", slide_measures(slides)
-        if "image" in comparable and bundle.has(reference.EMBEDDING):
+        if means is not None and bundle.has(reference.EMBEDDING):
             embedding = reference.read_embedding(bundle.path(reference.EMBEDDING), dim=bundle.manifest.encoder.dim)
-            yield "image", image_measures(patient_means(slides), embedding)
+            yield "image", image_measures(means, embedding)
     if expression is not None and "expression" in comparable and bundle.has(reference.GENES):
         genes = reference.read_reference(bundle.folder, reference.GENES)
         yield "expression", expression_measures(expression, genes, totals)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,13 @@ import pandas as pd
 
 from histoweave.apply.contents import fold_model, read_temperatures
 from histoweave.apply.read import Bundle
+from histoweave.apply.statuses import CANNOT, OK
 from histoweave.evaluation.tempered import rescale
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import FittedModel
 from histoweave.fusion.models.base import Batch
 from histoweave.fusion.patients import PatientSet
 
-OK, CANNOT = "ok", "cannot"
 LARGEST = 1e18  # of float32 values whose squares are to be finite too
 
 
@@ -47,11 +47,17 @@ class Votes:
     unusable: dict[tuple[str, str], str]
 
 
-def member_predictions(bundle: Bundle, patients: PatientSet) -> Votes:
+def member_predictions(
+    bundle: Bundle, patients: PatientSet, *, uncalibrated: Collection[tuple[str, str]] = ()
+) -> Votes:
     """Every fold model's probabilities, after its temperature.
 
     A gene that nobody of the cohort has counts as its training mean (of models of raw values: median); a value that one
     patient lacks takes the training median, as in training. Of a patient with a value beyond float32 after the model's transforms, no vote is counted.
+
+    Parameters
+    ----------
+    uncalibrated : (model, patient) whose probabilities stay as the models give them, without a temperature.
 
     Raises
     ------
@@ -72,7 +78,8 @@ def member_predictions(bundle: Bundle, patients: PatientSet) -> Votes:
             against = {patient: _too_large(batcher.batch([patient], [patient])) for patient in able.ids}
             ids = [patient for patient in able.ids if not against[patient]]
             values, _ = fitted.predict(batcher, image_of=ids, expression_of=ids)
-            values = rescale(values, temperature.get((model.name, k), 1.0))
+            raw = np.array([(model.name, patient) in uncalibrated for patient in ids], dtype=bool)
+            values = rescale(values, np.where(raw, 1.0, temperature.get((model.name, k), 1.0)))
             voted = np.isfinite(values).all(axis=1)
             against |= dict.fromkeys(
                 np.array(ids, dtype=object)[~voted], f"the model of fold {k} gives no probabilities"

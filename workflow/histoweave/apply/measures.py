@@ -22,6 +22,7 @@ TOTAL, ZEROS, LEVEL, SPREAD = (
 SPACING, N_TILES, OVERRIDE = "µm per px at level 0", "tiles per patient", "share of spacings from the slides table"
 DISTANCE, RESIDUAL = "distance to the training mean", "distance from the training components"
 _ROWS = 4096
+_TOLERANCE = 1e-3  # relative: values are rounded in files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +128,12 @@ def patient_totals(samples: pd.DataFrame | None) -> pd.Series:
         return pd.Series(dtype=np.float64)
     kept = samples[samples["kept"]]
     return kept.set_index("patient")["total"]
+
+
+def beyond(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Which values (…, n) lie outside `low` to `high` (n,), by more than rounding; NaN does not."""
+    slack = _TOLERANCE * np.maximum(np.abs(low), np.abs(high))
+    return (values < low - slack) | (values > high + slack)
 
 
 def quantiles(table: pd.DataFrame, *, held: float) -> pd.DataFrame:

@@ -18,15 +18,17 @@ from histoweave.tensors import not_finite, read_tensors
 SUMMARY, EMBEDDING = manifest.SUMMARY, manifest.EMBEDDING
 GENES, CONCEPTS, SCANNERS = "reference/genes.parquet", "reference/concepts.parquet", "reference/scanners.parquet"
 QUANTILES = "reference/gene_quantiles.parquet"
+FEATURES = "reference/features.parquet"  # bundles made before images were judged lack it
 _RANGE: dict[str, Kind] = {"low": "measure", "median": "measure", "high": "measure"}
 _COLUMNS: dict[str, dict[str, Kind]] = {
     SUMMARY: {"modality": "text", "feature": "text"} | _RANGE,
     GENES: {"gene": "text"} | _RANGE | {"lower": "measure", "upper": "measure", "mean": "measure", "sd": "measure"},
     QUANTILES: {"gene": "text", "quantiles": "numbers"},
     CONCEPTS: {"concept": "text"} | _RANGE,
+    FEATURES: {"feature": "text"} | _RANGE,
     SCANNERS: {"vendor": "text", "model": "text", "share": "number"},
 }
-_KEYS = {SUMMARY: "feature", GENES: "gene", QUANTILES: "gene", CONCEPTS: "concept"}
+_KEYS = {SUMMARY: "feature", GENES: "gene", QUANTILES: "gene", CONCEPTS: "concept", FEATURES: "feature"}
 _MEND = "copy the bundle again"
 # Shares of the training patients between `low` and `high`: of a measure, and of each of many genes or concepts. The median
 # of five patients of the same kind leaves the first once in 400 times, of more patients hardly ever.
@@ -51,6 +53,20 @@ def read_embedding(path: Path, *, dim: int) -> Embedding:
     if not (tensors["scale"] > 0).all():
         raise InputError(f"{path}: 'scale' is not above 0; {_MEND}")
     return Embedding(**{name: value.numpy() for name, value in tensors.items()})
+
+
+def read_features(folder: Path, *, dim: int) -> pd.DataFrame:
+    """The training range of each of `dim` values of the mean tile feature, indexed by their numbers as text.
+
+    Raises
+    ------
+    InputError
+        if the member is damaged, or does not have every value once.
+    """
+    table = read_reference(folder, FEATURES)
+    if set(table.index) != set(map(str, range(dim))):
+        raise InputError(f"{folder / FEATURES}: does not hold the ranges of features of {dim} values; {_MEND}")
+    return table
 
 
 def read_reference(folder: Path, member: str) -> pd.DataFrame:

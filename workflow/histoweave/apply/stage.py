@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from histoweave.apply import compatibility, conformal, drift, ensemble, platform
+from histoweave.apply import compatibility, conformal, drift, ensemble, platform, plausible, statuses
+from histoweave.apply.align import units_may_differ
 from histoweave.apply.contents import check_contents, read_scores
-from histoweave.apply.measures import patient_totals
+from histoweave.apply.measures import patient_means, patient_totals
 from histoweave.apply.read import Bundle, opened
 from histoweave.apply.slide_facts import slide_facts
 from histoweave.apply_config import Apply
@@ -39,7 +40,7 @@ def compare(
     settings: Apply,
     out: dict[str, Path],
 ) -> None:
-    """Write `compatibility.json` and `drift.parquet`; a cohort that does not fit is refused by `apply`, not here.
+    """Write `compatibility.json`, `drift.parquet` and `plausible.parquet`; a cohort that does not fit is refused by `apply`, not here.
 
     Parameters
     ----------
@@ -65,6 +66,9 @@ def compare(
             if all(check.status != "refused" or check.what == "genes" for check in checks)
         }
         of_depth = compatibility.check_depth(manifest, expression)
+        means = None
+        if IMAGE in fits and slides["status"].eq("ok").any():
+            means = patient_means(slides).rename(columns=str)
         table = drift.drift(
             held,
             patients=patients,
@@ -72,16 +76,30 @@ def compare(
             expression=expression,
             totals=patient_totals(samples if all(check.status == "ok" for check in of_depth) else None),
             comparable=fits,
+            means=means,
+        )
+        # Ranks do not depend on where values lie, and alignment moves them into the training range.
+        moved = manifest.expression and units_may_differ(settings.align, transform=manifest.expression.transform)
+        judged = plausible.judge(
+            held,
+            patients=patients,
+            means=means,
+            expression=expression,
+            comparable=fits - ({EXPRESSION} if moved else set()),
         )
         genes = manifest.expression.genes if manifest.expression else []
         lacking = compatibility.missing_genes(manifest, expression) if genes and expression is not None else []
         checks = [*of_images, *of_rna, *of_depth, *compatibility.check_values(table)]
+        checks += compatibility.check_plausible(
+            judged, unjudged=means is not None and not held.has(plausible.JUDGED[IMAGE].member)
+        )
         checks += compatibility.check_cohort(manifest, patients)
         checks += conformal.check_classes(read_scores(held), classes=manifest.classes, level=settings.level)
         checks += platform.check_alignment(held, n=n_rna, method=settings.align)
     for check in checks:
         _log.info("%s: %s: %s", check.what, check.status, check.says)
     write_table(out["drift"], table)
+    write_table(out["plausible"], judged)
     report = compatibility.report(checks, lacking=lacking, n_genes=len(genes))
     alignment = platform.alignment_record(checks, n=n_rna, method=settings.align)
     write_json(out["compatibility"], report | {"alignment": alignment})
@@ -94,12 +112,20 @@ def apply(
     slides: pd.DataFrame,
     expression: pd.DataFrame | None,
     compatibility_json: Path,
+    judged: pd.DataFrame,
     settings: Apply,
     evaluation: Evaluation,
     seed: int,
     out: dict[str, Path],
 ) -> None:
     """Write `predictions`, `members`, `metrics` and `coverage`; the last two have no rows without labels.
+
+    Predictions from values that training never showed are withheld, or, with `apply.insist`, given without a temperature
+    and without sets.
+
+    Parameters
+    ----------
+    judged : of `plausible.judge`, as `compare` wrote it.
 
     Raises
     ------
@@ -111,18 +137,25 @@ def apply(
     with opened(bundle) as held, threadpool_limits(1):
         known = ensemble.unlabelled(patients, slides=slides, expression=expression)
         known = platform.aligned_patients(held, known, method=settings.align)
-        votes = ensemble.member_predictions(held, known)
+        odd = statuses.implausible(ensemble.catalog_order(held), judged)
+        votes = ensemble.member_predictions(held, known, uncalibrated=odd)
         for (model, patient), reason in votes.unusable.items():
             _log.warning("model %s cannot predict patient %s: %s", model, patient, reason)
         predictions = ensemble.ensemble_predictions(held, votes, patients)
-        predictions = _with_sets(held, predictions, votes.table, level=settings.level)
+        predictions = statuses.mark(predictions, odd, insist=settings.insist)
+        for status in (statuses.ABSTAINED, statuses.INSISTED):
+            if n := int(predictions["status"].eq(status).sum()):
+                _log.warning("%s predictions are %s: values outside what the models were fitted on", n, status)
+        members = votes.table if settings.insist else statuses.without(votes.table, odd)
+        predictions = _with_sets(held, predictions, members, level=settings.level)
         predictions["alignment"] = platform.alignments(predictions, method=settings.align)
         scored = predictions.assign(
             y_true=predictions["y_true"].where(predictions["y_true"].isin(held.manifest.classes))
         )
-        write_table(out["members"], votes.table)
+        write_table(out["members"], members)
         write_table(out["predictions"], predictions)
         compared = scored[~scored["patient"].isin([patient for _, patient in votes.unusable])]
+        compared = compared if settings.insist else statuses.for_scoring(compared, judged)
         write_table(out["metrics"], _metrics(held, compared, settings=evaluation, seed=seed))
         coverage = conformal.coverage(scored, level=settings.level, confidence=evaluation.confidence)
         write_table(out["coverage"], coverage)
@@ -149,7 +182,7 @@ def _metrics(bundle: Bundle, predictions: pd.DataFrame, *, settings: Evaluation,
     patient whom a model cannot predict because of the values is left out of all of them, for they are compared in pairs.
     """
     nothing = pd.DataFrame(columns=list(METRIC_TYPES)).astype(METRIC_TYPES)
-    scored = predictions[(predictions["status"] == ensemble.OK) & predictions["y_true"].notna()]
+    scored = predictions[predictions["status"].isin(statuses.GIVEN) & predictions["y_true"].notna()]
     infos = [info for info in ensemble.catalog_order(bundle) if info.name in set(scored["model"])]
     if scored.empty:
         return nothing

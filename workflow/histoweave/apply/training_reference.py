@@ -21,7 +21,17 @@ from histoweave.apply.measures import (
     quantiles,
     slide_measures,
 )
-from histoweave.apply.reference import CONCEPTS, EMBEDDING, GENES, QUANTILES, RANGE, SCANNERS, SUMMARY, WIDE_RANGE
+from histoweave.apply.reference import (
+    CONCEPTS,
+    EMBEDDING,
+    FEATURES,
+    GENES,
+    QUANTILES,
+    RANGE,
+    SCANNERS,
+    SUMMARY,
+    WIDE_RANGE,
+)
 from histoweave.apply.scanners import scanner_shares
 from histoweave.io import atomic_path, write_table
 from histoweave.sae.model import SparseAutoencoder
@@ -56,6 +66,8 @@ def measure_reference(
         write_table(folder / SCANNERS, scanner_shares(slides))
         means = patient_means(slides)
         if len(means) >= _LEAST_PATIENTS:
+            features = quantiles(means, held=WIDE_RANGE).rename(index=str).rename_axis("feature").reset_index()
+            write_table(folder / FEATURES, features)
             embedding = principal_components(means.to_numpy())
             tensors = {name: np.ascontiguousarray(value) for name, value in vars(embedding).items()}
             with atomic_path(folder / EMBEDDING) as temporary:

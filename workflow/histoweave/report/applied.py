@@ -11,9 +11,11 @@ import pandas as pd
 import yaml
 
 from histoweave.apply.scanners import EVERYWHERE, UNSEEN
+from histoweave.apply.statuses import ABSTAINED, GIVEN, INSISTED
 from histoweave.class_sets import parted
 from histoweave.io import write_text
-from histoweave.report import applied_wording, views
+from histoweave.report import applied_scores, applied_wording, views
+from histoweave.report.applied_calls import calls_table, leading, reading, reasons_table, standing
 from histoweave.report.applied_inputs import AppliedInputs, AppliedTables, read_applied
 from histoweave.report.decide_views import SET_TITLES
 from histoweave.report.template import render
@@ -31,7 +33,7 @@ SECTIONS = {
 }
 MAX_DRIFT_ROWS = 500
 NAMED_DRIFTS = 8
-_STATUS_WORDS = {"ok": "fits", "warn": "warning", "refused": "refused"}
+_STATUS_WORDS = {"ok": "fits", "warn": "warning", "withheld": "withheld", "refused": "refused"}
 
 
 def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
@@ -47,12 +49,18 @@ def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
         sections=SECTIONS,
         level=inputs.level,
         labelled=tables.labelled,
+        unscored="no patient with a label has a prediction." if tables.has_labels else "the patients have no labels.",
         classes=list(tables.classes),
         main_title=tables.titles[tables.main],
         n_patients=tables.predictions["patient"].nunique(),
         n_models=len(tables.models),
         alignment=" ".join(applied_wording.alignment(tables)),
         key_numbers=key_numbers(tables, inputs.level),
+        warnings=applied_scores.warnings(tables, inputs.level),
+        calls=calls_table(tables),
+        withheld=reasons_table(tables, ABSTAINED),
+        insisted=reasons_table(tables, INSISTED),
+        class_coverage=applied_scores.class_coverage_words(tables, inputs.level),
         summary=applied_wording.summary(tables, trained_on=inputs.trained_on, level=inputs.level),
         compatibility=compatibility_table(tables.compatibility),
         missing_genes_share=tables.compatibility["missing_genes_share"],
@@ -80,39 +88,29 @@ def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
     write_text(out, page)
 
 
-def leading(tables: AppliedTables) -> pd.DataFrame:
-    """One row per patient with a prediction, sorted: of the main model, or of the last model that can give one."""
-    place = {tables.main: -1} | {
-        model.name: n for n, model in enumerate(reversed(tables.models)) if model.name != tables.main
-    }
-    rows = tables.predictions[tables.predictions["status"] == "ok"]
-    rows = rows.assign(place=rows["model"].map(place)).sort_values(["patient", "place"], kind="stable")
-    return rows.drop_duplicates("patient").drop(columns="place")
-
-
 def key_numbers(tables: AppliedTables, level: float) -> list[KeyNumber]:
-    """Who got a prediction; how many values drifted; AUROC with labels, else how many calls are unambiguous."""
-    rows, n_patients = leading(tables), tables.predictions["patient"].nunique()
+    """Who was predicted; how many values drifted; with labels how right calls are, else how many are unambiguous."""
+    rows, counted = leading(tables), standing(tables)
     drifted, compared = int(tables.drift["flagged"].sum()), int(tables.drift["value"].notna().sum())
+    note = "by a model of what they have"
+    if counted.withheld:
+        note = f"{counted.withheld} withheld"
+    if counted.insisted:
+        note += f", {counted.insisted} insisted on"
     cards = [
-        KeyNumber("Patients with a prediction", str(len(rows)), f"of {n_patients}", "by a model of what they have"),
+        KeyNumber("Patients predicted", str(counted.predicted), f"of {counted.given}", note),
         KeyNumber("Values outside the training range", str(drifted), f"of {compared}", "see the drift below"),
     ]
-    metrics = tables.metrics
-    scores = metrics[(metrics["metric"] == "auroc") & (metrics["scope"] == "pooled")].set_index("model")
-    if tables.main in scores.index:
-        cell = estimate(scores.loc[tables.main], digits=2)
-        cards.append(KeyNumber("AUROC here", cell.text, cell.small, tables.titles[tables.main]))
-    else:
-        single = sum(len(parted(text)) == 1 for text in rows["set"].fillna(""))
-        note = f"conformal sets at {level:.0%} that hold one class"
-        cards.append(KeyNumber("Patients with one class in their set", str(single), f"of {len(rows)}", note))
-    return cards
+    if tables.labelled:
+        return cards + applied_scores.score_cards(tables)
+    single = sum(len(parted(text)) == 1 for text in rows["set"].fillna(""))
+    note = f"conformal sets at {level:.0%} that hold one class"
+    return [*cards, KeyNumber("Patients with one class in their set", str(single), f"of {len(rows)}", note)]
 
 
 def compatibility_table(compatibility: dict) -> Table:
     """What was checked, what came of it, why."""
-    order = {"refused": 0, "warn": 1, "ok": 2}
+    order = {"refused": 0, "withheld": 1, "warn": 2, "ok": 3}
     checks = sorted(compatibility["checks"], key=lambda check: order[check["status"]])
     rows = [(Cell(check["what"]), Cell(_STATUS_WORDS[check["status"]]), Cell(check["says"])) for check in checks]
     return Table(("What", "Result", "Why"), tuple(rows))
@@ -188,7 +186,8 @@ def patients_table(tables: AppliedTables) -> Table:
         right = truth is None or truth != truth or truth == row["called"]
         cells = [
             Cell(row["patient"]), Cell(_text(row["site"])), Cell(" and ".join(has)),
-            Cell(row["called"] if right else f"{row['called']} ✗"), number(row[f"p_{row['called']}"], digits=2),
+            Cell(row["called"] if right else f"{row['called']} ✗", _insisted(row)),
+            number(row[f"p_{row['called']}"], digits=2),
             Cell(_text(row["set"])), Cell(_text(row["set_class"])), number(row["entropy"], digits=2), number(row["disagreement"], digits=3),
             Cell(tables.titles[row["model"]]),
         ]  # fmt: skip
@@ -210,18 +209,19 @@ def models_table(tables: AppliedTables) -> Table:
         cells = [Cell(patient)]
         for model in tables.titles:
             row = calls.loc[(patient, model)] if (patient, model) in calls.index else None
-            if row is None or row["status"] != "ok":
-                cells.append(Cell("–"))
+            if row is None or row["status"] not in GIVEN:
+                cells.append(Cell("withheld" if row is not None and row["status"] == ABSTAINED else "–"))
             else:
-                cells.append(Cell(row["called"], f"{row['p_' + row['called']]:.2f}"))
+                words = ", ".join(filter(None, [f"{row['p_' + row['called']]:.2f}", _insisted(row)]))
+                cells.append(Cell(row["called"], words))
         rows.append(tuple(cells))
     return Table(("Patient", *tables.titles.values()), tuple(rows))
 
 
 def without_table(tables: AppliedTables) -> Table:
     """Patients whom no model could be applied to, with the reasons."""
-    ok = tables.predictions.loc[tables.predictions["status"] == "ok", "patient"]
-    left = tables.predictions[~tables.predictions["patient"].isin(ok)]
+    rows = reading(tables)
+    left = rows[~rows["patient"].isin(leading(tables)["patient"])]
     reasons = left.groupby("patient")["reason"].agg(lambda column: "; ".join(dict.fromkeys(map(_text, column))))
     return Table(("Patient", "Why"), tuple((Cell(patient), Cell(reason)) for patient, reason in reasons.items()))
 
@@ -239,6 +239,10 @@ def coverage_table(tables: AppliedTables) -> Table:
     ]  # fmt: skip
     columns = ("Model", "Threshold", "Scope", "Stated", "Measured", "Classes per set", "One class", "Empty", "Patients")
     return Table(columns, tuple(rows))
+
+
+def _insisted(row: Mapping[str, Any] | pd.Series) -> str:
+    return "insisted on" if row["status"] == INSISTED else ""
 
 
 def _text(value: object) -> str:

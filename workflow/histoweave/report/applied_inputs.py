@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from histoweave.apply.statuses import GIVEN
 from histoweave.fusion import catalog
 from histoweave.fusion.catalog import ModelInfo
 from histoweave.io import read_json, read_table
@@ -63,15 +64,23 @@ class AppliedTables:
     def main(self) -> str:
         """The model that the page leads with: the last that reads both modalities, else the last of all.
 
-        Chosen by its place, never by its result.
+        Of those that gave a prediction, if any did. Chosen by its place, never by its result.
         """
-        fused = [model.name for model in self.models if len(model.modalities) > 1]
-        return (fused or [model.name for model in self.models])[-1]
+        given = set(self.predictions.loc[self.predictions["status"].isin(GIVEN), "model"])
+        readers = [model for model in self.models if model.modalities]
+        models = [model for model in readers if model.name in given] or readers or list(self.models)
+        fused = [model.name for model in models if len(model.modalities) > 1]
+        return (fused or [model.name for model in models])[-1]
 
     @property
     def labelled(self) -> bool:
         """Whether anything could be scored."""
         return len(self.metrics) > 0
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether any patient has a label that the models know."""
+        return bool(self.predictions["y_true"].isin(self.classes).any())
 
 
 def read_applied(inputs: AppliedInputs) -> AppliedTables:

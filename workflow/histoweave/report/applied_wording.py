@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import pandas as pd
 
+from histoweave.apply.statuses import ABSTAINED
 from histoweave.class_sets import CLASS, MARGINAL
+from histoweave.report import applied_scores
+from histoweave.report.applied_calls import leading, reasons, standing
 from histoweave.report.applied_inputs import AppliedTables
 
 MODALITY_WORDS = {"image": "the images", "expression": "the RNA", "concepts": "the concepts", "slides": "the slides"}
 
 
 def summary(tables: AppliedTables, *, trained_on: str, level: float) -> list[str]:
-    """Some sentences: does the bundle fit, who got a prediction, how far the cohort lies off, what was right."""
+    """A few sentences: who was predicted, does the bundle fit, how far the cohort lies off, what was right."""
     return [
+        _predicted(tables),
         _compatibility(tables, trained_on),
         *alignment(tables),
-        _predicted(tables),
         _drift(tables.drift),
-        *(_scores(tables, level) if tables.labelled else [UNLABELLED]),
+        *(_scores(tables, level) if tables.labelled else [UNSCORED if tables.has_labels else UNLABELLED]),
     ]
 
 
@@ -25,13 +28,22 @@ UNLABELLED = (
     "The patients have no labels, so nothing here says how often a call is right: drift and disagreement are the only "
     "warnings."
 )
+UNSCORED = "No patient with a label has a prediction, so nothing could be scored."
 
 
 def _compatibility(tables: AppliedTables, trained_on: str) -> str:
     checks = tables.compatibility["checks"]
-    refused, warned = ([check for check in checks if check["status"] == status] for status in ("refused", "warn"))
+    refused, withheld, warned = (
+        [check for check in checks if check["status"] == status] for status in ("refused", "withheld", "warn")
+    )
     if refused:
         return f"The bundle of {trained_on} does not fit this cohort: {_listed(check['what'] for check in refused)}."
+    if withheld:
+        what = _listed(check["what"].partition(" ")[0] for check in withheld)
+        return (
+            f"The bundle of {trained_on} reads what this cohort has, and values of some or all patients lie outside what "
+            f"its models were fitted on ({what})."
+        )
     if warned:
         return (
             f"The bundle of {trained_on} can be applied, with {_counted(len(warned), 'reservation')}: "
@@ -47,12 +59,15 @@ def alignment(tables: AppliedTables) -> list[str]:
 
 
 def _predicted(tables: AppliedTables) -> str:
-    can = tables.predictions.assign(ok=tables.predictions["status"] == "ok").groupby("patient")["ok"].any()
-    main = tables.predictions[(tables.predictions["model"] == tables.main) & (tables.predictions["status"] == "ok")]
-    sentence = f"{int(can.sum())} of {_counted(len(can), 'patient')} got a prediction"
-    if len(main) < can.sum():
-        sentence += f", {len(main)} of them by {tables.titles[tables.main]} and the others by a model of what they have"
-    return f"{sentence}."
+    counted, calls = standing(tables), leading(tables)
+    sentence = applied_scores.standing_words(tables)
+    n = int((calls["model"] == tables.main).sum())
+    if n < counted.predicted:
+        sentence += f" {n} were called by {tables.titles[tables.main]}, the others by a model of what they have."
+    if counted.partly:
+        why = "; ".join(reasons(tables, ABSTAINED, only=set(calls["patient"]))["reason"])
+        sentence += f" Of {counted.partly} of them other models are withheld: {why}."
+    return sentence
 
 
 def _drift(drift: pd.DataFrame) -> str:
@@ -74,19 +89,19 @@ def _drift(drift: pd.DataFrame) -> str:
 
 
 def _scores(tables: AppliedTables, level: float) -> list[str]:
-    metrics = tables.metrics
-    found = metrics[
-        (metrics["model"] == tables.main) & (metrics["metric"] == "auroc") & (metrics["scope"] == "pooled")
-    ].dropna(subset="estimate")
-    title = tables.titles[tables.main]
-    if found.empty:
-        sentences = [f"An AUROC of {title} could not be computed here."]
+    rows, title = applied_scores.pooled(tables), tables.titles[tables.main]
+    known = {name: row for name, row in rows.items() if not pd.isna(row["estimate"])}
+    if not known:
+        sentences = [f"Nothing of {title} could be scored here."]
     else:
-        row = found.iloc[0]
-        interval = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+        insisted = applied_scores.insisted_on(tables)
+        words = [f"{_NAMES[name]} of {_with_interval(row)}" for name, row in known.items()]
         sentences = [
-            f"Against the labels, {title} reaches an AUROC of {row['estimate']:.2f}{interval} in {row['n']} patients."
+            f"Against the labels of {next(iter(known.values()))['n']} patients, {title} reaches "
+            f"{', '.join(words[:-1])}{' and ' if words[1:] else ''}{words[-1]}{f' ({insisted})' if insisted else ''}."
         ]
+        if "auroc" not in known:
+            sentences.append(f"An AUROC of {title} could not be computed here.")
     coverage = tables.coverage
     own = coverage[(coverage["model"] == tables.main) & (coverage["level"].sub(level).abs() < 1e-9)]
     rows = own[(own["scope"] == "pooled") & (own["kind"] == MARGINAL)]
@@ -115,11 +130,20 @@ def within_classes(coverage: pd.DataFrame) -> list[str]:
     return sentences
 
 
+_NAMES = {"accuracy": "an accuracy", "balanced_accuracy": "a balanced accuracy", "auroc": "an AUROC"}
+
+
+def _with_interval(row: pd.Series) -> str:
+    interval = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    return f"{row['estimate']:.2f}{interval}"
+
+
 def covered(row: dict) -> str:
     """Whether conformal sets kept their promise."""
     interval = f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    sets = "Sets made per class that" if row.get("kind") == "class" else "Sets that"
     start = (
-        f"Sets that should hold the true class in {row['level']:.0%} of the patients do so in {row['coverage']:.0%} "
+        f"{sets} should hold the true class in {row['level']:.0%} of the patients do so in {row['coverage']:.0%} "
         f"{interval} of {row['n']}, with {row['mean_set_size']:.2f} classes on average"
     )
     if row["ci_high"] < row["level"]:
