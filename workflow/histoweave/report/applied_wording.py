@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from histoweave.evaluation.shown import estimate_text, promise_text
 from histoweave.report.applied_inputs import AppliedTables
 
 MODALITY_WORDS = {"image": "the images", "expression": "the RNA", "concepts": "the concepts", "slides": "the slides"}
@@ -75,10 +76,8 @@ def _scores(tables: AppliedTables, level: float) -> list[str]:
         sentences = [f"An AUROC of {title} could not be computed here."]
     else:
         row = found.iloc[0]
-        interval = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
-        sentences = [
-            f"Against the labels, {title} reaches an AUROC of {row['estimate']:.2f}{interval} in {row['n']} patients."
-        ]
+        reached = estimate_text(row["estimate"], row["ci_low"], row["ci_high"], against=0.5)
+        sentences = [f"Against the labels, {title} reaches an AUROC of {reached} in {row['n']} patients."]
     coverage = tables.coverage
     rows = coverage[(coverage["model"] == tables.main) & (coverage["scope"] == "pooled")]
     return sentences + [covered(row) for row in rows.to_dict("records") if abs(row["level"] - level) < 1e-9]
@@ -86,10 +85,12 @@ def _scores(tables: AppliedTables, level: float) -> list[str]:
 
 def covered(row: dict) -> str:
     """Whether conformal sets kept their promise."""
-    interval = f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    reached = estimate_text(
+        row["coverage"], row["ci_low"], row["ci_high"], against=row["level"], digits=0, percent=True
+    )
     start = (
-        f"Sets that should hold the true class in {row['level']:.0%} of the patients do so in {row['coverage']:.0%} "
-        f"{interval} of {row['n']}, with {row['mean_set_size']:.2f} classes on average"
+        f"Sets that should hold the true class in {promise_text(row['level'])} of the patients do so in {reached} of "
+        f"{row['n']}, with {row['mean_set_size']:.2f} classes on average"
     )
     if row["ci_high"] < row["level"]:
         return f"{start}: too seldom, so they cannot be taken at their word here."
