@@ -53,6 +53,9 @@ rule evaluate:
         confusion="results/{cohort}/confusion.parquet",
         reliability="results/{cohort}/reliability.parquet",
         curves="results/{cohort}/curves.parquet",
+        roc="results/{cohort}/roc.parquet",
+        operating="results/{cohort}/operating.parquet",
+        operating_thresholds="results/{cohort}/operating_thresholds.parquet",
     log:
         "results/{cohort}/logs/evaluate.log",
     benchmark:
@@ -70,7 +73,9 @@ rule evaluate:
         settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
         seed=CONFIG.seed,
         code=code_hash(
-            "histoweave.evaluation.evaluate", "histoweave.evaluation.modality"
+            "histoweave.evaluation.evaluate",
+            "histoweave.evaluation.modality",
+            "histoweave.evaluation.operating",
         ),
     script:
         "../workflow/scripts/evaluate.py"

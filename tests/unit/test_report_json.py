@@ -16,7 +16,7 @@ from histoweave.report.machine import RESULTS, SCHEMA_VERSION, report_content, r
 
 KEYS = {
     "schema", "schema_version", "cohort", "simulated", "pseudonyms", "classes", "models", "patients", "slides", "folds",
-    "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide", *RESULTS,
+    "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide", "class_counts", *RESULTS,
 }  # fmt: skip
 
 

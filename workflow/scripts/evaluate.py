@@ -8,11 +8,13 @@ def main(smk):
         from histoweave.config import Evaluation
         from histoweave.evaluation.evaluate import evaluate, pool
         from histoweave.evaluation.modality import modality_use
+        from histoweave.evaluation.operating import operating_points
         from histoweave.io import read_table, write_table
 
         settings = Evaluation.model_validate(smk.params.settings)
         classes, seed = list(smk.params.classes), smk.params.seed
-        predictions = pool(list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)))
+        folds = list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True))
+        predictions = pool(folds)
         permuted = pool(list(zip(smk.params.models, map(read_table, smk.input.modality_use), strict=True)))
         tables = evaluate(
             predictions,
@@ -25,6 +27,9 @@ def main(smk):
         )
         tables["modality_use"] = modality_use(predictions, permuted, classes=classes, settings=settings, seed=seed)
         tables["predictions"] = predictions
+        tables |= operating_points(
+            folds, classes=classes, modalities=list(smk.params.modalities), confidence=settings.confidence
+        )
         for name, table in tables.items():
             write_table(smk.output[name], table)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def fit(
         transforms = _fit_transforms(info, train_patients, settings=settings, seed=seed)
         module = build(model, Shape.of(transforms, n_classes=len(classes)), settings).to(device)
         data = Batcher(train_patients, transforms)
-        val = Batcher(val_patients, transforms)
+        val, before_refit = Batcher(val_patients, transforms), None
         if info.neural:
             histories = [
                 train(
@@ -78,12 +79,14 @@ def fit(
         elif model == "best_gene":
             fit_best_gene(module, data.genes(), train_patients.codes)
         else:
+            before_refit = copy.deepcopy(module)
             fit_logistic(
                 module,
+                before_refit,
                 train=(data.genes(), train_patients.codes),
                 val=(val.genes(), val_patients.codes),
             )
-    return FittedModel(info, tuple(classes), settings, transforms, module, device), history
+    return FittedModel(info, tuple(classes), settings, transforms, module, device, before_refit), history
 
 
 def _check(info: catalog.ModelInfo, train_patients: PatientSet, val_patients: PatientSet) -> None:

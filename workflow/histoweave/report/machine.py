@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from histoweave.io import write_json
-from histoweave.report import views
+from histoweave.report import operating_views, views
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
 from histoweave.report.page import findings
 from histoweave.report.plain import by_status, rows
@@ -16,7 +16,10 @@ from histoweave.report.versions import package_versions
 # Raised when a key goes or changes its meaning; a key that is added leaves it.
 SCHEMA_VERSION = 1
 # Tables of results, each a list of its rows; a table that a run does not have is null.
-RESULTS = ("metrics", "comparisons", "modality_use", "confusion", "reliability", "control_metrics", "truth")
+RESULTS = (
+    "metrics", "comparisons", "modality_use", "confusion", "reliability", "operating", "operating_thresholds",
+    "control_metrics", "truth",
+)  # fmt: skip
 # Of the explanations, what is said of classes; patients are in their tables.
 EXPLAIN = ("genes", "gene_sets", "tests", "morphology", "concepts", "concept_gene_sets")
 
@@ -42,6 +45,7 @@ def report_content(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]
             for model in tables.models
         ],
         "patients": {"given": len(patients), "included": len(included), "complete": int(included["complete"].sum())},
+        "class_counts": rows(operating_views.class_counts(tables)),
         "slides": None if tables.slides is None else by_status(tables.slides),
         "folds": tables.folds_how,
         "key_numbers": [dataclasses.asdict(card) for card in views.key_numbers(tables)],

@@ -11,7 +11,7 @@ from jinja2.utils import htmlsafe_json_dumps
 
 from histoweave.evaluation import wording
 from histoweave.io import write_text
-from histoweave.report import bundle, decide_views, explain_views, views, views_curves, views_read
+from histoweave.report import bundle, decide_views, explain_views, operating_views, views, views_curves, views_read
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, draw_plots
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
@@ -32,6 +32,8 @@ SECTIONS = {
     "metrics": "Metrics",
     "strata": "By class and by site",
     "comparisons": "Paired comparisons",
+    "operating": "Sensitivity and specificity",
+    "roc": "ROC curves",
     "pr-curves": "Precision and recall",
     "reliability": "Reliability",
     "confusion": "Confusion matrices",
@@ -68,6 +70,7 @@ _ALT = {
     "cohort_flow": "Bars of how many patients, slides and samples were kept and lost at each step",
     "folds": "Grid of patient counts per class and site in the train, validation and test part of every fold",
     "metrics": "Forest plot of AUROC and average precision with intervals for every model",
+    "roc_curves": "Sensitivity against the share of false alarms for every model, with the diagonal of no skill",
     "pr_curves": "Precision against recall for every model, with the no-skill level",
     "reliability": "Accuracy against confidence for every model, with the expected calibration error",
     "confusion": "Confusion matrix of every model",
@@ -196,6 +199,11 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "n_more_patients": n_more_patients,
         "throughput": views.throughput_table(tables),
         "slide_speed": views.slide_speed_table(tables),
+        "class_counts": operating_views.class_counts_table(tables),
+        "operating": operating_views.operating_table(tables),
+        "thresholds": operating_views.thresholds_table(tables),
+        "operating_says": operating_views.says(tables),
+        "sensitivity": views_curves.sensitivity_table(tables),
         "precision": views_curves.precision_table(tables),
         "bins": views_curves.reliability_table(tables),
         "epochs": views_curves.training_table(tables),

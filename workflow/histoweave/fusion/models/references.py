@@ -100,11 +100,16 @@ def fit_best_gene(module: LinearExpression, genes: np.ndarray, labels: np.ndarra
 
 
 def fit_logistic(
-    module: LinearExpression, *, train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray]
+    module: LinearExpression,
+    before_refit: LinearExpression,
+    *,
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """Logistic regression on all kept genes; its penalty is the one with the least log loss on validation patients.
 
-    With that penalty it is then fitted on training and validation patients together.
+    With that penalty it is then fitted on training and validation patients together; `before_refit` gets the weights
+    that no label of a validation patient has moved.
 
     train, val : genes (n,G) and label codes (n,).
     """
@@ -115,5 +120,6 @@ def fit_logistic(
         loss = log_loss(val[1], scores, labels=np.arange(n_classes))
         if loss < best_loss:
             best_loss, best = loss, inverse
+            before_refit.set(weight, bias)
     genes, labels = (np.concatenate(parts) for parts in zip(train, val, strict=True))
     module.set(*_logistic(genes, labels, inverse=best, n_classes=n_classes))
