@@ -12,6 +12,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from histoweave.evaluation import wording
 from histoweave.io import write_text
 from histoweave.report import bundle, decide_views, explain_views, operating_views, views, views_curves, views_read
+from histoweave.report.circularity import circularity, shown_expression
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, draw_plots
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
@@ -249,9 +250,8 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
         n_complete=int(included["complete"].sum()),
         n_folds=tables.folds[["repeat", "fold"]].drop_duplicates().shape[0],
         repeats=int(tables.folds["repeat"].nunique()),
-        expression=None
-        if tables.expression is None
-        else views.settings_table({key: value for key, value in tables.expression.items() if key != "read"}),
+        expression=None if tables.expression is None else views.settings_table(shown_expression(tables)),
+        circularity=circularity(tables),
         genes=_genes(tables),
         versions=views.pair_table(package_versions(), ("Package", "Version")),
         input_sha256=views.pair_table(inputs.input_sha256, ("File", "SHA-256")),
