@@ -329,3 +329,13 @@ def test_inlining_refuses_what_is_not_a_figure(tmp_path):
     path.write_text("<p>no picture</p>")
     with pytest.raises(ValueError, match="holds no SVG"):
         inline_svg(path, prefix="x", alt="x")
+
+
+def test_a_learning_curve_that_nobody_asked_for_is_said_to_be_missing(run, tmp_path):
+    shown = {name: files for name, files in run.decide.items() if not name.startswith("learning")}
+    found = []
+    for models in ([], None):
+        config = {**run.config, "decide": {"learning_curve": {"models": models}}}
+        text = _write(dataclasses.replace(run, decide=shown, config=config), tmp_path / "report.html")
+        found.append(("no learning curve was asked for" in text, "no model of this run can have a learning" in text))
+    assert found == [(True, False), (False, True)]

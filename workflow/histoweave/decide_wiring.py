@@ -41,8 +41,9 @@ class DecideWiring:
         return [path for cohort in self._wiring.trained() for paths in self.tables(cohort).values() for path in paths]
 
     def tables(self, cohort: str) -> dict[str, list[str]]:
-        """Name of a table: its file."""
-        return {table: [f"results/{cohort}/decide/{table}.parquet"] for table in (*TABLES, *LEARNING_TABLES)}
+        """Name of a table: its file; without models that get a learning curve, none of that."""
+        names = (*TABLES, *LEARNING_TABLES) if self.learning_models(cohort) else TABLES
+        return {table: [f"results/{cohort}/decide/{table}.parquet"] for table in names}
 
     def shown_tables(self, cohort: str) -> dict[str, list[str]]:
         """The tables that the report shows."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from histoweave.decide.selective import DROP_AT
 from histoweave.evaluation.binomial import clopper_pearson
+from histoweave.evaluation.bootstrap import MIN_PATIENTS
 from histoweave.evaluation.shown import estimate_text, interval_text, promise_text
 from histoweave.evaluation.wording import METRIC_WORDS
 
@@ -33,10 +34,11 @@ def findings(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> p
     for model, table in tables["calibration"].groupby("model", sort=False):
         own = tables["temperatures"][tables["temperatures"]["model"] == model]
         rows.append(("calibration", model, calibration_finding(table.set_index("metric"), own, titles[model])))
-    pooled = tables["conformal"][tables["conformal"]["scope"] == "pooled"]
-    rows += [
-        ("conformal", row["model"], conformal_finding(row, titles[row["model"]])) for row in pooled.to_dict("records")
-    ]
+    conformal = _marginal(tables["conformal"])
+    for row in conformal[conformal["scope"] == "pooled"].to_dict("records"):
+        own = conformal[(conformal["model"] == row["model"]) & (conformal["level"] == row["level"])]
+        said = f"{conformal_finding(row, titles[row['model']])} {class_coverage_finding(own)}".strip()
+        rows.append(("conformal", row["model"], said))
     for model, table in tables["selective"].groupby("model", sort=False):
         rows.append(("selective", model, selective_finding(table.set_index("metric"), titles[model])))
     curves = tables["decision_curve"][tables["decision_curve"]["model"].isin(titles)]
@@ -86,6 +88,29 @@ def conformal_finding(row: Row, title: str) -> str:
     )
 
 
+def _marginal(conformal: pd.DataFrame) -> pd.DataFrame:
+    """The sets that are promised over all patients, where there are others too."""
+    return conformal[conformal["kind"] == "marginal"] if "kind" in conformal else conformal
+
+
+def class_coverage_finding(coverage: pd.DataFrame) -> str:
+    """One sentence on the class whose patients are covered least, empty unless its interval lies below the promise.
+
+    coverage : rows of `conformal.parquet` of one model and level.
+    """
+    classes = coverage[coverage["scope"].str.startswith("class:")].dropna(subset="coverage")
+    if classes.empty:
+        return ""
+    row = classes.loc[classes["coverage"].idxmin()]
+    if not row["ci_high"] < row["level"]:
+        return ""
+    reached = estimate_text(
+        row["coverage"], row["ci_low"], row["ci_high"], against=row["level"], digits=0, percent=True
+    )  # fmt: skip
+    label = row["scope"].removeprefix("class:")
+    return f"Patients of {label} are covered least: {reached} of {int(row['n'])}, less than promised."
+
+
 def selective_finding(metrics: pd.DataFrame, title: str) -> str:
     """One sentence on what is won by not answering for the least sure; `metrics` is indexed by metric."""
     drop, some, everybody = (
@@ -124,8 +149,13 @@ def decision_finding(curve: pd.DataFrame, label: str, title: str) -> str:
 
 
 def subgroup_finding(differences: pd.DataFrame, title: str) -> str:
-    """One sentence on how many groups differ from the others, of how many; the intervals are simultaneous."""
+    """One sentence on how many groups differ from the others, of how many; the intervals are simultaneous.
+
+    Groups of fewer than ten patients and intervals of width zero do not count.
+    """
     known = differences.dropna(subset=["ci_low"])
+    # Draws that all give the same say nothing of chance.
+    known = known[(known["ci_high"] > known["ci_low"]) & (known["n"] >= MIN_PATIENTS)]
     if known.empty:
         return f"{_start(title)}: too few patients to compare groups."
     clear = known[(known["ci_low"] > 0) | (known["ci_high"] < 0)]

@@ -259,6 +259,7 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
         config_yaml=yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
         confidence=inputs.config.get("evaluation", {}).get("confidence", 0.95),
         seed=inputs.config.get("seed"),
+        learning_asked=inputs.config.get("decide", {}).get("learning_curve", {}).get("models") != [],
         **slides,
         **_results(tables),
     )
