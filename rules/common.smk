@@ -115,6 +115,8 @@ onstart:
 
 onsuccess:
     PLAN.end()
+    for page in PLAN.pages():
+        print(f"Page to read: {page}", file=sys.stderr)
 
 
 onerror:

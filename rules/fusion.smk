@@ -55,6 +55,9 @@ rule evaluate:
         reliability="results/{cohort}/reliability.parquet",
         curves="results/{cohort}/curves.parquet",
         choice="results/{cohort}/choice.parquet",
+        roc="results/{cohort}/roc.parquet",
+        operating="results/{cohort}/operating.parquet",
+        operating_thresholds="results/{cohort}/operating_thresholds.parquet",
     log:
         "results/{cohort}/logs/evaluate.log",
     benchmark:
@@ -76,6 +79,7 @@ rule evaluate:
             "histoweave.evaluation.evaluate",
             "histoweave.evaluation.modality",
             "histoweave.evaluation.choice",
+            "histoweave.evaluation.operating",
         ),
     script:
         "../workflow/scripts/evaluate.py"

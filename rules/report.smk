@@ -38,6 +38,12 @@ rule report:
             caption="../workflow/report/metrics.rst",
             labels={"cohort": "{cohort}", "what": "metrics with intervals"},
         ),
+        roc_curves=report(
+            "results/{cohort}/figures/roc_curves.svg",
+            category="Results",
+            caption="../workflow/report/roc_curves.rst",
+            labels={"cohort": "{cohort}", "what": "ROC curves"},
+        ),
         pr_curves=report(
             "results/{cohort}/figures/pr_curves.svg",
             category="Results",

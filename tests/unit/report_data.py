@@ -13,6 +13,8 @@ from sklearn.metrics import average_precision_score, confusion_matrix, precision
 from histoweave.config import Evaluation
 from histoweave.evaluation.choice import choose
 from histoweave.evaluation.null import summarise
+from histoweave.evaluation.operating import operating_points
+from histoweave.evaluation.roc import roc
 from histoweave.fusion import catalog
 from histoweave.io import write_json, write_table
 from histoweave.report.inputs import ReportInputs
@@ -109,6 +111,18 @@ def _metrics(predictions: pd.DataFrame, *, classes: list[str], sites: list[str],
         "reliability": pd.DataFrame(reliability),
         "curves": pd.concat(curves, ignore_index=True),
     }
+
+
+def _operating(predictions: pd.DataFrame, *, models: tuple[str, ...], classes: list[str]) -> dict[str, pd.DataFrame]:
+    """Thresholds of each fold from the next fold's patients."""
+    n_folds, parts = predictions["fold"].nunique(), []
+    for model in models:
+        own = predictions[predictions["model"] == model].drop(columns="model")
+        for fold in range(n_folds):
+            roles = own["fold"].map({fold: "test", (fold + 1) % n_folds: "val"}).fillna("train")
+            parts.append((model, own.assign(role=roles, fold=fold)))
+    modalities = frozenset().union(*(catalog.get(model).modalities for model in models))
+    return operating_points(parts, classes=classes, modalities=modalities, confidence=0.95)
 
 
 def _patients(rng: np.random.Generator, *, n: int, classes: list[str], sites: list[str]) -> pd.DataFrame:
@@ -266,6 +280,8 @@ def write_run(
             predictions, classes=classes, order=models, settings=Evaluation(bootstrap=1000), seed=seed,
             modalities=sorted(frozenset().union(*(catalog.get(name).modalities for name in models))),
         ),
+        "roc": roc(predictions, models=list(models), classes=classes),
+        **_operating(predictions, models=models, classes=classes),
     }  # fmt: skip
     if not optional:
         tables["patients"] = patients.drop(columns="site")

@@ -151,8 +151,8 @@ def test_the_tables_of_a_model(cohort, explained):
     )
     assert patients["patient"].tolist() == cohort.patients["patient"].tolist()
     row = patients.set_index("patient").loc["P003"]
-    assert len(row["top_tiles"]) == len(row["bottom_tiles"]) == 3 and len(row["top_genes"]) == 10
-    assert np.array(row["cross"].tolist()).shape == (4, 3) and len(row["token_genes"]) == 4
+    assert 1 <= len(row["top_tiles"]) <= 3 and len(row["bottom_tiles"]) <= 3 and len(row["top_genes"]) == 10
+    assert np.array(row["cross"].tolist()).shape == (4, len(row["top_tiles"])) and len(row["token_genes"]) == 4
     scores = [tile["score"] for tile in row["top_tiles"]]
     assert scores == sorted(scores, reverse=True)
 

@@ -163,12 +163,34 @@ def test_calls_and_what_is_shown_of_a_patient():
     table = patient_table(tiles, genes[genes["patient"] == "p00"].assign(patient="p0"), called, top_tiles=2)
     row = table.iloc[0]
     assert [t["x_lv0"] for t in row["top_tiles"]] == [1, 2] and row["top_tiles"][0]["score"] == 7
-    assert [t["x_lv0"] for t in row["bottom_tiles"]] == [0, 2]
+    assert row["bottom_tiles"] == []  # the last by rank speak for the call as well
     assert row["cross"] == [[0.2, 0.7], [0.3, 0.4]] and len(row["token_genes"]) == 2
     sizes = [abs(gene["attribution"]) for gene in row["top_genes"]]
     assert len(sizes) == 4 and sizes == sorted(sizes, reverse=True)
     other = table.iloc[1]
     assert not (other["top_tiles"] or other["top_genes"] or other["cross"] or other["token_genes"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "top", "bottom"),
+    [
+        ([3.0, 2, 1, -1], [0, 1], [3]),
+        ([-3.0, -2, -1, 0], [], [0, 1]),
+        ([0.0, 0, 0, 0], [], []),
+        ([1.0, 2, 3, 4], [3, 2], []),
+        ([-1.0, 5, -2, -3], [1], [3, 2]),
+    ],
+)
+def test_tiles_stand_on_the_side_of_their_sign(scores, top, bottom):
+    called = pd.DataFrame(
+        {"y_true": ["pos"], "called": ["pos"], "p_called": [0.9], "fold": [0]}, index=pd.Index(["p"], name="patient")
+    )
+    tiles = pd.DataFrame({"patient": "p", "slide": "s", "x_lv0": range(4), "y_lv0": 0, "a_pos": scores})
+    tiles = tiles.assign(a_neg=-tiles["a_pos"], cross_0=[0.1, 0.2, 0.3, 0.4])
+    row = patient_table(tiles, attributions(2)[0], called, top_tiles=2).iloc[0]
+    assert [tile["x_lv0"] for tile in row["top_tiles"]] == top
+    assert [tile["x_lv0"] for tile in row["bottom_tiles"]] == bottom
+    assert row["cross"] == ([[tiles["cross_0"][i] for i in top]] if top else [])
 
 
 def test_leading_genes_of_a_token():

@@ -198,9 +198,9 @@ def test_runs_without_the_optional_parts(tmp_path, models):
     page = _Page(text)
     assert [section["id"] for section in page.all("section")] == list(SECTIONS)
     # Slides, thumbnails, RNA, confounders, modality use, truth, control, training, benchmarks, other pages; without RNA
-    # circularity; four sections of explanations and six of decisions.
+    # circularity; four sections of explanations and six of decisions; thresholds where every probability is the same.
     uses_rna = any("expression" in catalog.get(model).modalities for model in models)
-    assert text.count("Left out:") == 10 + (not uses_rna) + 4 + 6
+    assert text.count("Left out:") == 10 + (not uses_rna) + 4 + 6 + (models == ("majority",))
     assert ("PAM50 labels are computed from RNA" in text) == uses_rna
 
 
@@ -375,3 +375,13 @@ def test_inlining_refuses_what_is_not_a_figure(tmp_path):
     path.write_text("<p>no picture</p>")
     with pytest.raises(ValueError, match="holds no SVG"):
         inline_svg(path, prefix="x", alt="x")
+
+
+def test_a_learning_curve_that_nobody_asked_for_is_said_to_be_missing(run, tmp_path):
+    shown = {name: files for name, files in run.decide.items() if not name.startswith("learning")}
+    found = []
+    for models in ([], None):
+        config = {**run.config, "decide": {"learning_curve": {"models": models}}}
+        text = _write(dataclasses.replace(run, decide=shown, config=config), tmp_path / "report.html")
+        found.append(("no learning curve was asked for" in text, "no model of this run can have a learning" in text))
+    assert found == [(True, False), (False, True)]

@@ -19,7 +19,7 @@ from histoweave.report.machine import RESULTS, SCHEMA_VERSION, report_content, r
 KEYS = {
     "schema", "schema_version", "cohort", "simulated", "pseudonyms", "classes", "models", "patients", "slides", "folds",
     "conclusion", "key_numbers", "findings", "config", "versions", "code", "inputs_sha256", "explain", "decide",
-    "confounding_verdicts", *RESULTS,
+    "confounding_verdicts", "class_counts", *RESULTS,
 }  # fmt: skip
 
 

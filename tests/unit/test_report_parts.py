@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from report_data import HOSTILE, write_run
 from report_parts_data import EDGE_LV0, HOSTILE_GENE, SIZE_LV0
 
 from histoweave.io import read_json, write_json, write_table
-from histoweave.report import csp, decide_views, explain_views, plots, views_curves
+from histoweave.report import csp, decide_views, explain_views, operating_views, plots, views, views_curves
 from histoweave.report.bundle import plotly_hash, plotly_js
 from histoweave.report.figures import PLOTS, draw_plots
 from histoweave.report.inputs import ReportInputs, read_tables
@@ -221,6 +222,43 @@ def test_precision_at_a_recall_is_the_best_that_keeps_it(tables):
     names = {title: name for name, title in tables.titles.items()}
     curve = tables.curves[(tables.curves["model"] == names[model]) & (tables.curves["class"] == label)]
     assert table.rows[-1][4].text == f"{curve.loc[curve['recall'] >= 0.8, 'precision'].max():.3f}"
+
+
+def test_sensitivity_at_a_specificity_is_the_best_that_keeps_it(tables):
+    table = views_curves.sensitivity_table(tables)
+    model, label = table.rows[-1][1].text, table.rows[-1][0].text
+    names = {title: name for name, title in tables.titles.items()}
+    curve = tables.roc[(tables.roc["model"] == names[model]) & (tables.roc["class"] == label)]
+    kept = curve["false_positive_rate"] <= 0.2 + 1e-9
+    assert table.rows[-1][4].text == f"{curve.loc[kept, 'true_positive_rate'].max():.3f}"
+
+
+def test_operating_points_in_words_and_numbers(tables):
+    main = views.main_fusion(tables)
+    found = tables.operating[tables.operating["model"] == main]
+    (sentence,) = operating_views.says(tables)
+    row = found.set_index("measure").loc["sensitivity"]
+    assert f"finds {row['estimate']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}] of the patients" in sentence
+    shown = operating_views.operating_table(tables)
+    assert len(shown.rows) == tables.operating["model"].nunique() - 1  # all but the majority
+    assert [cell.text for cell in shown.rows[-1][6:10]] == [str(int(row[name])) for name in ("tp", "fp", "tn", "fn")]
+    thresholds = operating_views.thresholds_table(tables)
+    assert len(thresholds.rows) == len(tables.operating_thresholds)
+    nothing = dataclasses.replace(tables, operating=found.assign(tp=0, fp=0, tn=0, fn=0, reason="no fold has any"))
+    assert operating_views.says(nothing)[0].endswith("cannot be judged: no fold has any.")
+    assert operating_views.operating_table(nothing).rows == ()
+    without = dataclasses.replace(tables, operating=None, operating_thresholds=None, roc=None)
+    assert operating_views.says(without) == [] and not operating_views.thresholds_table(without).rows
+    assert not views_curves.sensitivity_table(without).rows
+
+
+def test_classes_are_counted_once_per_patient(tables):
+    counts = operating_views.class_counts(tables).set_index("class")
+    included = tables.patients[tables.patients["included"]]
+    assert counts["included"].to_dict() == included["label"].value_counts().to_dict()
+    complete = included[included["has_image"] & included["has_expression"]]
+    assert counts["scored"].to_dict() == complete["label"].value_counts().to_dict()
+    assert [row[0].text for row in operating_views.class_counts_table(tables).rows] == list(tables.classes)
 
 
 def test_training_table_names_the_kept_epoch(tables):

@@ -42,6 +42,16 @@ def test_the_sections_find_their_tables(raw):
     assert inputs["overlay_indexes"] and all(path.startswith(f"{root}/overlays/") for path in inputs["overlay_indexes"])
 
 
+def test_no_learning_curve_is_planned_where_none_is_asked_for(raw):
+    asked = report_of(raw | {"decide": {"learning_curve": {"models": []}}})
+    inputs = asked.inputs("demo")
+    assert "decide_calibration" in inputs and not [name for name in inputs if "learning" in name]
+    config, tables = wiring.load(raw | {"decide": {"learning_curve": {"models": []}}}, check_paths=False)
+    decide = DecideWiring(config, wiring.Wiring(config, tables))
+    assert decide.learning_models("demo") == [] and not [path for path in decide.targets() if "learning" in path]
+    assert [name for name in report_of(raw).inputs("demo") if "learning" in name]
+
+
 def test_links_are_seen_from_the_report(raw):
     report = report_of(raw)
     assert report.links("demo") == {

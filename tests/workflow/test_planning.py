@@ -66,7 +66,9 @@ def test_results_without_snakemakes_records_are_held_against_their_own(run):
     (line,) = [line for line in text.splitlines() if line.startswith(tuple("123456789")) and f"'{COHORT}'" in line]
     assert "folds.n_folds was 2 and is 3" in line and "--touch" in line
     assert planned(dry_run(*CONFIG, directory=run)) == jobs, "a dry run vouches for nothing"
-    snakemake("--touch", "--cores", 1, "--quiet", "all", *CONFIG, directory=run)
+    told = snakemake("--touch", "--cores", 1, "--quiet", "all", *CONFIG, directory=run)
+    page = f"Page to read: results/{COHORT}/report.html"
+    assert page in told.stderr.splitlines() and page not in text
     assert not {"expression", "cohort"} & set(planned(dry_run(*CONFIG, directory=run)))
 
 

@@ -41,7 +41,7 @@ class DecideWiring:
         return [path for cohort in self._wiring.trained() for paths in self.tables(cohort).values() for path in paths]
 
     def tables(self, cohort: str) -> dict[str, list[str]]:
-        """Name of a table: its file. Without a model that has a learning curve there are no tables of it."""
+        """Name of a table: its file; without models that get a learning curve, none of that."""
         names = (*TABLES, *LEARNING_TABLES) if self.learning_models(cohort) else TABLES
         return {table: [f"results/{cohort}/decide/{table}.parquet"] for table in names}
 

@@ -18,6 +18,7 @@ from histoweave.errors import InputError, short
 from histoweave.io import read_json, write_json
 
 SETTINGS = "settings.json"
+PAGES = ("report.html", "concepts.html")
 # Below a cohort's folder: what tells how a run went, no result.
 _NO_RESULTS = {"logs", "benchmarks"}
 _WHOLE = "all"
@@ -129,6 +130,11 @@ class Plan:
         if not part and {rule.name for rule in self._workflow.dag.targetrules} == {_WHOLE}:
             for cohort in self._cohorts:
                 self._write(cohort, mixed=False)
+
+    def pages(self) -> list[str]:
+        """The pages that this run made or found up to date, sorted: reports, concepts, external cohorts."""
+        made = {str(path) for job in self._workflow.dag.jobs for path in job.output}
+        return sorted(path for path in made if Path(path).name in PAGES and Path(path).exists())
 
     def _write(self, cohort: str, *, mixed: bool) -> None:
         write_json(Path("results", cohort, SETTINGS), {"settings": self._settings, "mixed": mixed})

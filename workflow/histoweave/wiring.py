@@ -20,6 +20,7 @@ FOLD_FILES = (
 
 EVALUATION_TABLES = (
     "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions", "choice",
+    "roc", "operating", "operating_thresholds",
 )  # fmt: skip
 STAGES = {
     "tiles": "slides.shard", "features": "feature_shard", "expression": "expression.stage", "cohort": "cohort",

@@ -10,13 +10,14 @@ def main(smk):
         from histoweave.evaluation.clusters import with_clusters
         from histoweave.evaluation.evaluate import evaluate, pool
         from histoweave.evaluation.modality import modality_use
+        from histoweave.evaluation.operating import operating_points
         from histoweave.io import read_json, read_table, write_table
 
         settings = Evaluation.model_validate(smk.params.settings)
         classes, seed = list(smk.params.classes), smk.params.seed
         patients = read_table(smk.input.patients)
-        predictions = pool(list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)))
-        predictions = with_clusters(predictions, patients=patients, how=read_json(smk.input.how_folded))
+        folds = list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True))
+        predictions = with_clusters(pool(folds), patients=patients, how=read_json(smk.input.how_folded))
         permuted = pool(list(zip(smk.params.models, map(read_table, smk.input.modality_use), strict=True)))
         how = {
             "classes": classes,
@@ -29,6 +30,9 @@ def main(smk):
         tables["choice"] = choose(predictions, **how)
         tables["modality_use"] = modality_use(predictions, permuted, classes=classes, settings=settings, seed=seed)
         tables["predictions"] = predictions
+        tables |= operating_points(
+            folds, classes=classes, modalities=list(smk.params.modalities), confidence=settings.confidence
+        )
         for name, table in tables.items():
             write_table(smk.output[name], table)
 

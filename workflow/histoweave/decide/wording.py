@@ -12,6 +12,8 @@ import pandas as pd
 from histoweave.class_sets import CLASS, MARGINAL
 from histoweave.decide.conformal import always_inside, class_counts, least_patients
 from histoweave.decide.selective import DROP_AT
+from histoweave.evaluation.bootstrap import MIN_PATIENTS
+from histoweave.evaluation.shown import estimate_text, interval_text, promise_text
 from histoweave.evaluation.wording import METRIC_WORDS
 
 NOTHING = 0.005  # rounds to 0.00
@@ -62,7 +64,8 @@ def calibration_finding(metrics: pd.DataFrame, temperatures: pd.DataFrame, title
         return f"{_start(title)} keeps its probabilities: {temperatures['reason'].iloc[0]}."
     if math.isnan(row["ci_low"]):
         return f"{_start(title)}: too few patients to tell whether a temperature helps.{kept}"
-    change = f"log loss {row['before']:.3f} → {row['after']:.3f}, {_signed(row['difference'], 3)} {_interval(row, 3)}"
+    moved = estimate_text(row["difference"], row["ci_low"], row["ci_high"], signed=True, digits=3)
+    change = f"log loss {row['before']:.3f} → {row['after']:.3f}, {moved}"
     if row["ci_high"] < 0:
         verdict = "a temperature makes the probabilities better"
     elif row["ci_low"] > 0:
@@ -81,10 +84,11 @@ def conformal_finding(row: Row, title: str) -> str:
         verdict = "more than they need"
     else:
         verdict = "as they should, as far as the interval tells"
+    reached = estimate_text(row["coverage"], row["ci_low"], row["ci_high"], against=level, digits=0, percent=True)
     return (
-        f"Sets of {title} at {level:.0%} hold the true class in {row['coverage']:.0%} "
-        f"[{row['ci_low']:.0%}, {row['ci_high']:.0%}] of {n} patients, {verdict}; {row['mean_set_size']:.2f} classes "
-        f"on average, one class for {row['singletons'] / n:.0%}, none for {row['empty'] / n:.0%}."
+        f"Sets of {title} at {promise_text(level)} hold the true class in {reached} of {n} patients, {verdict}; "
+        f"{row['mean_set_size']:.2f} classes on average, one class for {row['singletons'] / n:.0%}, none for "
+        f"{row['empty'] / n:.0%}."
     )
 
 
@@ -127,9 +131,8 @@ def selective_finding(metrics: pd.DataFrame, title: str) -> str:
     if math.isnan(drop["ci_low"]):
         return f"{answering}: too few patients to tell whether it errs less."
     low, high = some["ci_low"], some["ci_high"]
-    change = (
-        f"errs in {some['estimate']:.0%} [{low:.0%}, {high:.0%}] of them in place of {everybody['estimate']:.0%} of all"
-    )
+    interval = interval_text(low, high, digits=0, percent=True)
+    change = f"errs in {some['estimate']:.0%} {interval} of them in place of {everybody['estimate']:.0%} of all"
     verdict = "" if drop["ci_low"] > 0 else ": no evidence that its confidence tells its errors"
     return f"{answering} {change}{verdict}."
 
@@ -155,8 +158,13 @@ def decision_finding(curve: pd.DataFrame, label: str, title: str) -> str:
 
 
 def subgroup_finding(differences: pd.DataFrame, title: str) -> str:
-    """One sentence on how many groups differ from the others, of how many; the intervals are simultaneous."""
+    """One sentence on how many groups differ from the others, of how many; the intervals are simultaneous.
+
+    Groups of fewer than ten patients and intervals of width zero do not count.
+    """
     known = differences.dropna(subset=["ci_low"])
+    # Draws that all give the same say nothing of chance.
+    known = known[(known["ci_high"] > known["ci_low"]) & (known["n"] >= MIN_PATIENTS)]
     if known.empty:
         return f"{_start(title)}: too few patients to compare groups."
     clear = known[(known["ci_low"] > 0) | (known["ci_high"] < 0)]
@@ -168,7 +176,7 @@ def subgroup_finding(differences: pd.DataFrame, title: str) -> str:
     row = clear.loc[clear["difference"].abs().idxmax()]
     largest = (
         f"{row['column']} '{row['group']}', {METRIC_WORDS.get(row['metric'], 'Brier score')} "
-        f"{_signed(row['difference'])} {_interval(row)}"
+        f"{estimate_text(row['difference'], row['ci_low'], row['ci_high'], signed=True)}"
     )
     return f"{told} that exclude 0; the largest: {largest}."
 
@@ -184,7 +192,7 @@ def learning_finding(row: Row, titles: Mapping[str, str]) -> str:
         return f"{subject}: a curve of fewer than three sizes cannot tell what they would bring to {metric}."
     if math.isnan(row["gain_low"]):
         return f"{subject}: too few scored patients to tell what they would bring to {metric}."
-    gain = f"{_signed(row['expected_gain'])} [{_signed(row['gain_low'])}, {_signed(row['gain_high'])}]"
+    gain = estimate_text(row["expected_gain"], row["gain_low"], row["gain_high"], signed=True)
     if row["gain_high"] + row["misfit"] < NOTHING and more <= FAR * row["n_now"]:
         return f"{subject} would bring next to nothing to {metric}: {gain}, now {row['now']:.2f}."
     strays = f" (scores stray up to {row['misfit']:.2f} from the curve)" if row["misfit"] >= NOTHING else ""
@@ -200,17 +208,10 @@ def _start(title: str) -> str:
 
 
 def _share(row: Row) -> str:
-    return f"{row['coverage']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}]"
+    return estimate_text(
+        row["coverage"], row["ci_low"], row["ci_high"], against=row["level"], digits=0, percent=True
+    )  # fmt: skip
 
 
 def _and(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _signed(value: float, digits: int = 2) -> str:
-    """So many decimals with a sign; what rounds to zero is +0."""
-    return f"{round(value, digits) + 0.0:+.{digits}f}"
-
-
-def _interval(row: Row, digits: int = 2) -> str:
-    return f"[{_signed(row['ci_low'], digits)}, {_signed(row['ci_high'], digits)}]"

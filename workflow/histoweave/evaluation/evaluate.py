@@ -12,6 +12,7 @@ from histoweave.config import Evaluation
 from histoweave.errors import InputError
 from histoweave.evaluation import bounds
 from histoweave.evaluation.metrics import CLASS_METRICS, METRICS, N_BINS, confidence_bin
+from histoweave.evaluation.roc import roc
 from histoweave.evaluation.sample import Sample, check_predictions, probabilities
 
 COMPARED = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1_macro")
@@ -70,8 +71,8 @@ def evaluate(
 
     Returns
     -------
-    The tables `metrics`, `comparisons`, `confusion`, `reliability` and `curves`. All but the first are of the
-    pooled scope; the last three hold the predictions of every repeat.
+    The tables `metrics`, `comparisons`, `confusion`, `reliability`, `curves` and `roc`. All but the first are of the
+    pooled scope; the last four hold the predictions of every repeat.
 
     Raises
     ------
@@ -112,6 +113,7 @@ def evaluate(
         "confusion": _confusion(pooled, models=models, classes=classes),
         "reliability": reliability(pooled, models=models, classes=classes),
         "curves": _curves(pooled, models=models, classes=classes),
+        "roc": roc(pooled, models=models, classes=classes),
     }
 
 

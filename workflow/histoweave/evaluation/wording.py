@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from histoweave.evaluation.null_wording import leak_finding
+from histoweave.evaluation.shown import estimate_text, interval_text
 from histoweave.fusion import catalog
 
 METRIC_WORDS = {
@@ -73,7 +74,7 @@ def _comparison_finding(row: Row, titles: Mapping[str, str]) -> str:
         subject = f"Choosing {titles[a]} over {titles[b]}"
     if math.isnan(row["ci_low"]):
         return f"{subject}: too few patients to tell whether {metric} changes."
-    amount = f"by {_signed(row['difference'])} {_interval(row, signed=True)}"
+    amount = f"by {estimate_text(row['difference'], row['ci_low'], row['ci_high'], signed=True)}"
     if row["ci_low"] > 0:
         return f"{subject} improves {metric} {amount}."
     if row["ci_high"] < 0:
@@ -87,15 +88,15 @@ def _use_finding(row: Row, titles: Mapping[str, str]) -> str:
     if math.isnan(row["ci_low"]):
         return f"{given}: too few patients to tell whether it relies on {modality}."
     if row["metric"] == "mean_abs_change":
-        return f"{given} moves its probabilities by {row['drop']:.2f} {_interval(row)} on average."
+        moved = estimate_text(row["drop"], row["ci_low"], row["ci_high"])
+        return f"{given} moves its probabilities by {moved} on average."
     if row["metric"] == "changed_calls":
-        low, high = row["ci_low"], row["ci_high"]
-        return f"{given} changes its call in {row['drop']:.0%} [{low:.0%}, {high:.0%}] of the patients."
+        share = estimate_text(row["drop"], row["ci_low"], row["ci_high"], digits=0, percent=True)
+        return f"{given} changes its call in {share} of the patients."
     metric = METRIC_WORDS[row["metric"]]
     if row["drop"] == row["ci_low"] == row["ci_high"] == 0:
         return f"{given} keeps exactly the same {metric}: it does not rely on {modality}."
-    low, high = -row["ci_high"], -row["ci_low"]
-    change = f"changes its {metric} by {_signed(-row['drop'])} [{_signed(low)}, {_signed(high)}]"
+    change = f"changes its {metric} by {estimate_text(-row['drop'], -row['ci_high'], -row['ci_low'], signed=True)}"
     if row["ci_low"] > 0:
         return f"{given} {change}: it relies on {modality}."
     if row["ci_high"] < 0:
@@ -103,11 +104,6 @@ def _use_finding(row: Row, titles: Mapping[str, str]) -> str:
     return f"{given} {change}: no evidence that it relies on {modality}."
 
 
-def _signed(value: float) -> str:
-    """Two decimals with a sign; what rounds to zero is +0.00."""
-    return f"{round(value, 2) + 0.0:+.2f}"
-
-
-def _interval(row: Row, *, signed: bool = False) -> str:
-    low, high = row["ci_low"], row["ci_high"]
-    return f"[{_signed(low)}, {_signed(high)}]" if signed else f"[{low:.2f}, {high:.2f}]"
+def _interval(row: Row) -> str:
+    """The interval of an AUROC; digits tell whether it holds 0.5."""
+    return interval_text(row["ci_low"], row["ci_high"], against=0.5)

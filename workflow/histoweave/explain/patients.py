@@ -23,7 +23,8 @@ def patient_table(tiles: pd.DataFrame, genes: pd.DataFrame, called: pd.DataFrame
     Parameters
     ----------
     tiles, genes : of all folds, one fold per patient. called : as `calls` returns it.
-    top_tiles : tiles at either end of the ranking by attribution for the called class.
+    top_tiles : tiles at either end of the ranking by attribution for the called class, fewer where fewer speak for it
+        (`top_tiles`) or against it (`bottom_tiles`).
     """
     tile_rows, gene_rows = dict(iter(tiles.groupby("patient"))), dict(iter(genes.groupby("patient")))
     leaders = {fold: token_leaders(part) for fold, part in genes.groupby(genes["patient"].map(called["fold"]))}
@@ -33,10 +34,12 @@ def patient_table(tiles: pd.DataFrame, genes: pd.DataFrame, called: pd.DataFrame
         top = bottom = top_genes = cross = []
         if row.Index in tile_rows:
             part = tile_rows[row.Index].sort_values(own, ascending=False, kind="stable")
-            top, bottom = _tiles(part.head(top_tiles), own), _tiles(part.tail(top_tiles).iloc[::-1], own)
+            # A tile speaks for the call or against it by its sign, not by its rank.
+            speaking_for, against = part[part[own] > 0].head(top_tiles), part[part[own] < 0].tail(top_tiles)
+            top, bottom = _tiles(speaking_for, own), _tiles(against.iloc[::-1], own)
             looked = [column for column in part if column.startswith("cross_")]
-            attention = part.head(top_tiles)[looked].to_numpy().T
-            cross = [] if np.isnan(attention).any() else attention.tolist()
+            attention = speaking_for[looked].to_numpy().T
+            cross = [] if not attention.size or np.isnan(attention).any() else attention.tolist()
         if row.Index in gene_rows:
             part = gene_rows[row.Index].sort_values(own, key=lambda a: -a.abs(), kind="stable").head(TOP_GENES)
             top_genes = [{"gene": g, "attribution": a} for g, a in zip(part["gene"], part[own], strict=True)]

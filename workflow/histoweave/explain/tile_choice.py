@@ -24,13 +24,13 @@ def chosen_tiles(
     ----------
     tiles : `patient`, `slide`, `x_lv0`, `y_lv0`, `a_<class>` of all folds.
     labels : class of each patient.
-    top_tiles : at either end of a patient's ranking. seed : of the sample.
+    top_tiles : at either end of a patient's ranking, fewer where fewer have that sign. seed : of the sample.
 
     Returns
     -------
     `patient`, `class`, `slide`, `x_lv0`, `y_lv0`, `attribution`, `z` (attribution minus its mean over the patient's
-    tiles, by its standard deviation: models of different folds have different scales), and the bools `leading`,
-    `trailing` and `sampled` (drawn at random from all tiles of the patient; may be leading or trailing too).
+    tiles, by its standard deviation: models of different folds have different scales), and the bools `leading` (speaks
+    for the class), `trailing` (speaks against it) and `sampled` (drawn at random from all tiles of the patient; may be leading or trailing too).
     """
     own = tiles[tiles["patient"].isin(set(tiles.loc[tiles["slide"].isin(slides), "patient"]))]
     parts = [
@@ -51,8 +51,9 @@ def _of_patient(tiles: pd.DataFrame, label: str, *, top_tiles: int, rng: np.rand
     own = tiles[f"a_{label}"].to_numpy(np.float64)
     order = np.argsort(-own, kind="stable")
     flags = {name: np.zeros(len(own), bool) for name in ("leading", "trailing", "sampled")}
-    flags["leading"][order[:top_tiles]] = True
-    flags["trailing"][order[-top_tiles:]] = True
+    # Only what speaks for the class leads, and only what speaks against it trails, whatever its rank.
+    flags["leading"][order[:top_tiles]] = own[order[:top_tiles]] > 0
+    flags["trailing"][order[-top_tiles:]] = own[order[-top_tiles:]] < 0
     flags["sampled"][rng.choice(len(own), min(SAMPLED_TILES, len(own)), replace=False)] = True
     spread = own.std()
     z = (own - own.mean()) / spread if spread > 0 else np.zeros(len(own))

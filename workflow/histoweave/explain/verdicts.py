@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from histoweave.evaluation.bootstrap import bootstrap, interval
+from histoweave.evaluation.shown import interval_text, value_text
 from histoweave.explain.classes import weighted_means
 
 COLUMNS = ["test", "modality", "order", "estimate", "ci_low", "ci_high", "n", "passed", "says"]
@@ -20,13 +21,16 @@ def verdict(
 ) -> dict:
     """A row of `tests.parquet`. A test is passed if the whole interval lies above what chance gives."""
     passed, n = bool(ci_low > chance), int(n)
-    numbers = f"{estimate:.2f} ({ci_low:.2f} to {ci_high:.2f}, {n} patients)"
     if math.isnan(estimate):
         says = f"{_named(test, modality, order)}: there is nothing to test it on."
     elif math.isnan(ci_low):
         says = f"{_named(test, modality, order)}: {estimate:.2f}, with too few patients ({n}) for an interval."
     else:
-        says = _SENTENCES[test](order, _THINGS[modality], numbers, passed, chance)
+        # Both are printed so that the reader finds the bound where the verdict has found it.
+        by_chance = value_text(chance, against=ci_low)
+        interval = interval_text(ci_low, ci_high, against=float(by_chance), form="{} to {}")
+        numbers = f"{value_text(estimate, against=float(by_chance) if passed else ())} ({interval}, {n} patients)"
+        says = _SENTENCES[test](order, _THINGS[modality], numbers, passed, by_chance)
     values = {"estimate": estimate, "ci_low": ci_low, "ci_high": ci_high, "n": n}
     return {"test": test, "modality": modality, "order": order, **values, "passed": passed, "says": says}
 
@@ -35,30 +39,30 @@ def _named(test: str, modality: str, order: str) -> str:
     return f"{test.replace('_', ' ').capitalize()} of {order} on {_THINGS[modality]}"
 
 
-def _gain(doing: str, changes: str, order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+def _gain(doing: str, changes: str, order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
     start = f"{doing} {things} in the order of {order} {changes} the probability of the called class"
     if passed:
         return f"{start} faster than at random, by an area of {numbers}: {order} is faithful here."
     return f"{start} not demonstrably faster than at random, {numbers}: {order} is not faithful here."
 
 
-def _stability(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+def _stability(order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
     start = f"The model of another fold ranks the {things} of a patient"
     if passed:
         return f"{start} alike: rank correlation {numbers}."
     return f"{start} differently: rank correlation {numbers}, not demonstrably above 0."
 
 
-def _planted_tiles(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+def _planted_tiles(order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
     how = "above" if passed else "not demonstrably above"
     return (
         f"The {order} ranks planted tiles {how} the other tiles of the same patient: AUROC {numbers}, 0.50 by chance."
     )
 
 
-def _planted_genes(order: str, things: str, numbers: str, passed: bool, chance: float) -> str:
+def _planted_genes(order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
     how = "Planted genes lead the ranking" if passed else "Planted genes do not demonstrably lead the ranking"
-    return f"{how} by {order}: recall in the first 20 {numbers}, {chance:.2f} by chance."
+    return f"{how} by {order}: recall in the first 20 {numbers}, {chance} by chance."
 
 
 _SENTENCES = {

@@ -39,6 +39,11 @@ class ModelInfo:
     complexity: int = 0
     genes: Literal["standardised", "centred", "raw"] = "standardised"
 
+    @property
+    def refitted(self) -> bool:
+        """Whether the weights of the model are fitted to training and validation patients together in the end."""
+        return self.name.startswith("logistic_")
+
     def handles(self, *, has_image: bool, has_expression: bool) -> bool:
         """True if the model can predict a patient with these modalities."""
         present = {m for m, has in ((IMAGE, has_image), (EXPRESSION, has_expression)) if has}

@@ -56,8 +56,9 @@ def fit(
     with deterministic(seed, device=device):
         if info.needs:
             return _combine(info, classes=classes, settings=settings, device=device, needs=needs), history
+        before_refit = None
         if not info.neural:
-            transforms, module = fit_reference(
+            transforms, module, before_refit = fit_reference(
                 info, train_patients, val_patients, classes=classes, settings=settings, seed=seed
             )
         else:
@@ -78,7 +79,7 @@ def fit(
                 for member, network in enumerate(module.members)
             ]
             history = pd.concat(histories, ignore_index=True)
-    return FittedModel(info, tuple(classes), settings, transforms, module, device), history
+    return FittedModel(info, tuple(classes), settings, transforms, module, device, before_refit), history
 
 
 def _check(info: catalog.ModelInfo, train_patients: PatientSet, val_patients: PatientSet) -> None:

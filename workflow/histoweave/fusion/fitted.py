@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class FittedModel:
     ----------
     info : its entry of the catalog.
     classes : names, in the order of the probabilities; the positive class last.
+    before_refit : of a model that is fitted to the validation patients too in the end, the weights before that (None of
+        a model that is not, and of one that was read from its folder).
     """
 
     info: catalog.ModelInfo
@@ -44,6 +46,11 @@ class FittedModel:
     transforms: Transforms
     module: nn.Module
     device: str
+    before_refit: nn.Module | None = None
+
+    def unseen_by_validation(self) -> FittedModel:
+        """The model whose weights saw no label of a validation patient: this one, or the one before its last fit."""
+        return self if self.before_refit is None else replace(self, module=self.before_refit, before_refit=None)
 
     def batcher(self, patients: PatientSet) -> Batcher:
         """The patients after this model's transforms."""

@@ -108,7 +108,8 @@ def run_fold(
     fitted.save(out_dir, record=record)
     write_table(out_dir / "history.parquet", history)
     with deterministic(own_seed, device=device):
-        tables, attention = zip(*(_predict(fitted, able[role]) for role in able), strict=True)
+        by_role = dict.fromkeys(able, fitted) | {"val": fitted.unseen_by_validation()}
+        tables, attention = zip(*(_predict(by_role[role], able[role]) for role in able), strict=True)
         predictions = pd.concat([t.assign(role=role) for t, role in zip(tables, able, strict=True)])
         use = _modality_use(fitted, able["test"], permutations=permutations, seed=own_seed)
     front = ["patient", "repeat", "fold", "role", "y_true", "has_image", "has_expression"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from torch import nn
 
@@ -17,6 +19,8 @@ from histoweave.fusion.models.top_pairs import fit_top_pairs
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.transforms import Transforms, fit_components, fit_expression
 
+Fitted = tuple[Transforms, nn.Module, nn.Module | None]
+
 
 def fit_reference(
     info: ModelInfo,
@@ -26,8 +30,9 @@ def fit_reference(
     classes: list[str],
     settings: Fusion,
     seed: int,
-) -> tuple[Transforms, nn.Module]:
-    """Transforms (training patients) and module (chosen by validation patients, where it has anything to choose).
+) -> Fitted:
+    """Transforms (training patients), module (chosen by validation patients, where it has anything to choose), and the
+    module before it was fitted to the validation patients as well (None where it is not).
 
     Parameters
     ----------
@@ -46,7 +51,7 @@ def fit_reference(
     transforms = Transforms(None, None)
     module = _built(info, transforms, classes, settings)
     fit_majority(module, train_patients.codes)
-    return transforms, module
+    return transforms, module, None
 
 
 def _on_images(
@@ -57,14 +62,16 @@ def _on_images(
     classes: list[str],
     settings: Fusion,
     seed: int,
-) -> tuple[Transforms, nn.Module]:
+) -> Fitted:
     """Logistic regression on mean tile features. Every tile is read once."""
     train_means, val_means = (_mean_tiles(patients) for patients in (train_patients, val_patients))
     image = fit_components(train_means, components=settings.image_components, seed=seed)
     transforms = Transforms(image, None)
     module = _built(info, transforms, classes, settings)
-    fit_logistic(module, train=(image(train_means), train_patients.codes), val=(image(val_means), val_patients.codes))
-    return transforms, module
+    before_refit = copy.deepcopy(module)
+    train, val = (image(train_means), train_patients.codes), (image(val_means), val_patients.codes)
+    fit_logistic(module, before_refit, train=train, val=val)
+    return transforms, module, before_refit
 
 
 def _on_genes(
@@ -75,7 +82,7 @@ def _on_genes(
     classes: list[str],
     settings: Fusion,
     seed: int,
-) -> tuple[Transforms, nn.Module]:
+) -> Fitted:
     given = None
     if info.name == "centroid" and settings.centroids is not None:
         given = read_centroids(settings.centroids, classes)
@@ -93,6 +100,7 @@ def _on_genes(
     train, val = (
         (Batcher(patients, transforms).genes(), patients.codes) for patients in (train_patients, val_patients)
     )
+    before_refit = None
     if info.name == "best_gene":
         fit_best_gene(module, *train)
     elif info.name == "top_pairs":
@@ -100,8 +108,9 @@ def _on_genes(
     elif info.name == "centroid":
         fit_centroid(module, *train, given=None if given is None else given.loc[expression.kept_genes].to_numpy().T)
     else:
-        fit_logistic(module, train=train, val=val)
-    return transforms, module
+        before_refit = copy.deepcopy(module)
+        fit_logistic(module, before_refit, train=train, val=val)
+    return transforms, module, before_refit
 
 
 def _built(info: ModelInfo, transforms: Transforms, classes: list[str], settings: Fusion) -> nn.Module:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from histoweave.cell_config import Concepts, Sae
+from histoweave.evaluation.shown import estimate_text
 from histoweave.gallery.inputs import ConceptTables
 from histoweave.gallery.tables import LEVEL_TITLES, METRIC, scores, title
 from histoweave.report.views import KeyNumber, estimate, number
@@ -77,7 +78,7 @@ def _against(tables: ConceptTables, found: pd.DataFrame, level: str, rival: str)
     start = f"the {title(rival)} ({number(found.at[rival, 'estimate'], digits=2).text})"
     if not np.isfinite(row["ci_low"]):
         return f"{start} there are too few patients to tell"
-    amount = f"{row['difference']:+.2f} [{row['ci_low']:+.2f}, {row['ci_high']:+.2f}]"
+    amount = estimate_text(row["difference"], row["ci_low"], row["ci_high"], signed=True)
     if row["ci_high"] < 0:
         return f"{start} they lose, {amount}"
     if row["ci_low"] > 0:

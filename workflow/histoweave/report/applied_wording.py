@@ -6,6 +6,7 @@ import pandas as pd
 
 from histoweave.apply.statuses import ABSTAINED
 from histoweave.class_sets import CLASS, MARGINAL
+from histoweave.evaluation.shown import estimate_text, promise_text
 from histoweave.report import applied_scores
 from histoweave.report.applied_calls import leading, reasons, standing
 from histoweave.report.applied_inputs import AppliedTables
@@ -140,11 +141,13 @@ def _with_interval(row: pd.Series) -> str:
 
 def covered(row: dict) -> str:
     """Whether conformal sets kept their promise."""
-    interval = f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    reached = estimate_text(
+        row["coverage"], row["ci_low"], row["ci_high"], against=row["level"], digits=0, percent=True
+    )
     sets = "Sets made per class that" if row.get("kind") == "class" else "Sets that"
     start = (
-        f"{sets} should hold the true class in {row['level']:.0%} of the patients do so in {row['coverage']:.0%} "
-        f"{interval} of {row['n']}, with {row['mean_set_size']:.2f} classes on average"
+        f"{sets} should hold the true class in {promise_text(row['level'])} of the patients do so in {reached} of "
+        f"{row['n']}, with {row['mean_set_size']:.2f} classes on average"
     )
     if row["ci_high"] < row["level"]:
         return f"{start}: too seldom, so they cannot be taken at their word here."

@@ -14,6 +14,7 @@ from histoweave.report import (
     figures_decide,
     figures_explain,
     figures_results,
+    figures_roc,
     figures_run,
     plots_decide,
     plots_explain,
@@ -28,6 +29,7 @@ FIGURES: dict[str, Callable[[ReportTables], Figure]] = {
     "cohort_flow": figures_run.cohort_flow,
     "folds": figures_run.folds,
     "metrics": figures_results.metrics,
+    "roc_curves": figures_roc.roc_curves,
     "pr_curves": figures_results.pr_curves,
     "reliability": figures_results.reliability,
     "confusion": figures_results.confusion,
@@ -55,6 +57,7 @@ FILES: dict[str, Callable[[ReportTables], Figure]] = {
 # Those of `FIGURES` in which a reader may want to point at something, and those that have a table for paper.
 PLOTS: dict[str, Callable[[ReportTables], list[Plot]]] = {
     "metrics": plots_results.metrics,
+    "roc_curves": figures_roc.roc_plots,
     "pr_curves": plots_results.pr_curves,
     "reliability": plots_results.reliability,
     "control": control_views.interactive,

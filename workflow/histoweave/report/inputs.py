@@ -81,6 +81,9 @@ class ReportInputs:
     curves: Path
     predictions: Path
     choice: Path
+    roc: Path | None = None
+    operating: Path | None = None
+    operating_thresholds: Path | None = None
     read: Path | None = None
     slides: Path | None = None
     expression_report: Path | None = None
@@ -126,6 +129,9 @@ class ReportTables:
     histories: dict[str, tuple[pd.DataFrame, ...]]
     benchmarks: pd.DataFrame
     slide_speed: pd.DataFrame
+    roc: pd.DataFrame | None = None
+    operating: pd.DataFrame | None = None
+    operating_thresholds: pd.DataFrame | None = None
     read: pd.DataFrame | None = None
     slides: pd.DataFrame | None = None
     expression: dict[str, Any] | None = None
@@ -252,6 +258,9 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         histories={model: tuple(read_table(path) for path in paths) for model, paths in inputs.histories.items()},
         benchmarks=read_benchmarks(inputs.benchmarks),
         slide_speed=read_slide_speed(inputs.slide_indexes),
+        roc=optional(inputs.roc),
+        operating=optional(inputs.operating),
+        operating_thresholds=optional(inputs.operating_thresholds),
         read=optional(inputs.read),
         slides=optional(inputs.slides),
         expression=None if inputs.expression_report is None else read_json(inputs.expression_report),

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from histoweave.io import write_json
-from histoweave.report import conclusion, confounding_views
+from histoweave.report import conclusion, confounding_views, operating_views
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
 from histoweave.report.page import findings
 from histoweave.report.plain import by_status, rows
@@ -22,6 +22,8 @@ RESULTS = (
     "modality_use",
     "confusion",
     "reliability",
+    "operating",
+    "operating_thresholds",
     "choice",
     "control_summary",
     "truth",
@@ -52,6 +54,7 @@ def report_content(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]
             for model in tables.models
         ],
         "patients": {"given": len(patients), "included": len(included), "complete": int(included["complete"].sum())},
+        "class_counts": rows(operating_views.class_counts(tables)),
         "slides": None if tables.slides is None else by_status(tables.slides),
         "folds": tables.folds_how,
         "conclusion": conclusion.for_programs(tables),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from histoweave.evaluation.shown import interval_text, value_text
 from histoweave.report.inputs import ReportTables
 from histoweave.report.views import Cell, Table, estimate, number
 
@@ -84,8 +85,9 @@ def says(name: str, found: pd.DataFrame) -> str:
 def _said(row: dict[str, Any]) -> str:
     words = _WORDS[row["measure"]][int(row["mean"] < 0)]
     digits, unit = _DIGITS.get(row["measure"], 2), _UNITS.get(row["measure"], "")
-    low, value, high = (f"{row[name]:+,.{digits}f}" for name in ("difference_low", "difference", "difference_high"))
-    return f"{words} ({value}{unit}, {low} to {high})"
+    value = value_text(row["difference"], digits=digits, signed=True, against=0.0)
+    interval = interval_text(row["difference_low"], row["difference_high"], signed=True, digits=digits, form="{} to {}")
+    return f"{words} ({value}{unit}, {interval})"
 
 
 def _table(found: pd.DataFrame) -> Table:

@@ -18,10 +18,12 @@ from histoweave.report import (
     control_views,
     decide_views,
     explain_views,
+    operating_views,
     views,
     views_curves,
     views_read,
 )
+from histoweave.report.circularity import circularity, shown_expression
 from histoweave.report.embed import inline_svg
 from histoweave.report.figures import FIGURES, draw_plots
 from histoweave.report.inputs import ReportInputs, ReportTables, read_tables
@@ -43,6 +45,8 @@ SECTIONS = {
     "metrics": "Metrics",
     "strata": "By class and by site",
     "comparisons": "Paired comparisons",
+    "operating": "Sensitivity and specificity",
+    "roc": "ROC curves",
     "pr-curves": "Precision and recall",
     "reliability": "Reliability",
     "confusion": "Confusion matrices",
@@ -80,6 +84,7 @@ _ALT = {
     "cohort_flow": "Bars of how many patients, slides and samples were kept and lost at each step",
     "folds": "Grid of patient counts per class and site in the train, validation and test part of every fold",
     "metrics": "Forest plot of AUROC and average precision with intervals for every model",
+    "roc_curves": "Sensitivity against the share of false alarms for every model, with the diagonal of no skill",
     "pr_curves": "Precision against recall for every model, with the no-skill level",
     "reliability": "Accuracy against confidence for every model, with the expected calibration error",
     "confusion": "Confusion matrix of every model",
@@ -226,6 +231,11 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "n_more_patients": n_more_patients,
         "throughput": views.throughput_table(tables),
         "slide_speed": views.slide_speed_table(tables),
+        "class_counts": operating_views.class_counts_table(tables),
+        "operating": operating_views.operating_table(tables),
+        "thresholds": operating_views.thresholds_table(tables),
+        "operating_says": operating_views.says(tables),
+        "sensitivity": views_curves.sensitivity_table(tables),
         "precision": views_curves.precision_table(tables),
         "bins": views_curves.reliability_table(tables),
         "epochs": views_curves.training_table(tables),
@@ -272,9 +282,8 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
         n_complete=int(included["complete"].sum()),
         n_folds=tables.folds[["repeat", "fold"]].drop_duplicates().shape[0],
         repeats=int(tables.folds["repeat"].nunique()),
-        expression=None
-        if tables.expression is None
-        else views.settings_table({key: value for key, value in tables.expression.items() if key != "read"}),
+        expression=None if tables.expression is None else views.settings_table(shown_expression(tables)),
+        circularity=circularity(tables),
         genes=_genes(tables),
         versions=views.pair_table(package_versions(), ("Package", "Version")),
         input_sha256=views.pair_table(inputs.input_sha256, ("File", "SHA-256")),
@@ -282,6 +291,7 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
         config_yaml=yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
         confidence=inputs.config.get("evaluation", {}).get("confidence", 0.95),
         seed=inputs.config.get("seed"),
+        learning_asked=inputs.config.get("decide", {}).get("learning_curve", {}).get("models") != [],
         **slides,
         **_results(tables),
     )

@@ -59,7 +59,7 @@ if (browser) {
     const names = [...new Set(tiles.map(([, , [name]]) => name))];
     control("-slides").replaceChildren(...(names.length
       ? names.map((name) => slide(name, tiles.filter(([, , tile]) => tile[0] === name)))
-      : [make("p", { className: "quiet", textContent: "No tiles: this patient has no usable slide." })]));
+      : [make("p", { className: "quiet", textContent: "No tiles: this patient has no usable slide, or no tile speaks for or against the call." })]));
 
     const genes = patient.genes.toReversed();
     const bars = structuredClone(figures["patient-0"]);

@@ -19,6 +19,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 
+from histoweave.evaluation.shown import interval_text
 from histoweave.report.style import THEME, Mark
 
 _DIGITS = 4
@@ -76,7 +77,7 @@ def errors(rows: pd.DataFrame, *, column: str = "estimate") -> dict[str, Any]:
 def intervals(rows: pd.DataFrame, *, digits: int = 3) -> list[str]:
     """`[low, high]` of every row, empty where there is none."""
     pairs = zip(rows["ci_low"], rows["ci_high"], strict=True)
-    return [f"[{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite([low, high]).all() else "" for low, high in pairs]
+    return [interval_text(low, high, against=(0.0, 0.5), digits=digits) for low, high in pairs]
 
 
 def figure(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from histoweave.evaluation.shown import interval_text, value_text
 from histoweave.report.figures_run import fold_counts, stage_times
 from histoweave.report.inputs import ReportTables
 
@@ -59,7 +60,7 @@ def number(value: float | None, *, digits: int = 0, signed: bool = False) -> Cel
     """A numeric cell; an undefined value is a dash and sorts last."""
     if value is None or not np.isfinite(value):
         return Cell("–", sort=-np.inf, number=True)
-    return Cell(f"{value:{'+' if signed else ''},.{digits}f}", sort=float(value), number=True)
+    return Cell(value_text(value, digits=digits, signed=signed), sort=float(value), number=True)
 
 
 def estimate(
@@ -69,12 +70,12 @@ def estimate(
     digits: int = 3,
     signed: bool = False,
 ) -> Cell:
-    """`row[column]` with the interval of `row` below it."""
+    """`row[column]` with the interval of `row` below it, which leaves 0 out (0.5 if not `signed`) as its digits do."""
     if row is None or not np.isfinite(row[column]):
         return number(None)
-    low, value, high = (number(row[name], digits=digits, signed=signed) for name in ("ci_low", column, "ci_high"))
-    known = np.isfinite([row["ci_low"], row["ci_high"]]).all()
-    return Cell(value.text, f"[{low.text}, {high.text}]" if known else "", value.sort, True)
+    value, chance = number(row[column], digits=digits, signed=signed), 0.0 if signed else 0.5
+    interval = interval_text(row["ci_low"], row["ci_high"], signed=signed, against=chance, digits=digits)
+    return Cell(value.text, interval, value.sort, True)
 
 
 def _plain(value: Any) -> Cell:

@@ -6,6 +6,8 @@ from histoweave.report.inputs import ReportTables
 from histoweave.report.views import Cell, Table, number
 
 _RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95)
+_SPECIFICITIES = (0.5, 0.7, 0.8, 0.9, 0.95)
+_EPSILON = 1e-9  # 1 - 0.9 is a little less than 0.1
 
 
 def precision_table(tables: ReportTables) -> Table:
@@ -18,6 +20,19 @@ def precision_table(tables: ReportTables) -> Table:
                 best = (curve.loc[curve["recall"] >= recall, "precision"].max() for recall in _RECALLS)
                 rows.append((Cell(label), Cell(model.title), *(number(value, digits=3) for value in best)))
     return Table(("Class", "Model", *(f"Precision at recall {recall:g}" for recall in _RECALLS)), tuple(rows))
+
+
+def sensitivity_table(tables: ReportTables) -> Table:
+    """The best sensitivity that a model keeps at a specificity of at least so much, per class."""
+    rows = []
+    for label in tables.classes if tables.roc is not None else ():
+        for model in tables.models:
+            curve = tables.roc[(tables.roc["class"] == label) & (tables.roc["model"] == model.name)]
+            if len(curve):
+                kept = (curve["false_positive_rate"] <= 1 - specificity + _EPSILON for specificity in _SPECIFICITIES)
+                best = (curve.loc[mask, "true_positive_rate"].max() for mask in kept)
+                rows.append((Cell(label), Cell(model.title), *(number(value, digits=3) for value in best)))
+    return Table(("Class", "Model", *(f"Sensitivity at specificity {at:g}" for at in _SPECIFICITIES)), tuple(rows))
 
 
 def reliability_table(tables: ReportTables) -> Table:

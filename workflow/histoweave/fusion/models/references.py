@@ -140,10 +140,17 @@ def fit_best_gene(module: LinearExpression, genes: np.ndarray, labels: np.ndarra
     module.set(weight, bias)
 
 
-def fit_logistic(module: _Linear, *, train: tuple[np.ndarray, np.ndarray], val: tuple[np.ndarray, np.ndarray]) -> None:
+def fit_logistic(
+    module: _Linear,
+    before_refit: _Linear,
+    *,
+    train: tuple[np.ndarray, np.ndarray],
+    val: tuple[np.ndarray, np.ndarray],
+) -> None:
     """Logistic regression on all values; its penalty is the one with the least log loss on validation patients.
 
-    With that penalty it is then fitted on training and validation patients together.
+    With that penalty it is then fitted on training and validation patients together; `before_refit` gets the weights
+    that no label of a validation patient has moved.
 
     train, val : genes or mean tiles (n,width), and label codes (n,).
     """
@@ -153,6 +160,7 @@ def fit_logistic(module: _Linear, *, train: tuple[np.ndarray, np.ndarray], val: 
         loss = validation_loss(val[0] @ weight.T + bias, val[1])
         if loss < best_loss:
             best_loss, best = loss, inverse
+            before_refit.set(weight, bias)
     values, labels = (np.concatenate(parts) for parts in zip(train, val, strict=True))
     module.set(*logistic(values, labels, inverse=best, n_classes=n_classes))
 
