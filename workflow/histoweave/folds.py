@@ -7,6 +7,7 @@ patients: it only stops the training and is never scored, so it may share sites 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -163,9 +164,19 @@ def _stratified_folds(patients: pd.DataFrame, *, settings: Folds, repeat: int, s
 
 def _site_folds(labels: np.ndarray, sites: np.ndarray, *, settings: Folds, repeat: int, seed: int) -> np.ndarray:
     counts = pd.crosstab(pd.Series(sites, name="site"), pd.Series(labels, name="label"))
-    rng = np.random.default_rng([seed, repeat]) if repeat else None
-    of_site = dict(zip(counts.index, assign_sites(counts.to_numpy(), n_folds=settings.n_folds, rng=rng), strict=True))
+    if repeat:
+        rng = np.random.default_rng([seed, repeat])
+        assigned = assign_sites(counts.to_numpy(), n_folds=settings.n_folds, rng=rng)
+    else:
+        assigned = _assigned(tuple(map(tuple, counts.to_numpy().tolist())), settings.n_folds)
+    of_site = dict(zip(counts.index, assigned, strict=True))
     return np.array([of_site[site] for site in sites])
+
+
+@functools.lru_cache(maxsize=8)
+def _assigned(counts: tuple[tuple[int, ...], ...], n_folds: int) -> tuple[int, ...]:
+    """`assign_sites` without random costs. Kept: labels that are shuffled within sites have the same counts every time."""
+    return tuple(assign_sites(np.array(counts), n_folds=n_folds))
 
 
 def _validation(rest: np.ndarray, labels: np.ndarray, *, settings: Folds, seed: int, where: str) -> np.ndarray:
