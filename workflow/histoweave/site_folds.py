@@ -6,6 +6,7 @@ HiGHS, which is open and deterministic.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -164,6 +165,15 @@ def fold_of_sites(labels: np.ndarray, sites: np.ndarray, *, n_folds: int, repeat
         if the sites do not fill the folds.
     """
     counts = pd.crosstab(pd.Series(sites, name="site"), pd.Series(labels, name="label"))
-    rng = np.random.default_rng([seed, repeat]) if repeat else None
-    of_site = dict(zip(counts.index, assign_sites(counts.to_numpy(), n_folds=n_folds, rng=rng), strict=True))
+    if repeat:
+        assigned = assign_sites(counts.to_numpy(), n_folds=n_folds, rng=np.random.default_rng([seed, repeat]))
+    else:
+        assigned = _assigned(tuple(map(tuple, counts.to_numpy().tolist())), n_folds)
+    of_site = dict(zip(counts.index, assigned, strict=True))
     return np.array([of_site[site] for site in sites])
+
+
+@functools.lru_cache(maxsize=8)
+def _assigned(counts: tuple[tuple[int, ...], ...], n_folds: int) -> tuple[int, ...]:
+    """`assign_sites` without random costs. Kept: labels that are shuffled within sites have the same counts every time."""
+    return tuple(assign_sites(np.array(counts), n_folds=n_folds))
