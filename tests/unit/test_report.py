@@ -147,7 +147,7 @@ def test_every_picture_has_a_text(page):
     assert all(image["alt"] and image["loading"] == "lazy" for image in images)
 
 
-def test_report_of_60_patients_and_eleven_models_is_below_6_mb_with_the_noisiest_thumbnails(run, tmp_path):
+def test_report_of_60_patients_and_eleven_models_is_below_6_mb_with_the_noisiest_thumbnails(run, html, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     for form in (".h5", ".geojson"):
