@@ -187,7 +187,7 @@ def test_one_more_patient(demo):
         for name, text in backup.items():
             (demo / "config/demo" / name).write_text(text)
     assert (jobs["simulate_slide"], jobs["tile_slides"], jobs["extract_features"]) == (1, 1, 1)
-    assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 80
+    assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 110
     assert dry(demo) == {}
 
 
