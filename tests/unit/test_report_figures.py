@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import re
 import warnings
 from itertools import pairwise
@@ -13,10 +14,11 @@ import pytest
 from report_data import write_run
 from running import ROOT
 
+from histoweave.fusion import catalog
 from histoweave.report import figures_decide, figures_explain, plots_decide, plots_explain, prepared
 from histoweave.report.figures import FILES
 from histoweave.report.inputs import read_tables
-from histoweave.report.style import WIDTH_IN, canvas, message, save_svg, style
+from histoweave.report.style import WIDTH_IN, canvas, marks, message, save_svg, style
 from histoweave.report.views import main_fusion
 
 
@@ -51,7 +53,8 @@ def test_genes_are_those_of_the_interactive_figure(tables):
     for axes, plot in zip(still.axes, interactive, strict=True):
         trace = plot.figure.data[0]
         assert axes.get_title() == plot.title
-        assert [label.get_text() for label in axes.get_yticklabels()] == list(trace.y)
+        named = [html.unescape(label.replace("<br>", " ")) for label in trace.y]
+        assert [label.get_text() for label in axes.get_yticklabels()] == named
         np.testing.assert_allclose(points(axes)[:, 0], trace.x, atol=5e-5)
         assert len(trace.x) <= prepared.SHOWN_DRIVERS
 
@@ -78,7 +81,8 @@ def test_tests_that_failed_are_crossed(tables):
 
 def test_calibration_shows_both_states_of_every_model(tables):
     figure = figures_decide.calibration(tables)
-    for axes, plot in zip(figure.axes, plots_decide.calibration(tables), strict=True):
+    shown = [axes for axes in figure.axes if axes.lines]  # the last panel of an odd number is empty
+    for axes, plot in zip(shown, plots_decide.calibration(tables), strict=True):
         _, *states = axes.lines
         for line, trace in zip(states, plot.figure.data, strict=True):
             np.testing.assert_allclose(line.get_xydata(), np.column_stack([trace.x, trace.y]), atol=5e-5)
@@ -178,3 +182,9 @@ def test_the_rule_flags_the_figure_for_snakemakes_report(name):
     assert re.search(r'category="(Why|Decisions)"', block[1]) and '"what": ' in block[1] and '"cohort": ' in block[1]
     caption = (ROOT / "rules" / re.search(r'caption="(.+?)"', block[1])[1]).resolve()
     assert caption.is_file() and caption.stem == name
+
+
+def test_every_model_of_the_catalog_has_a_look_of_its_own():
+    looks = list(marks(tuple(map(catalog.get, catalog.names()))).values())
+    assert len({(look.colour, look.line) for look in looks}) == len(looks)
+    assert len({(look.colour, look.marker) for look in looks}) == len(looks)

@@ -202,7 +202,7 @@ def test_one_more_patient(demo):
         for name, text in backup.items():
             (demo / "config/demo" / name).write_text(text)
     assert (jobs["simulate_slide"], jobs["tile_slides"], jobs["extract_features"]) == (1, 1, 1)
-    assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 40
+    assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 55
     assert dry(demo) == {}
 
 

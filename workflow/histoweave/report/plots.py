@@ -20,11 +20,11 @@ from markupsafe import Markup
 from plotly.io.json import to_json_plotly
 
 from histoweave.evaluation.shown import interval_text
-from histoweave.report.style import THEME, Mark
+from histoweave.report.style import LONG_DASHES, THEME, Mark
 
 _DIGITS = 4
-_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
-_SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up"}
+_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot", LONG_DASHES: "longdashdot"}
+_SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"}
 
 
 @dataclass(frozen=True)

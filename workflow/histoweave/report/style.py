@@ -50,18 +50,21 @@ _RC = {
 }  # fmt: skip
 
 
+LONG_DASHES = (0, (9, 2.5, 2, 2.5))  # in widths of the line
+
+
 @dataclass(frozen=True)
 class Mark:
     """How one model is drawn: colour by modality, line and marker within it."""
 
     colour: str
-    line: str
+    line: str | tuple
     marker: str
 
 
 def marks(models: tuple[ModelInfo, ...]) -> dict[str, Mark]:
     """A `Mark` per model. Within a modality the last model of the list gets the full line."""
-    lines, markers = ("-", "--", ":", "-."), ("o", "s", "D", "^")
+    lines, markers = ("-", "--", ":", "-.", LONG_DASHES), ("o", "s", "D", "^", "v")
     found: dict[str, Mark] = {}
     used: dict[str, int] = {}
     for model in reversed(models):
