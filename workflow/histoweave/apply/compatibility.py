@@ -197,7 +197,9 @@ def check_plausible(judged: pd.DataFrame, *, unjudged: bool) -> list[Check]:
         counted = "; ".join(f"{reason} ({n} of {len(rows)} patients)" for reason, n in reasons.items())
         share = rows.loc[rows["reason"] != "", "share"].median()
         says = "models that read them give no prediction; with apply.insist, probabilities without sets"
-        checks.append(Check(what, "withheld", f"{counted}, of the median one {share:.0%} of the values: {says}"))
+        checks.append(
+            Check(what, "withheld", f"{counted}, in the median one {share:.0%} of the values lie outside: {says}")
+        )
     return checks
 
 
