@@ -10,7 +10,8 @@ import pytest
 from apply_data import EVALUATION, MODELS, N_FOLDS, made_home
 from bundle_edits import members, sealed, with_table
 
-from histoweave.apply import statuses
+from histoweave.apply import platform, statuses
+from histoweave.apply.compatibility import Check
 from histoweave.apply.contents import check_contents
 from histoweave.apply.read import opened
 from histoweave.apply.reference import FEATURES
@@ -170,6 +171,28 @@ def test_ranges_of_other_features_are_refused(home, tmp_path):
         pytest.raises(InputError, match=r"features.parquet: does not hold the ranges of features of 64 values"),
     ):
         check_contents(held)
+
+
+def test_aligned_rna_is_judged_as_models_read_it(home, tmp_path):
+    """The values as they came lie outside; moved to training they do not, and nobody is withheld."""
+    _, others, bundle = home
+    found = other_rna(others).apply(bundle, tmp_path, settings=Apply(align="quantile"))
+    assert found["predictions"]["status"].eq("ok").all()
+    judged = read_table(tmp_path / "plausible.parquet")
+    assert set(judged["modality"]) == {"expression", "image"} and (judged["reason"] == "").all()
+
+
+def test_rna_is_not_judged_for_models_of_ranks_nor_where_alignment_is_refused(home):
+    _, others, bundle = home
+    table, both = others.expression.set_index("patient"), {"expression", "image"}
+    refused = [Check("alignment of RNA", "refused", "too few")]
+    with opened(bundle) as held:
+        assert platform.as_read(held, table, both, checks=refused, method="median")[1] == {"image"}
+        ours = held.manifest.expression.model_copy(update={"transform": "ranks"})
+        ranks = replace(held, manifest=held.manifest.model_copy(update={"expression": ours}))
+        assert platform.as_read(ranks, table, both, checks=[], method="none")[1] == {"image"}
+        same, judged = platform.as_read(held, table, both, checks=[], method="none")
+        assert same is table and judged == both
 
 
 def test_what_cannot_be_predicted_stays_so():

@@ -65,12 +65,39 @@ def aligned_patients(bundle: Bundle, patients: PatientSet, *, method: Align) -> 
     InputError
         for too few patients, or a bundle that lacks what the method needs.
     """
-    if method == "none" or patients.expression is None or not bundle.has(reference.GENES):
+    if patients.expression is None:
         return patients
+    return dataclasses.replace(patients, expression=_aligned(bundle, patients.expression, method=method))
+
+
+def _aligned(bundle: Bundle, expression: pd.DataFrame, *, method: Align) -> pd.DataFrame:
+    """The RNA (patients × genes, log2) on the scale of training, as it is where nobody asked."""
+    if method == "none" or not bundle.has(reference.GENES):
+        return expression
     quantiles = reference.read_quantiles(bundle.folder) if bundle.has(reference.QUANTILES) else None
     median = reference.read_reference(bundle.folder, reference.GENES)["median"]
-    moved = align.aligned(patients.expression, align=method, median=median, quantiles=quantiles)
-    return dataclasses.replace(patients, expression=moved)
+    return align.aligned(expression, align=method, median=median, quantiles=quantiles)
+
+
+def as_read(
+    bundle: Bundle, expression: pd.DataFrame | None, comparable: set[str], *, checks: list[Check], method: Align
+) -> tuple[pd.DataFrame | None, set[str]]:
+    """The RNA as models read it, to be judged by the training range, and the modalities that can be judged.
+
+    Ranks within a patient do not depend on the range of values, so RNA is not judged for models that read them; nor is it
+    where alignment is refused.
+
+    Parameters
+    ----------
+    expression : patients × genes, log2, or None. comparable : modalities that are not refused.
+    checks : of `check_alignment`.
+    """
+    identity = bundle.manifest.expression
+    if expression is None or identity is None:
+        return expression, comparable
+    if identity.transform == "ranks" or any(check.status == "refused" for check in checks):
+        return expression, comparable - {EXPRESSION}
+    return _aligned(bundle, expression, method=method), comparable
 
 
 def alignments(predictions: pd.DataFrame, *, method: Align) -> list[str]:

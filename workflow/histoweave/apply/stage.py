@@ -10,7 +10,6 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from histoweave.apply import compatibility, conformal, drift, ensemble, platform, plausible, statuses
-from histoweave.apply.align import units_may_differ
 from histoweave.apply.contents import check_contents, read_scores
 from histoweave.apply.measures import patient_means, patient_totals
 from histoweave.apply.read import Bundle, opened
@@ -78,15 +77,9 @@ def compare(
             comparable=fits,
             means=means,
         )
-        # Ranks do not depend on where values lie, and alignment moves them into the training range.
-        moved = manifest.expression and units_may_differ(settings.align, transform=manifest.expression.transform)
-        judged = plausible.judge(
-            held,
-            patients=patients,
-            means=means,
-            expression=expression,
-            comparable=fits - ({EXPRESSION} if moved else set()),
-        )
+        of_alignment = platform.check_alignment(held, n=n_rna, method=settings.align)
+        read, readable = platform.as_read(held, expression, fits, checks=of_alignment, method=settings.align)
+        judged = plausible.judge(held, patients=patients, means=means, expression=read, comparable=readable)
         genes = manifest.expression.genes if manifest.expression else []
         lacking = compatibility.missing_genes(manifest, expression) if genes and expression is not None else []
         checks = [*of_images, *of_rna, *of_depth, *compatibility.check_values(table)]
@@ -95,7 +88,7 @@ def compare(
         )
         checks += compatibility.check_cohort(manifest, patients)
         checks += conformal.check_classes(read_scores(held), classes=manifest.classes, level=settings.level)
-        checks += platform.check_alignment(held, n=n_rna, method=settings.align)
+        checks += of_alignment
     for check in checks:
         _log.info("%s: %s: %s", check.what, check.status, check.says)
     write_table(out["drift"], table)
