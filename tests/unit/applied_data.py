@@ -106,7 +106,7 @@ def _odd(table: pd.DataFrame, status: str) -> pd.DataFrame:
     rows = table["model"].isin(["expression", "cross_attention"]) & (table["status"] == "ok")
     table.loc[rows, "status"] = status
     table.loc[rows, "reason"] = f"RNA: the medians of 48 of 50 genes lie outside, as of HB00005 {HOSTILE}"
-    table.loc[rows, "set"] = None
+    table.loc[rows, ["set", "set_class"]] = None
     if status == "abstained":
         table.loc[rows, ["p_Luminal", "p_Basal_Her2", "entropy", "disagreement"]] = np.nan
         table.loc[rows, "called"] = None

@@ -23,6 +23,7 @@ from histoweave.fusion.fitted import load_fold
 from histoweave.fusion.patients import PatientSet
 from histoweave.io import read_json, read_table
 
+NOT_RNA = {name for name in MODELS if "expression" not in catalog.get(name).modalities}
 READS_RNA = {name for name in MODELS if "expression" in catalog.get(name).modalities}
 READS_IMAGES = {name for name in MODELS if "image" in catalog.get(name).modalities}
 P = ["p_neg", "p_pos"]
@@ -69,7 +70,7 @@ def test_models_that_read_it_abstain_and_others_predict_as_before(plain, withhel
     found, folder = withheld
     table = found["predictions"]
     abstained = table["status"] == statuses.ABSTAINED
-    assert set(table.loc[abstained, "model"]) == READS_RNA == set(table["model"]) - {"majority", "image"}
+    assert set(table.loc[abstained, "model"]) == READS_RNA == set(table["model"]) - NOT_RNA
     assert abstained.eq(table["model"].isin(READS_RNA)).all(), "of everybody"
     lost = table[abstained]
     assert lost[[*P, "entropy", "disagreement"]].isna().all().all() and lost["n_models"].eq(0).all()
@@ -79,8 +80,8 @@ def test_models_that_read_it_abstain_and_others_predict_as_before(plain, withhel
     before = plain["predictions"]
     before = before[~before["model"].isin(READS_RNA)].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, before)
-    assert set(found["members"]["model"]) == set(found["metrics"]["model"]) == {"majority", "image"}
-    assert set(found["coverage"]["model"]) == {"majority", "image"}
+    assert set(found["members"]["model"]) == set(found["metrics"]["model"]) == NOT_RNA
+    assert set(found["coverage"]["model"]) == NOT_RNA
     pooled = found["metrics"].query("scope == 'pooled'")
     assert pooled["n"].eq(20).all(), "the image is scored on everybody: no model is left that reads RNA"
     (check,) = [check for check in read_json(folder / "compatibility.json")["checks"] if check["status"] == "withheld"]
@@ -126,14 +127,14 @@ def test_one_patient_abstains_alone_and_counts_as_one_without_rna(home, plain, t
     pd.testing.assert_frame_equal(table.drop(lost)[columns], before.drop(lost)[columns])
     pooled = found["metrics"].query("scope == 'pooled'")
     assert pooled["n"].eq(19).all(), "models are compared on the same patients"
-    assert set(found["metrics"].query("scope == 'incomplete'")["model"]) == {"majority", "image"}
+    assert set(found["metrics"].query("scope == 'incomplete'")["model"]) == NOT_RNA
 
 
 def test_a_patient_who_lacks_the_modality_is_predicted_by_the_rest(home, tmp_path):
     _, others, bundle = home
     odd = other_rna(others.without("expression", ["P041", "P042"]))
     found = odd.apply(bundle, tmp_path)
-    assert set(found["metrics"]["model"]) == {"majority", "image"}
+    assert set(found["metrics"]["model"]) == NOT_RNA
     table = found["predictions"].set_index(["model", "patient"])["status"]
     assert table["late_mean", "P041"] == table["cross_attention", "P042"] == "ok"
     assert table["expression", "P041"] == "cannot" and table["late_mean", "P043"] == statuses.ABSTAINED

@@ -24,6 +24,7 @@ from histoweave.report.inputs import read_tables
 from histoweave.report.machine import report_content
 from histoweave.report.page import findings, write_report
 from histoweave.report.style import style
+from histoweave.site_wiring import SiteWiring
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,8 @@ def wired(monkeypatch, **evaluation):
     raw = yaml.safe_load((ROOT / "config/demo/config.yaml").read_text())
     raw["evaluation"] = {**raw.get("evaluation", {}), **evaluation}
     config, tables = wiring.load(raw, check_paths=False)
-    return ConfoundingWiring(config, wiring.Wiring(config, tables)), config, tables
+    asks = wiring.Wiring(config, tables)
+    return ConfoundingWiring(config, asks, SiteWiring(config, asks)), config, tables
 
 
 def test_the_rule_reads_what_the_cohort_has(monkeypatch):

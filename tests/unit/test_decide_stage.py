@@ -104,28 +104,6 @@ def test_sentences_state_what_was_not_found(tables):
     assert "more than they need" in wording.conformal_finding(row | {"ci_low": 0.95, "ci_high": 1}, "x")
 
 
-def test_the_class_that_is_covered_least_is_named():
-    head = {"model": "m", "level": 0.9, "n": 40}
-    rows = [("pooled", 0.9, 0.85, 0.95), ("class:a", 0.95, 0.9, 0.99), ("class:b", 0.7, 0.6, 0.896)]
-    found = pd.DataFrame(
-        [head | dict(zip(("scope", "coverage", "ci_low", "ci_high"), row, strict=True)) for row in rows]
-    )
-    assert wording.class_coverage_finding(found) == (
-        "Patients of b are covered least: 70% [60%, 89.6%] of 40, less than promised."
-    )
-    assert wording.class_coverage_finding(found.assign(ci_high=0.95)) == ""
-    assert wording.class_coverage_finding(found.iloc[:1]) == ""
-
-
-def test_sets_per_class_do_not_speak_for_the_marginal_ones(tables):
-    both = pd.concat([tables["conformal"].assign(kind=kind) for kind in ("marginal", "class")], ignore_index=True)
-    both.loc[both["kind"] == "class", ["coverage", "ci_low", "ci_high"]] = 0.0
-    titles = {model: model for model in MODELS}
-    found = wording.findings(tables | {"conformal": both}, titles)
-    expected = wording.findings(tables, titles)
-    pd.testing.assert_frame_equal(found, expected)
-
-
 def test_intervals_of_width_zero_and_small_groups_are_no_finding():
     row = {
         "column": "site",

@@ -18,7 +18,7 @@ import numpy as np
 
 from histoweave.evaluation.bootstrap import interval
 from histoweave.evaluation.metrics import CLASS_METRICS, METRICS
-from histoweave.evaluation.sample import Sample
+from histoweave.evaluation.sample import RANKING, Sample
 
 _ROUNDING = 1e-9
 # What one and the same answer to everybody decides, whatever the patients.
@@ -114,7 +114,9 @@ def identical(one: Sample, other: Sample) -> bool:
 
 def _exact(sample: Sample) -> tuple[str, ...]:
     """Metrics that are exact where all draws are the same."""
-    return _OF_ONE_ANSWER if all((part.p == part.p[:1]).all() for part in sample.parts) else ()
+    if all((part.p == part.p[:1]).all() for part in sample.parts):
+        return _OF_ONE_ANSWER
+    return tuple(RANKING) if all(part.ranks_nobody for part in sample.parts) else ()
 
 
 def _room(name: str, true: np.ndarray, confidence: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from histoweave.evaluation.null_wording import leak_finding
-from histoweave.evaluation.shown import estimate_text, interval_text
+from histoweave.evaluation.shown import estimate_text
 from histoweave.fusion import catalog
 
 METRIC_WORDS = {
@@ -60,10 +60,6 @@ def summary(
     return sentences
 
 
-def _pooled_auroc(metrics: pd.DataFrame) -> pd.DataFrame:
-    return metrics[(metrics["scope"] == "pooled") & (metrics["metric"] == "auroc")].set_index("model")
-
-
 def _comparison_finding(row: Row, titles: Mapping[str, str]) -> str:
     a, b, metric = row["model_a"], row["model_b"], METRIC_WORDS[row["metric"]]
     # A network on one modality is named after it; other models of one modality differ in method as well.
@@ -102,8 +98,3 @@ def _use_finding(row: Row, titles: Mapping[str, str]) -> str:
     if row["ci_high"] < 0:
         return f"{given} {change}: {modality} misleads it."
     return f"{given} {change}: no evidence that it relies on {modality}."
-
-
-def _interval(row: Row) -> str:
-    """The interval of an AUROC; digits tell whether it holds 0.5."""
-    return interval_text(row["ci_low"], row["ci_high"], against=0.5)
