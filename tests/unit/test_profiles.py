@@ -15,7 +15,7 @@ DIFFERENT: dict[str, set[str]] = {}
 USES_GPU = {
     "extract_features", "fusion_fold", "embed_cells", "fit_sae", "fit_sae_fold", "encode_concepts", "encode_fold",
     "score_concepts", "transfer_concepts", "explain_fold", "explain_concepts", "learning_fold",
-    "site_fold",
+    "site_fold", "control_network",
 }  # fmt: skip
 
 
