@@ -10,6 +10,7 @@ import pandas as pd
 from histoweave.config import Evaluation
 from histoweave.evaluation.choice import choose, class_counts
 from histoweave.evaluation.conclusion import Conclusion, conclude
+from histoweave.evaluation.null import MATCHED
 from histoweave.fusion import catalog
 
 CLASSES = ["neg", "pos"]
@@ -85,6 +86,6 @@ def confounding(*rows: tuple, column: str = "site") -> pd.DataFrame:
 def null_summary(model: str, mean: float, low: float, high: float, *, leak: bool) -> pd.DataFrame:
     """`control/summary.parquet` of one model."""
     return pd.DataFrame([{
-        "model": model, "metric": "auroc", "score": 0.9, "null_mean": mean, "null_low": low - 0.1,
+        "model": model, "metric": metric, "score": 0.9, "null_mean": mean, "null_low": low - 0.1,
         "null_high": high + 0.1, "mean_low": low, "mean_high": high, "p": 0.05, "shuffles": 20, "leak": leak,
-    }])  # fmt: skip
+    } for metric in ("auroc", MATCHED)])  # fmt: skip

@@ -87,7 +87,7 @@ def answers(models, *, column="site", alone=(0.72, 0.61, 0.83), within=(0.47, 0.
     return pd.DataFrame([*rows, scanner])[list(TYPES)].astype(TYPES)
 
 
-def write_confounding(path: Path, *, models) -> Path:
+def write_confounding(path: Path, *, models, **how) -> Path:
     """The file of `answers`."""
-    write_table(path, answers(models))
+    write_table(path, answers(models, **how))
     return path

@@ -368,7 +368,7 @@ def write_run(
         control_summary=folder / "summary.parquet",
         control_how=folder / "shuffles.json",
         truth=folder / "truth.parquet",
-        confounding=write_confounding(folder / "confounding.parquet", models=models),
+        confounding=write_confounding(folder / "confounding.parquet", models=models, within=(0.72, 0.58, 0.84)),
         benchmarks=folder / "benchmarks",
         histories=histories,
         thumbnails=thumbnails,

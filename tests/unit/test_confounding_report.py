@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from confounding_data import answers, cohort, pooled_metrics
+from confounding_data import answers, cohort, pooled_metrics, write_confounding
 from report_data import write_run
 from running import ROOT
 
@@ -29,7 +29,9 @@ from histoweave.site_wiring import SiteWiring
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("run"), n_patients=40)
+    made = write_run(tmp_path_factory.mktemp("run"), n_patients=40)
+    write_confounding(made.confounding, models=made.models)  # nothing is left within sites
+    return made
 
 
 def test_a_warning_stands_on_top_of_its_section(inputs):

@@ -91,8 +91,9 @@ def simultaneous(
 
     The (confidence) quantile, over draws, of the largest |draw - estimate| / standard error, turned into the quantile
     of Student's t with `units` - 1 degrees of freedom that has the same tail: few units make standard errors
-    uncertain. Draws that are distributed as Student's t themselves need no turning. Questions whose draws are all the same have no spread and a half width of 0; if there are any, the
-    critical value is not below that of Bonferroni. Questions of which over 20 % of the draws are undefined are NaN.
+    uncertain. Draws that are distributed as Student's t themselves need no turning. It is at most that of Bonferroni. Questions
+    whose draws are all the same have no spread and a half width of 0; if there are any, it is that of Bonferroni. Questions
+    of which over 20 % of the draws are undefined are NaN.
 
     Parameters
     ----------
@@ -116,8 +117,9 @@ def simultaneous(
     if spread.any():
         within = spread[known]
         largest = (np.abs(used[:, within] - estimate[spread]) / error[within]).max(axis=1)
-        of_draws = np.quantile(largest, confidence)
-        critical = of_draws if within.all() else max(of_draws, critical)
+        # Draws of a nearly perfect score are skewed and would widen the intervals of all others; its own comes from a
+        # closed form. Bonferroni's value holds for any dependence, so nothing larger is needed.
+        critical = min(np.quantile(largest, confidence), critical) if within.all() else critical
     if not student:
         critical, error = t.isf(norm.sf(critical), units - 1), error * np.sqrt(units / (units - 1))
     half[known] = critical * error

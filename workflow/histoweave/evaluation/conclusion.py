@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from histoweave.evaluation.choice import FUSION_SINGLE, MODELS, PAIRS, perfect_low
+from histoweave.evaluation.null import MATCHED
 from histoweave.fusion.catalog import MODALITIES, ModelInfo
 
 CHANCE = 0.5
@@ -295,7 +296,7 @@ def _numbers(scores: _Scores, known: Mapping) -> dict[str, Number]:
 
 def _leak(control: pd.DataFrame | None) -> dict | None:
     """The models that predict shuffled labels, None without any."""
-    if control is None or not (rows := control[control["leak"].astype(bool)]).size:
+    if control is None or not (rows := control[control["leak"].astype(bool) & (control["metric"] == MATCHED)]).size:
         return None
     first = rows.sort_values("null_mean", ascending=False).iloc[0]
     leaking = dict.fromkeys([first["model"], *rows["model"]])
