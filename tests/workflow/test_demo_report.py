@@ -27,5 +27,5 @@ def test_links_lead_to_pages_of_the_run(demo, page):
     assert all((demo / "results/demo" / link).is_file() for link in links)
 
 
-def test_summary_says_the_three_numbers(page):
-    assert page.count('<div class="card">') == 3
+def test_five_cards_stand_under_the_conclusion(page):
+    assert page.count('<div class="card">') == 5
