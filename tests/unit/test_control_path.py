@@ -106,7 +106,7 @@ def test_the_summary_holds_the_scores_of_the_true_labels(done):
 def test_files_of_the_control(tmp_path):
     make_cohort(tmp_path / "run")
     raw = base_config(simulated=False)
-    raw["fusion"]["models"] = ["best_gene", "image", "expression", "late_mean"]
+    raw["fusion"]["models"] = ["majority", "best_gene", "image", "expression", "late_mean"]  # majority reads nothing
     raw["control"] = {"network_shuffles": 2}
     wiring = wiring_in(tmp_path / "run", raw)
     control, root = ControlWiring(wiring.config, wiring), f"results/{COHORT}/control"

@@ -69,7 +69,7 @@ def test_attention_ranks_planted_tiles(results):
 
 def test_shuffled_labels_give_chance(results):
     summary = read_table(results / "control" / "summary.parquet")
-    assert set(summary["model"]) == set(MODELS) and not summary["leak"].any()
+    assert set(summary["model"]) == set(MODELS) - {"majority"} and not summary["leak"].any()
     plain = summary[summary["metric"] == "auroc"].set_index("model")
     assert (plain["null_mean"] - 0.5).abs().max() < 0.25
     assert plain.loc["best_gene", "shuffles"] == 20 and plain.loc["cross_attention", "shuffles"] == 1

@@ -11,7 +11,7 @@ class ControlWiring:
     """Paths of the models that are refitted on shuffled labels.
 
     A reference (a model without a network) is refitted on all shuffles in one job; a neural model, and one that is made of
-    others, on one shuffle a job.
+    others, on one shuffle a job. A model that reads nothing of a patient is left out.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ class ControlWiring:
     def _refits(self, cohort: str) -> list[tuple[str, str]]:
         pairs = []
         for info in map(catalog.get, self._wiring.models(cohort)):
+            if not info.modalities:
+                continue  # what reads nothing of a patient ranks nobody, whatever the labels
             if info.neural or info.needs:
                 pairs += [(info.name, f"{info.name}/shuffle{n}") for n in range(self._settings.network_shuffles)]
             else:
