@@ -64,7 +64,8 @@ def test_planning_a_large_cohort(tmp_path):
     done, more = figures["planned"]["all done"], figures["planned"]["one slide added"]
     assert figures["planned"]["nothing done"]["tile_slides"] > 5
     assert done == {}
-    assert (more.pop("fusion_fold"), more.pop("explain_fold"), more.pop("learning_fold")) == (80, 5, 10)
+    assert (more.pop("fusion_fold"), more.pop("explain_fold"), more.pop("learning_fold")) == (55, 5, 10)
+    assert more.pop("control_network") == more.pop("control_reference") == 5
     # What is drawn on slides follows the models, which a new patient may change.
     assert more.pop("explain_slides") == figures["planned"]["nothing done"]["tile_slides"]
     assert more == dict.fromkeys(more, 1) and {"tile_slides", "extract_features", "cohort", "report"} <= set(more)
