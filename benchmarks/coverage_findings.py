@@ -47,7 +47,7 @@ def nothing(drawn: Drawn, truth: Truth, seed: int) -> Found:
 
 
 def even(drawn: Drawn, truth: Truth, seed: int) -> Found:
-    """Comparisons of models without a difference, each by itself, and all other findings of `evaluate`."""
+    """Comparisons of models without a difference, each by itself."""
     found = evaluate(
         drawn.table((BESIDE, MAIN)), patients=drawn.patients()[["patient"]], classes=drawn.kind.classes,
         order=[BESIDE, MAIN], modalities=BOTH, settings=SETTINGS, seed=seed,
@@ -109,6 +109,7 @@ def sites(drawn: Drawn, truth: Truth, seed: int) -> Found:
 def site_only(drawn: Drawn, truth: Truth, seed: int) -> Found:
     """Nothing but the site is known, and the label depends on it."""
     kind = drawn.kind
+    # Whole sites left out: another cohort of the kind, by models that do not know its sites.
     other = draw(kind, np.random.default_rng([seed, 0x8]), known=False)
     scored = [(model, other.table((model,)).drop(columns="model")) for model in (BESIDE, MAIN)]
     checked = evaluate_sites(

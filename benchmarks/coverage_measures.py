@@ -39,7 +39,7 @@ class Truth:
     metrics: dict[str, dict[str, float]]
     y: np.ndarray
     p: np.ndarray  # of MAIN
-    drop: dict[str, float]
+    drop: dict[str, float]  # of the AUROC of MAIN by a modality of somebody else
 
     def auroc(self, model: str) -> float:
         return self.metrics[model]["auroc"]
@@ -106,7 +106,7 @@ def chosen(drawn: Drawn, seed: int) -> pd.DataFrame:
 
 
 def families(table: pd.DataFrame, truth: Truth) -> Found:
-    """Whether every interval of a family holds at once, and whether a pair of equals is called different."""
+    """Whether all intervals of a family hold at once."""
     true = [
         truth.auroc(a) - (truth.auroc(b) if b else 0.0) for a, b in zip(table["model_a"], table["model_b"], strict=True)
     ]
@@ -136,6 +136,7 @@ def equals(table: pd.DataFrame) -> Found:
 
 
 def says(differences: pd.DataFrame) -> float:
+    """Whether a sentence on any of the differences of AUROCs, or of their `metric`, says better or worse."""
     said = [finding({"metric": "auroc"} | row, TITLES) for row in differences.to_dict("records")]
     return float(any(" improves " in one or " worse, " in one for one in said))
 
@@ -152,15 +153,15 @@ def operating(drawn: Drawn, truth: Truth, seed: int) -> Found:
     label = tables["operating"]["class"].iloc[-1]
     code = kind.classes.index(label)
     points = tables["operating"].set_index(["class", "measure"]).loc[label]
-    chosen = tables["operating_thresholds"]
-    chosen = chosen[(chosen["class"] == label) & (chosen["reason"] == "")]
+    thresholds = tables["operating_thresholds"]
+    thresholds = thresholds[(thresholds["class"] == label) & (thresholds["reason"] == "")]
     out = {}
     for measure, is_side in (("sensitivity", drawn.y == code), ("specificity", drawn.y != code)):
         of = truth.p[(truth.y == code) == (measure == "sensitivity"), code]
         called = np.array(
-            [(of >= t).mean() if measure == "sensitivity" else (of < t).mean() for t in chosen["threshold"]]
+            [(of >= t).mean() if measure == "sensitivity" else (of < t).mean() for t in thresholds["threshold"]]
         )
-        sizes = np.array([(is_side & (drawn.fold == fold)).sum() for fold in chosen["fold"]])
+        sizes = np.array([(is_side & (drawn.fold == fold)).sum() for fold in thresholds["fold"]])
         row = points.loc[measure]
         true = (called * sizes).sum() / sizes.sum() if sizes.sum() else np.nan
         out[f"interval: {measure}"] = holds(row["ci_low"], row["ci_high"], true)

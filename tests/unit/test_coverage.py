@@ -33,9 +33,8 @@ COVERAGE, FALSE, markdown, outcomes, rates = (
     script.COVERAGE, script.FALSE, script.markdown, script.outcomes, script.rates
 )  # fmt: skip
 KIND = {kind.name: kind for kind in KINDS}
-# What the full run shows is allowed: percentile intervals of few patients hold the truth in 92 to 95 % of cohorts, those
-# of two to four percent fewer are a fault. On top comes Monte Carlo error, at 0.1 % for each measure: with 40 cohorts a
-# coverage below 78 %, with 60 more than 17 % false findings.
+# The aims less what percentile intervals of few patients are known to miss (docs/validation.md). On top comes Monte Carlo
+# error at 0.1 % for each measure: with 30 cohorts a coverage below 0.73 fails, with 40 more than 0.225 of false findings.
 SLACK, FALSE_SLACK, MONTE_CARLO = 0.03, 0.02, 0.001
 
 
@@ -63,9 +62,9 @@ def too_far(rows: list[dict]) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "measures", "cohorts"),
     [
-        ("two classes, n 72", ("metrics", "operating", "conformal"), 40),
-        ("6 sites kept whole, n 150", ("metrics", "choice"), 30),
-        ("no signal, n 72", ("nothing",), 50),
+        ("two classes, n 72", ("metrics", "operating", "conformal"), 30),
+        ("6 sites kept whole, n 150", ("metrics", "choice"), 25),
+        ("no signal, n 72", ("nothing",), 40),
         ("RNA alone carries it, n 72", ("one_modality",), 20),
         ("sites without a say, n 72", ("sites",), 12),
         ("the site alone carries it, n 72", ("null",), 8),
@@ -76,7 +75,7 @@ def test_intervals_hold_and_findings_are_true(name, measures, cohorts):
 
 
 def test_intervals_that_are_too_narrow_are_seen(monkeypatch):
-    narrow = coverage_measures.SETTINGS.model_copy(update={"confidence": 0.6})
+    narrow = coverage_measures.SETTINGS.model_copy(update={"confidence": 0.55})
     monkeypatch.setattr(coverage_measures, "SETTINGS", narrow)
     assert too_far(asked("two classes, n 72", "choice", cohorts=25))
 
