@@ -10,6 +10,7 @@ import pandas as pd
 from coverage_cohorts import BESIDE, MAIN, MODELS, Drawn, draw, own_noise
 from coverage_measures import BOTH, SETTINGS, TITLES, Found, Truth, chosen, equals, families, holds, says
 
+from histoweave.config import Evaluation
 from histoweave.decide.subgroups import subgroups
 from histoweave.decide.wording import subgroup_finding
 from histoweave.evaluation.choice import MODELS as OF_MODELS
@@ -25,6 +26,8 @@ from histoweave.fusion import catalog
 from histoweave.shuffles import exchange_groups, shuffle_labels
 
 SHUFFLES = 20
+# Intervals of many groups at once end in tails that 1000 draws hardly reach: as many as the configuration's default.
+MANY_DRAWS = SETTINGS.model_copy(update={"bootstrap": Evaluation().bootstrap})
 ONE_OF_EACH = ("image", "expression", "cross_attention")
 
 
@@ -69,7 +72,7 @@ def groups(drawn: Drawn, truth: Truth, seed: int) -> Found:
     rng = np.random.default_rng([seed, 0x6])
     patients = drawn.patients().assign(sex=rng.choice(["f", "m"], len(drawn.y)), age=rng.normal(60, 10, len(drawn.y)))
     _, differences = subgroups(
-        drawn.table((MAIN,)), patients=patients, columns=["sex", "age"], classes=drawn.kind.classes, settings=SETTINGS,
+        drawn.table((MAIN,)), patients=patients, columns=["sex", "age"], classes=drawn.kind.classes, settings=MANY_DRAWS,
         seed=seed,
     )  # fmt: skip
     said = subgroup_finding(differences, TITLES[MAIN])

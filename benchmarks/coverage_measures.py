@@ -26,7 +26,7 @@ from histoweave.fusion import catalog
 BOTH = list(catalog.MODALITIES)
 SETTINGS = Evaluation(bootstrap=1000)
 SCORED = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1_macro", "brier")
-LEVEL, PERMUTATIONS = 0.9, 3
+LEVEL, PERMUTATIONS = 0.9, 20
 HUGE, PER_SITE = 200_000, 20
 TITLES = {model: catalog.get(model).title for model in MODELS}
 Found = dict[str, float]
