@@ -60,6 +60,7 @@ bench: .venv/dev
 	$(BIN)/python benchmarks/sae.py
 	$(BIN)/python benchmarks/sae.py --batch 512
 	$(BIN)/python benchmarks/sae.py --memory
+	$(BIN)/python benchmarks/coverage.py
 
 # Write the locks anew from what is installed: what runs need, and what only tests, linters and benchmarks need. A hash is
 # listed for every file of a release, so that other platforms find theirs.

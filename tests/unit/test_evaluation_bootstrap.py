@@ -94,20 +94,22 @@ def test_differences_of_paired_draws_have_the_interval_of_the_differences():
 
 
 def test_all_patients_of_a_drawn_cluster_come_along():
-    clusters = np.arange(60) % 20
+    clusters = np.arange(150) % 50
     seen = []
 
     def statistic(w):
         seen.append(w)
         return w.sum(axis=1, keepdims=True)
 
-    bootstrap(statistic, 60, draws=50, seed=1, clusters=clusters)
+    bootstrap(statistic, 150, draws=50, seed=1, clusters=clusters)
     drawn = np.concatenate(seen[1:])
     assert (
-        drawn.shape == (50, 60) and (drawn[:, :20] == drawn[:, 20:40]).all() and (drawn[:, :20].sum(axis=1) == 20).all()
+        drawn.shape == (50, 150)
+        and (drawn[:, :50] == drawn[:, 50:100]).all()
+        and (drawn[:, :50].sum(axis=1) == 50).all()
     )
-    expected = np.concatenate(list(weights(20, draws=50, seed=1)))
-    assert (drawn[:, :20] == expected).all()
+    expected = np.concatenate(list(weights(50, draws=50, seed=1)))
+    assert (drawn[:, :50] == expected).all()
 
 
 def test_two_clusters_and_a_cluster_without_which_nothing_is_defined_give_no_interval():
@@ -130,6 +132,17 @@ def site_cohorts(rng, *, cohorts, sites=6, per_site=40, shift=1.0):
         effect = rng.normal(size=sites)
         y = (rng.random(len(site)) < 1 / (1 + np.exp(-effect[site]))).astype(int)
         yield y, rng.normal(0.7 * y + shift * rng.normal(size=sites)[site], 1), site
+
+
+def test_thirty_sites_are_few():
+    """A plain bootstrap of so few sites is too narrow by √((G − 1) / G) and has no tails of Student's t."""
+    clusters = np.repeat(np.arange(30), 4)
+    values = np.random.default_rng(5).normal(size=120)
+    estimate, drawn = bootstrap(mean_of(values), 120, draws=100_000, seed=1, clusters=clusters)
+    means = values.reshape(30, 4).mean(axis=1)
+    half = stats.t.ppf(0.975, 29) * means.std(ddof=1) / np.sqrt(30)
+    low, high = interval(drawn, confidence=0.95)
+    np.testing.assert_allclose([low[0], high[0]], [estimate[0] - half, estimate[0] + half], atol=0.01)
 
 
 def test_intervals_over_six_sites_cover_and_those_over_patients_do_not():

@@ -18,7 +18,9 @@ import numpy as np
 MIN_PATIENTS = 10
 # Two clusters have one difference, which says nothing of how much clusters differ.
 MIN_CLUSTERS = 3
-FEW_CLUSTERS = 20
+# Where "few" ends is said to be between 20 and 50 (Cameron & Miller, J Hum Resour 2015;50:317): percentile intervals of 20
+# sites held the truth in 92 % of simulated cohorts, those of the jackknife in 95 % (docs/validation.md).
+FEW_CLUSTERS = 50
 MAX_UNDEFINED = 0.2
 _CHUNK_CELLS = 250_000  # draws × patients held at once
 
