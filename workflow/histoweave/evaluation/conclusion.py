@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
+from scipy.stats import norm
 
 from histoweave.evaluation.choice import FUSION_SINGLE, MODELS, PAIRS, perfect_low
 from histoweave.evaluation.null import MATCHED
 from histoweave.fusion.catalog import MODALITIES, ModelInfo
 
 CHANCE = 0.5
+# A column is ruled out as an explanation if the label cannot be told from it with an AUROC of this or more.
+UNRELATED = 0.6
 # An interval wider than WIDE that holds a useful model says nothing.
 WIDE, USEFUL = 0.4, 0.8
 # How much worse a simpler model may be, and how large a gain by the other modality has to be excluded.
@@ -45,8 +48,8 @@ class Conclusion:
     Attributes
     ----------
     kind : one of `KINDS`; they are tested in this order.
-    reason : which of a kind's rules it was: of `too_few` `no_interval`, `no_power`, `wide`; of `undecided` `no_model`,
-        `no_single`, `single_at_chance`; empty otherwise.
+    reason : which of a kind's rules it was: of `too_few` `no_interval`, `no_power`, `wide`; of `site` `told` (the label can
+        be told from the column), `not_ruled_out`; of `undecided` `no_model`, `no_single`, `single_at_chance`; empty otherwise.
     n, counts : scored patients, and how many of each class.
     whole : what the folds keep whole and the intervals resample, `patient` or `site`.
     looked_at : models whose AUROC was looked at.
@@ -56,7 +59,7 @@ class Conclusion:
     rival : the best model of the modality that `single` does not read, if it is better than chance as well.
     simplest : the simplest model that is not worse than `best` by `MARGIN` or more; empty if none is shown to be so.
     simplest_asked : whether there is a simpler model than `best` at all.
-    column : the column that the label can be told from (`site`), empty if there is none.
+    column : the column that the label can be told from or that is not ruled out (`site`), empty if there is none.
     column_model : the model whose scores within and across the values of `column` are in `numbers`.
     leaking : models that predict shuffled labels.
     shuffles : shuffles of the labels behind `leaking`.
@@ -174,7 +177,7 @@ def _kind(
         return TOO_FEW, {"reason": reason}
     if not scores.better:
         return AT_CHANCE, {}
-    explained, of_column = _column(scores, confounding, whole=group_by)
+    explained, of_column = _column(scores, confounding, whole=group_by, confidence=confidence)
     if explained:
         return SITE, of_column
     kind, reason = _modalities(scores)
@@ -194,33 +197,40 @@ def _too_few(scores: _Scores, counts: Mapping[str, int], confidence: float) -> s
     return "wide" if wide and scores.auroc[scores.best(scores.models)].ci_high >= USEFUL else ""
 
 
-def _column(scores: _Scores, confounding: pd.DataFrame | None, *, whole: str) -> tuple[bool, dict]:
-    """Whether a column explains what the models reach, and what is known of that column.
+def _column(scores: _Scores, confounding: pd.DataFrame | None, *, whole: str, confidence: float) -> tuple[bool, dict]:
+    """Whether a column may explain what the models reach, and what is known of that column.
 
-    The label can be told from the column alone, and neither within its values nor with its values kept whole does any
-    of the best models (of the image, of RNA, of both) have an interval above 0.5. Of several columns the first that
-    explains everything, else the first from which the label can be told.
+    That the label can be told from the column alone with an AUROC of `UNRELATED` is not excluded, and neither within its
+    values nor with its values kept whole is any of the best models (of the image, of RNA, of both) shown to be above 0.5.
+    Of several columns the first from which the label can be told. Where models know more than every column, the first
+    from which the label can be told, if there is one.
     """
     if confounding is None or confounding.empty:
         return False, {}
-    told = confounding[(confounding["question"] == "label_from_column") & (confounding["ci_low"] > CHANCE)]
-    found = [_beyond(scores, confounding, row) for row in told.to_dict("records") if row["column"] != whole]
-    explained = [facts for beyond, facts in found if not beyond]
-    if explained:
-        return True, explained[0]
-    return False, found[0][1] if found else {}
+    asked = confounding[(confounding["question"] == "label_from_column") & (confounding["ci_high"] >= UNRELATED)]
+    rows = [row for row in asked.to_dict("records") if row["column"] != whole]
+    rows.sort(key=lambda row: row["ci_low"] <= CHANCE)
+    found = [(row["ci_low"] > CHANCE, *_beyond(scores, confounding, row, confidence=confidence)) for row in rows]
+    for told, beyond, facts in found:
+        if not beyond:
+            return True, facts | {"reason": "told" if told else "not_ruled_out"}
+    return False, next((facts for told, _, facts in found if told), {})
 
 
-def _beyond(scores: _Scores, confounding: pd.DataFrame, told: Mapping) -> tuple[bool, dict]:
+def _beyond(scores: _Scores, confounding: pd.DataFrame, told: Mapping, *, confidence: float) -> tuple[bool, dict]:
     """Whether a model is shown to know more than the column of `told`, and the numbers of the model that is looked at:
-    the best of those that are, or else of all."""
+    the best of those that are, or else of all. The intervals are widened for the number of scores (Bonferroni)."""
     asked = ["label_within_column", "label_whole_columns"]
     rows = confounding[(confounding["column"] == told["column"]) & confounding["question"].isin(asked)]
     rows = rows[rows["model"].isin(scores.better) & rows["estimate"].notna()]
     scored = set(rows["model"])
     groups = {scores.models[name].modalities for name in scored}
     best = [scores.best(m for m in scored if scores.models[m].modalities == group) for group in groups]
-    beyond = set(rows.loc[rows["model"].isin(best) & (rows["ci_low"] > CHANCE), "model"])
+    rows = rows[rows["model"].isin(best)]
+    tail = (1 - confidence) / 2
+    wider = norm.isf(tail / max(len(rows), 1)) / norm.isf(tail)
+    shown = rows["estimate"] - wider * (rows["estimate"] - rows["ci_low"]) > CHANCE
+    beyond = set(rows.loc[shown, "model"])
     model = scores.best(sorted(beyond or best))
     numbers = {row["question"]: _number(row) for row in rows[rows["model"] == model].to_dict("records")}
     numbers["label_from_column"] = _number(told)

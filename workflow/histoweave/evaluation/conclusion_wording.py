@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from histoweave.evaluation import conclusion
-from histoweave.evaluation.conclusion import CHANCE, MARGIN, USEFUL, Conclusion, Number
+from histoweave.evaluation.conclusion import CHANCE, MARGIN, UNRELATED, USEFUL, Conclusion, Number
 from histoweave.fusion.catalog import EXPRESSION, IMAGE, MODALITIES, ModelInfo
 
 MODALITY_WORDS = {IMAGE: "the image", EXPRESSION: "RNA"}
@@ -120,14 +120,20 @@ def _at_chance(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
 def _site(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     column, model = _words(found.column), found.column_model
     if model:
-        reached = f"{_start(_title(models, model))} {_within(found)}, which is not shown to be above 0.5"
+        reached = (
+            f"{_start(_title(models, model))} {_within(found)}; allowing for the models that were looked at, that is not "
+            "shown to be above 0.5"
+        )
     else:
         reached = f"No model that is better than chance could be scored with the {column} taken into account"
-    return [
-        f"The {column} alone predicts the label, and no model is shown to know more than the {column}.",
-        f"From the {column} alone the label is predicted with an AUROC of {shown(found.numbers['label_from_column'])}.",
-        f"{reached}: what the models know may be the {column}.",
-    ]
+    alone = shown(found.numbers["label_from_column"])
+    if found.reason == "told":
+        first = f"The {column} alone predicts the label, and no model is shown to know more than the {column}."
+        second = f"From the {column} alone the label is predicted with an AUROC of {alone}."
+    else:
+        first = f"No model is shown to know more than the {column}, which may predict the label by itself."
+        second = f"From the {column} alone the label is predicted with an AUROC of {alone}: {UNRELATED} or more is not excluded."
+    return [first, second, f"{reached}: what the models know may be the {column}."]
 
 
 def _within(found: Conclusion) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from histoweave.evaluation.conclusion import UNRELATED
 from histoweave.fusion import catalog
 
 CHANCE = 0.5
@@ -25,7 +26,7 @@ class Verdict:
     ----------
     status : `explained` (a warning: the column predicts the label and the main model does not hold within it),
         `associated` (it predicts the label and the model holds), `told` (only the predictions tell it), `clear`,
-        `unknown`.
+        `unknown` (cannot be told, or not ruled out).
     says : sentences.
     """
 
@@ -90,6 +91,14 @@ def _verdict(
                 f"{start}, but the predictions of {titles[main]} tell the {named} (AUROC {shown(told)} between patients of "
                 f"the same class): at another {named} the results may differ.",
             )
+        inside = _find(rows, "label_within_column", main)
+        open_ = by_patient and main is not None and alone["ci_high"] >= UNRELATED
+        if open_ and not (inside is not None and _above(inside)):
+            said = (
+                f"{start}, but {UNRELATED} or more is not excluded, and {titles[main]} is not shown to tell patients of the "
+                f"same {named} apart: the {named} is not ruled out."
+            )
+            return Verdict(column, "unknown", said)
         return Verdict(column, "clear", f"{start}: no sign that it explains the results.")
     start = f"The {named} alone predicts the label (AUROC {shown(alone)})"
     if main is None:
