@@ -179,14 +179,15 @@ def bundle(home: Rna, transform: str, folder: Path) -> tuple[Path, pd.DataFrame]
 
 def measured(packed: Path, away: Rna, *, unit: str, align: str, folder: Path) -> pd.DataFrame:
     """`model` and the figures of one application."""
-    settings = {"align": align, "level": LEVEL} | ({"insist": True} if "insist" in Apply.model_fields else {})
+    settings = Apply(align=align, level=LEVEL)
     given = {"patients": away.patients, "slides": NO_SLIDES, "expression": away.table}
-    names = ("compatibility", "drift", "predictions", "members", "metrics", "coverage")
+    names = ("compatibility", "drift", "plausible", "predictions", "members", "metrics", "coverage")
     out = {name: folder / f"{name}.{'json' if name == 'compatibility' else 'parquet'}" for name in names}
-    compare(packed, **given, samples=None, unit=unit, tiles={}, settings=Apply(**settings), out=out)
+    compare(packed, **given, samples=None, unit=unit, tiles={}, settings=settings, out=out)
+    # Nothing is withheld here, so that it is seen what withholding spares.
     apply(
-        packed, **given, compatibility_json=out["compatibility"], settings=Apply(**settings), evaluation=EVALUATION,
-        seed=1, out=out,
+        packed, **given, compatibility_json=out["compatibility"], judged=read_table(out["plausible"]).head(0),
+        settings=settings, evaluation=EVALUATION, seed=1, out=out,
     )  # fmt: skip
     metrics, coverage = read_table(out["metrics"]), read_table(out["coverage"])
     rows = []

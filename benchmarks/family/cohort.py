@@ -17,14 +17,14 @@ from .tissue import draw_slide
 
 EDGE_PX = 1344  # six tiles of 224 px at 0.5 µm per px; most of the outer ones are glass
 MPP = 0.5
-_SITE_TINT = np.array([0.93, 1.0, 1.05])  # of one half of the sites in the kind `site`
+_SITE_TINT = 0.3  # how far the stains of two sites may differ in the kind `site`, each site having its own
 
 
 def tint_of(site: str, member: Member) -> np.ndarray:
     """(3,) float64: what a site's stain multiplies the colours by."""
     number = int(site.removeprefix("site"))
-    tint = 1 - 0.12 * member.stain_spread * np.random.default_rng([member.seed, 3, number]).uniform(-0.5, 1, 3)
-    return tint * (_SITE_TINT if member.kind == "site" and number % 2 else 1.0)
+    spread = _SITE_TINT if member.kind == "site" else 0.12 * member.stain_spread
+    return 1 - spread * np.random.default_rng([member.seed, 3, number]).uniform(-0.3, 0.7, 3)
 
 
 def write_cohort(folder: Path, member: Member, *, edge_px: int = EDGE_PX) -> Path:

@@ -15,7 +15,7 @@ _FACTOR_LOG2 = 1.3  # mean change of a gene that the RNA factor moves, at streng
 _RESIDUAL_LOG2 = 0.45
 _SITE_LOG2 = 0.15  # standard deviation between sites, gene by gene
 _READS_PER_GENE = 400
-_SITE_DEPTH = 4.0  # in the kind `site`: depth of the one half of the sites over the other's
+_SITE_DEPTH = 4.0  # in the kind `site`: largest depth of a site over the smallest, each site having its own
 
 
 def draw_counts(patients: pd.DataFrame, member: Member) -> pd.DataFrame:
@@ -42,8 +42,8 @@ def draw_counts(patients: pd.DataFrame, member: Member) -> pd.DataFrame:
     share /= share.sum(axis=1, keepdims=True)
     depth = _READS_PER_GENE * n_genes * rng.uniform(0.6, 1.6, n)
     if member.kind == "site":
-        group = patients["site"].map({site: number % 2 for number, site in enumerate(names)}).to_numpy()
-        depth = depth * np.where(group == 1, _SITE_DEPTH, 1.0)
+        of_site = dict(zip(names, _SITE_DEPTH ** rng.uniform(-0.5, 0.5, len(names)), strict=True))
+        depth = depth * patients["site"].map(of_site).to_numpy()
     counts = rng.poisson(share * depth[:, None])
     index = pd.Index([f"GENE{number:05d}" for number in range(n_genes)], name="gene")
     return pd.DataFrame(counts.T, index=index, columns=list(patients["patient"]))

@@ -17,35 +17,61 @@ from benchmarks.family.fits import Cohort, conclusion_of, prepared
 from benchmarks.family.members import Member
 
 pytestmark = pytest.mark.xdist_group("conclusions")
-MODELS = ("logistic_expression", "logistic_image", "concat")
-SETTINGS = Fusion.model_validate({"members": 1, "epochs": 40})
+MODELS = ("best_gene", "logistic_expression", "logistic_image", "concat")
+SETTINGS = Fusion.model_validate({"members": 1, "epochs": 30})
 EDGE_PX = 896
 PLAIN = Member("image", "sheets", n_genes=600, stain_spread=0.2)
+BY_SITE = replace(PLAIN, kind="site")
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    return tmp_path_factory.mktemp("family")
-
-
-@pytest.fixture(scope="module")
-def plain(work):
+def plain(tmp_path_factory):
     """Both factors are there and strong; which of them the label follows is up to the test."""
-    return Cohort.read(prepared(PLAIN, work, edge_px=EDGE_PX))
+    return Cohort.read(prepared(PLAIN, tmp_path_factory.mktemp("plain"), edge_px=EDGE_PX))
 
 
 @pytest.fixture(scope="module")
-def by_site(work):
-    """Stain, depth and label depend on the site."""
-    return Cohort.read(prepared(replace(PLAIN, kind="site"), work, edge_px=EDGE_PX))
+def by_site(tmp_path_factory):
+    """Stain, depth and label depend on the site and on nothing else."""
+    return Cohort.read(prepared(BY_SITE, tmp_path_factory.mktemp("by_site"), edge_px=EDGE_PX))
 
 
-def concluded(cohort, kind, tmp_path, **how):
-    cohort = cohort.labelled(replace(PLAIN, kind=kind))
-    return conclusion_of(cohort, MODELS, settings=SETTINGS, out=tmp_path, **how)
+def concluded(cohort, kind, folder, **how):
+    return conclusion_of(cohort.labelled(replace(PLAIN, kind=kind)), MODELS, settings=SETTINGS, out=folder, **how)
 
 
 @pytest.mark.parametrize(("kind", "model"), [("image", "logistic_image"), ("rna", "logistic_expression")])
 def test_one_modality_suffices(plain, tmp_path, kind, model):
     found, choice = concluded(plain, kind, tmp_path)
-    assert (found.kind, found.single) == ("one_modality", model), choice.to_string()
+    assert found.kind == "one_modality", choice.to_string()
+    assert found.single == model or kind == "rna" and found.single == "best_gene"
+    assert found.numbers["single"].estimate > 0.85 and found.numbers["difference"].ci_low <= 0
+
+
+@pytest.mark.parametrize("kind", ["none", "interaction"])
+def test_nothing_is_better_than_chance(plain, tmp_path, kind):
+    """Labels at random; and an interaction that none of these models finds among 72 patients."""
+    found, choice = concluded(plain, kind, tmp_path)
+    assert found.kind in ("chance", "too_few") and not found.better, choice.to_string()
+
+
+def test_what_both_modalities_add_up_to(plain, tmp_path):
+    found, choice = concluded(plain, "sum", tmp_path)
+    assert found.kind in ("fusion", "one_modality", "undecided") and found.better, choice.to_string()
+    assert found.fused == "concat"
+    if found.kind == "fusion":
+        assert found.numbers["difference"].ci_low > 0
+    else:
+        assert found.numbers["difference"].ci_low <= 0
+
+
+def test_the_site_alone_with_folds_over_patients(by_site, tmp_path):
+    found, choice = concluded(by_site, "site", tmp_path)
+    assert found.better, choice.to_string()
+    assert (found.kind, found.column) == ("site", "site"), choice.to_string()
+    assert not any(found.stands(model) for model in MODELS)
+
+
+def test_the_site_alone_with_folds_over_sites(by_site, tmp_path):
+    found, choice = concluded(by_site, "site", tmp_path, group_by="site")
+    assert found.kind in ("chance", "too_few") and not found.better, choice.to_string()
