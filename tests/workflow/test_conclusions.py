@@ -44,7 +44,7 @@ def concluded(cohort, kind, folder, **how):
 def test_one_modality_suffices(plain, tmp_path, kind, model):
     found, choice = concluded(plain, kind, tmp_path)
     assert found.kind == "one_modality", choice.to_string()
-    assert found.single == model or kind == "rna" and found.single == "best_gene"
+    assert found.single == model or (kind == "rna" and found.single == "best_gene")
     assert found.numbers["single"].estimate > 0.85 and found.numbers["difference"].ci_low <= 0
 
 
