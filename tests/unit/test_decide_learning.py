@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 from test_fusion_cohort import FAST, make_cohort
 
-from histoweave.decide import learning_fold as module
 from histoweave.decide import power_law
 from histoweave.decide.learning import SCORED, learning, with_full
 from histoweave.decide.learning_fold import learning_fold
 from histoweave.decide.subsets import nested, priorities
 from histoweave.errors import InputError
 from histoweave.evaluation.sample import Sample
+from histoweave.fusion import fold as module
 from histoweave.io import read_table
 
 SIZES = np.array([12.0, 24.0, 36.0, 48.0])

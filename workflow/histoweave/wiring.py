@@ -13,11 +13,6 @@ from histoweave.shards import shards_of, untrue_indexes
 from histoweave.simulate.factors import factors
 from histoweave.validation import CohortTables, check_inputs, models_of
 
-FOLD_FILES = (
-    "model.safetensors", "config.json", "transforms.parquet", "history.parquet",
-    "predictions.parquet", "modality_use.parquet", "attention.parquet",
-)  # fmt: skip
-
 EVALUATION_TABLES = (
     "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions", "choice",
     "roc", "operating", "operating_thresholds",

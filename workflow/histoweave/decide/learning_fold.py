@@ -12,10 +12,8 @@ from histoweave.config import Fusion
 from histoweave.decide.subsets import nested, priorities
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.fit import fit
-from histoweave.fusion.fold import fold_roles, fold_seed, predict
+from histoweave.fusion.fold import fold_roles, fold_seed, patients_by_role, tested
 from histoweave.fusion.patients import PatientSet
-from histoweave.fusion.train import deterministic
 
 
 def learning_fold(
@@ -48,8 +46,7 @@ def learning_fold(
     if info.needs:
         raise InputError(f"decide.learning_curve.models: '{model}' is made of other models; name one that is fitted")
     repeat, fold, roles = fold_roles(folds, k)
-    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
-    able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
+    able = patients_by_role(PatientSet.of(patients, slides=slides, expression=expression, classes=classes), roles, info)
     priority = priorities(list(roles.index[roles != "test"]), seed=seed, k=k)
     own_seed = fold_seed(seed, model, k)
     tables = []
@@ -58,18 +55,8 @@ def learning_fold(
             role: able[role].subset(nested(able[role].ids, able[role].codes, priority, share))
             for role in ("train", "val")
         }
-        fitted, _ = fit(
-            model,
-            train_patients=part["train"],
-            val_patients=part["val"],
-            classes=classes,
-            settings=settings,
-            seed=own_seed,
-            device=device,
-            needs={},
-        )
-        with deterministic(own_seed, device=device):
-            table, _ = predict(fitted, fitted.batcher(able["test"]), able["test"])
+        sets = part | {"test": able["test"]}
+        table = tested(model, sets, classes=classes, settings=settings, seed=own_seed, device=device)
         n_fit = len(part["train"].ids) + len(part["val"].ids)
         front = {"share": share, "n_fit": n_fit, "repeat": repeat, "fold": fold, "role": "test"}
         tables.append(table.assign(**front))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 from scipy.stats import norm
 
-from histoweave.evaluation.choice import FUSION_SINGLE, MODELS, PAIRS, perfect_low
+from histoweave.evaluation.choice import perfect_low
+from histoweave.evaluation.chosen_scores import CHANCE, ChosenScores, Number, number_of
 from histoweave.evaluation.null import MATCHED
 from histoweave.fusion.catalog import MODALITIES, ModelInfo
 
-CHANCE = 0.5
 # A column is ruled out as an explanation if the label cannot be told from it with an AUROC of this or more.
 UNRELATED = 0.6
 # An interval wider than WIDE that holds a useful model says nothing.
@@ -26,19 +26,6 @@ FUSION, ONE_MODALITY, UNDECIDED = "fusion", "one_modality", "undecided"
 KINDS = (LEAK, TOO_FEW, AT_CHANCE, SITE, FUSION, ONE_MODALITY, UNDECIDED)
 # Kinds in which the models' skill is no finding, whatever their AUROC.
 NOTHING_STANDS = (LEAK, SITE)
-
-
-@dataclass(frozen=True)
-class Number:
-    """An estimate with its interval; bounds that are unknown are NaN."""
-
-    estimate: float
-    ci_low: float
-    ci_high: float
-
-    def turned(self) -> Number:
-        """The same difference the other way round."""
-        return Number(-self.estimate, -self.ci_high, -self.ci_low)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,36 +79,6 @@ class Conclusion:
         return model in self.better and self.kind not in NOTHING_STANDS
 
 
-class _Scores:
-    """The table `choice` by models and pairs."""
-
-    def __init__(self, choice: pd.DataFrame, models: Sequence[ModelInfo]):
-        rows = {(row["family"], row["model_a"], row["model_b"]): row for row in choice.to_dict("records")}
-        self._pairs = {(a, b): _number(row) for (family, a, b), row in rows.items() if family in (FUSION_SINGLE, PAIRS)}
-        self.auroc = {a: _number(row) for (family, a, _), row in rows.items() if family == MODELS}
-        self.models = {model.name: model for model in models if model.name in self.auroc}
-        self.n = max((int(row["n"]) for row in rows.values()), default=0)
-        self.single = [name for name, model in self.models.items() if len(model.modalities) == 1]
-        self.fused = [name for name, model in self.models.items() if len(model.modalities) > 1]
-        self.better = tuple(name for name in self.models if self.auroc[name].ci_low > CHANCE)
-        self.main = self.best(name for name in self.fused if name in self.better) or self.best(self.fused)
-
-    def best(self, names: Iterable[str]) -> str:
-        """The name with the highest AUROC; empty without any."""
-        known = [name for name in names if not math.isnan(self.auroc[name].estimate)]
-        return max(known, key=lambda name: self.auroc[name].estimate, default="")
-
-    def difference(self, a: str, b: str) -> Number:
-        """AUROC of `a` minus that of `b`, whichever way round the table has it."""
-        return self._pairs[a, b] if (a, b) in self._pairs else self._pairs[b, a].turned()
-
-    def beats(self, a: str, b: str) -> bool:
-        return self.difference(a, b).ci_low > 0
-
-    def reads(self, name: str, modality: str) -> bool:
-        return modality in self.models[name].modalities
-
-
 def conclude(
     choice: pd.DataFrame,
     *,
@@ -143,7 +100,7 @@ def conclude(
     group_by : what the folds keep whole (`patient` or `site`); that column is not asked about again.
     confounding, control : `confounding.parquet` and `control/summary.parquet`, None where a run has not made them.
     """
-    scores = _Scores(choice, models)
+    scores = ChosenScores(choice, models)
     known = {
         "n": scores.n,
         "whole": group_by,
@@ -163,7 +120,7 @@ def conclude(
 
 
 def _kind(
-    scores: _Scores,
+    scores: ChosenScores,
     *,
     counts: Mapping[str, int],
     confidence: float,
@@ -184,7 +141,7 @@ def _kind(
     return kind, of_column | {"reason": reason}
 
 
-def _too_few(scores: _Scores, counts: Mapping[str, int], confidence: float) -> str:
+def _too_few(scores: ChosenScores, counts: Mapping[str, int], confidence: float) -> str:
     """Why there are too few patients, empty if there are not."""
     known = [number for number in scores.auroc.values() if not math.isnan(number.ci_low)]
     if not known:
@@ -197,7 +154,9 @@ def _too_few(scores: _Scores, counts: Mapping[str, int], confidence: float) -> s
     return "wide" if wide and scores.auroc[scores.best(scores.models)].ci_high >= USEFUL else ""
 
 
-def _column(scores: _Scores, confounding: pd.DataFrame | None, *, whole: str, confidence: float) -> tuple[bool, dict]:
+def _column(
+    scores: ChosenScores, confounding: pd.DataFrame | None, *, whole: str, confidence: float
+) -> tuple[bool, dict]:
     """Whether a column may explain what the models reach, and what is known of that column.
 
     That the label can be told from the column alone with an AUROC of `UNRELATED` is not excluded, and neither within its
@@ -217,7 +176,7 @@ def _column(scores: _Scores, confounding: pd.DataFrame | None, *, whole: str, co
     return False, next((facts for told, _, facts in found if told), {})
 
 
-def _beyond(scores: _Scores, confounding: pd.DataFrame, told: Mapping, *, confidence: float) -> tuple[bool, dict]:
+def _beyond(scores: ChosenScores, confounding: pd.DataFrame, told: Mapping, *, confidence: float) -> tuple[bool, dict]:
     """Whether a model is shown to know more than the column of `told`, and the numbers of the model that is looked at:
     the best of those that are, or else of all. The intervals are widened for the number of scores (Bonferroni)."""
     asked = ["label_within_column", "label_whole_columns"]
@@ -232,14 +191,14 @@ def _beyond(scores: _Scores, confounding: pd.DataFrame, told: Mapping, *, confid
     shown = rows["estimate"] - wider * (rows["estimate"] - rows["ci_low"]) > CHANCE
     beyond = set(rows.loc[shown, "model"])
     model = scores.best(sorted(beyond or best))
-    numbers = {row["question"]: _number(row) for row in rows[rows["model"] == model].to_dict("records")}
-    numbers["label_from_column"] = _number(told)
+    numbers = {row["question"]: number_of(row) for row in rows[rows["model"] == model].to_dict("records")}
+    numbers["label_from_column"] = number_of(told)
     if model:
         numbers["column_model"] = scores.auroc[model]
     return bool(beyond), {"column": told["column"], "column_model": model, "numbers": numbers}
 
 
-def _modalities(scores: _Scores) -> tuple[str, str]:
+def _modalities(scores: ChosenScores) -> tuple[str, str]:
     """`fusion`, `one_modality` or `undecided` with the reason; some model is better than chance."""
     if _winner(scores):
         return FUSION, ""
@@ -249,7 +208,7 @@ def _modalities(scores: _Scores) -> tuple[str, str]:
     return UNDECIDED, "single_at_chance" if covered >= set(MODALITIES) else "no_single"
 
 
-def _winner(scores: _Scores) -> str:
+def _winner(scores: ChosenScores) -> str:
     """The best model of both modalities that is better than chance and than every model of one; empty without.
 
     There must be models of each modality alone: nothing else says that it takes both.
@@ -261,13 +220,13 @@ def _winner(scores: _Scores) -> str:
     )
 
 
-def _unbeaten(scores: _Scores) -> str:
+def _unbeaten(scores: ChosenScores) -> str:
     """The best model of one modality among those that the best model of both is not shown to be better than."""
     unbeaten = [single for single in scores.single if not scores.main or not scores.beats(scores.main, single)]
     return scores.best(single for single in unbeaten if single in scores.better) or scores.best(unbeaten)
 
 
-def _compared(scores: _Scores, kind: str) -> dict[str, str]:
+def _compared(scores: ChosenScores, kind: str) -> dict[str, str]:
     """Which model of one modality stands beside which of both, and beside which of the other modality."""
     if kind == FUSION:
         return {"fused": _winner(scores), "single": scores.best(scores.single)}
@@ -278,7 +237,7 @@ def _compared(scores: _Scores, kind: str) -> dict[str, str]:
     return {"fused": scores.main, "single": single, "rival": rival if rival in scores.better else ""}
 
 
-def _simplest(scores: _Scores, best: str) -> dict[str, str | bool]:
+def _simplest(scores: ChosenScores, best: str) -> dict[str, str | bool]:
     """The simplest model whose difference to the best holds 0 and lies above -`MARGIN`; the better of equally simple."""
     simpler = [name for name in scores.models if scores.models[name].complexity < scores.models[best].complexity]
 
@@ -292,7 +251,7 @@ def _simplest(scores: _Scores, best: str) -> dict[str, str | bool]:
     return {"simplest": simplest or ("" if simpler else best), "simplest_asked": bool(simpler)}
 
 
-def _numbers(scores: _Scores, known: Mapping) -> dict[str, Number]:
+def _numbers(scores: ChosenScores, known: Mapping) -> dict[str, Number]:
     """AUROCs and differences of the models that `known` names."""
     best, single, fused, rival, simplest = (
         known.get(role, "") for role in ("best", "single", "fused", "rival", "simplest")
@@ -312,7 +271,3 @@ def _leak(control: pd.DataFrame | None) -> dict | None:
     leaking = dict.fromkeys([first["model"], *rows["model"]])
     mean = Number(*(float(first[name]) for name in ("null_mean", "mean_low", "mean_high")))
     return {"leaking": tuple(leaking), "shuffles": int(first["shuffles"]), "numbers": {"null_mean": mean}}
-
-
-def _number(row: Mapping) -> Number:
-    return Number(float(row["estimate"]), float(row["ci_low"]), float(row["ci_high"]))

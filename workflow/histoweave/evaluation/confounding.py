@@ -21,10 +21,6 @@ from histoweave.evaluation.strata import Answer, Part, answer, rank_auroc
 from histoweave.fusion import catalog
 from histoweave.fusion.bags import BagStore
 
-QUESTIONS = (
-    "label_from_column", "column_from_predictions", "column_from_image", "column_from_expression",
-    "label_within_column", "label_whole_columns",
-)  # fmt: skip
 TYPES = dict.fromkeys(("column", "question", "model"), "str") | {
     **dict.fromkeys(("estimate", "ci_low", "ci_high"), "float64"),
     **dict.fromkeys(("n", "levels"), "int64"),

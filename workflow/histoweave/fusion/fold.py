@@ -42,6 +42,29 @@ def fold_roles(folds: pd.DataFrame, k: int) -> tuple[int, int, pd.Series]:
     return repeat, fold, roles
 
 
+def patients_by_role(everyone: PatientSet, roles: pd.Series, info: catalog.ModelInfo) -> dict[str, PatientSet]:
+    """The patients of a fold that a model can handle, as `train`, `val` and `test`; `roles` is of `fold_roles`."""
+    return {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
+
+
+def tested(
+    model: str, able: dict[str, PatientSet], *, classes: list[str], settings: Fusion, seed: int, device: str
+) -> pd.DataFrame:
+    """Fit a model that needs no other on `able` (`train`, `val`), and predict its `test` patients; see `predict`."""
+    fitted, _ = fit(
+        model,
+        train_patients=able["train"],
+        val_patients=able["val"],
+        classes=classes,
+        settings=settings,
+        seed=seed,
+        device=device,
+        needs={},
+    )
+    with deterministic(seed, device=device):
+        return predict(fitted, fitted.batcher(able["test"]), able["test"])[0]
+
+
 def run_fold(
     *,
     model: str,
@@ -77,8 +100,7 @@ def run_fold(
     """
     info = catalog.get(model)
     repeat, fold, roles = fold_roles(folds, k)
-    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
-    able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
+    able = patients_by_role(PatientSet.of(patients, slides=slides, expression=expression, classes=classes), roles, info)
     own_seed = fold_seed(seed, model, k)
     fitted, history = fit(
         model,

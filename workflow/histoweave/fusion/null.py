@@ -13,10 +13,8 @@ from histoweave.config import Fusion
 from histoweave.fusion import catalog
 from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import IMAGE, MODALITIES
-from histoweave.fusion.fit import fit
-from histoweave.fusion.fold import fold_roles, fold_seed, predict
+from histoweave.fusion.fold import fold_roles, fold_seed, patients_by_role, tested
 from histoweave.fusion.patients import PatientSet
-from histoweave.fusion.train import deterministic
 
 KEPT_TILES = 16384  # of all patients together
 _KEYS = ["patient", "repeat", "fold", "role", "y_true", *(f"has_{modality}" for modality in MODALITIES)]
@@ -52,25 +50,13 @@ def refit(
         for patients that the model cannot be fitted on.
     """
     info = catalog.get(model)
-    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes).handled_by(info)
-    able = set(everyone.ids)
+    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
     tables = []
     for k in range(len(folds[["repeat", "fold"]].drop_duplicates())):
         repeat, fold, roles = fold_roles(folds, k)
-        sets = {role: everyone.subset(able & set(roles.index[roles == role])) for role in ("train", "val", "test")}
+        able = patients_by_role(everyone, roles, info)
         own_seed = fold_seed(seed, model, k)
-        fitted, _ = fit(
-            model,
-            train_patients=sets["train"],
-            val_patients=sets["val"],
-            classes=classes,
-            settings=settings,
-            seed=own_seed,
-            device=device,
-            needs={},
-        )
-        with deterministic(own_seed, device=device):
-            table, _ = predict(fitted, fitted.batcher(sets["test"]), sets["test"])
+        table = tested(model, able, classes=classes, settings=settings, seed=own_seed, device=device)
         tables.append(table.assign(repeat=repeat, fold=fold, role="test"))
     return pd.concat(tables, ignore_index=True)[[*_KEYS, *(f"p_{label}" for label in classes)]]
 

@@ -7,10 +7,8 @@ import pandas as pd
 from histoweave.config import Fusion
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.fit import fit
-from histoweave.fusion.fold import fold_roles, fold_seed, predict
+from histoweave.fusion.fold import fold_roles, fold_seed, patients_by_role, tested
 from histoweave.fusion.patients import PatientSet
-from histoweave.fusion.train import deterministic
 
 _HEAD = {
     "patient": "str", "repeat": "int64", "fold": "int64", "role": "str", "y_true": "str", "has_image": "bool",
@@ -42,24 +40,12 @@ def site_fold(
         return nothing, "whole sites do not fill the folds"
     info = catalog.get(model)
     repeat, fold, roles = fold_roles(folds, k)
-    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
-    able = {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
-    own_seed = fold_seed(seed, model, k)
-    try:
-        fitted, _ = fit(
-            model,
-            train_patients=able["train"],
-            val_patients=able["val"],
-            classes=classes,
-            settings=settings,
-            seed=own_seed,
-            device=device,
-            needs={},
-        )
-    except InputError as error:
-        return nothing, str(error)
+    able = patients_by_role(PatientSet.of(patients, slides=slides, expression=expression, classes=classes), roles, info)
     if not able["test"].ids:
         return nothing, "no test patient has what the model reads"
-    with deterministic(own_seed, device=device):
-        table, _ = predict(fitted, fitted.batcher(able["test"]), able["test"])
+    own_seed = fold_seed(seed, model, k)
+    try:
+        table = tested(model, able, classes=classes, settings=settings, seed=own_seed, device=device)
+    except InputError as error:
+        return nothing, str(error)
     return table.assign(repeat=repeat, fold=fold, role="test")[list(columns)], ""

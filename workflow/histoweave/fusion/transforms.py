@@ -16,7 +16,7 @@ from histoweave.errors import InputError
 from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.genes import groups_from_sets, learned_groups, read_gmt
-from histoweave.fusion.ranks import within_patient_ranks
+from histoweave.fusion.ranks import standardised_ranks, within_patient_ranks
 from histoweave.given_tables import Kind, read_given_table
 from histoweave.io import write_table
 
@@ -194,24 +194,10 @@ def fit_expression(
     fill = np.where(kept, fill, np.nan)
     ranks = settings.expression_transform == "ranks"
     if ranks:
-        mean[kept], scale[kept], fill[kept] = _of_ranks(raw[:, kept])
+        mean[kept], scale[kept], fill[kept] = standardised_ranks(raw[:, kept])
     if form != "standardised":
         mean, scale = np.where(kept, fill if form == "centred" else 0.0, np.nan), np.where(kept, 1.0, np.nan)
     return ExpressionTransform(genes, kept, mean, scale, fill, group, ranks)
-
-
-def _of_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, standard deviation and median over the patients of each gene's rank; InputError if no gene's rank varies."""
-    ranked = within_patient_ranks(values)
-    fill = np.nanmedian(ranked, axis=0)
-    ranked = np.where(np.isnan(ranked), fill, ranked)
-    scale = ranked.std(axis=0)
-    if not (scale > 1e-12).any():
-        raise InputError(
-            "fusion.expression_transform: ranks tells no two training patients apart, since their genes come in the same "
-            "order; raise fusion.n_genes, or use log2"
-        )
-    return ranked.mean(axis=0), _positive(scale), fill
 
 
 def write_transforms(path: str | Path, transforms: Transforms) -> None:
