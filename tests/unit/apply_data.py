@@ -20,7 +20,7 @@ from histoweave.io import read_json, read_table
 from histoweave.sae import format
 
 MODELS = [
-    "majority", "top_pairs", "centroid", "logistic_expression", "logistic_image",
+    "majority", "top_pairs", "centroid", "logistic_expression", "logistic_image", "logistic_both",
     "image", "expression", "late_mean", "cross_attention",
 ]  # fmt: skip
 EVALUATION = Evaluation(bootstrap=1000)

@@ -259,7 +259,9 @@ FOLD_FILES = ("config.json", "model.safetensors", "transforms.parquet")
 
 
 @pytest.mark.parametrize("files", [FOLD_FILES, *[(name,) for name in FOLD_FILES[1:]]])
-@pytest.mark.parametrize("model", ["image", "expression", "logistic_expression", "centroid", "logistic_image"])
+@pytest.mark.parametrize(
+    "model", ["image", "expression", "logistic_expression", "centroid", "logistic_image", "logistic_both"]
+)
 def test_a_fold_in_the_place_of_another(content, tmp_path, files, model):
     copied = {f"models/{model}/fold0/{name}": content[f"models/{model}/fold1/{name}"] for name in files}
     said = answer(lambda: read(sealed(tmp_path / "b.zip", content | copied)))
@@ -300,7 +302,7 @@ def test_one_value_out_of_range_costs_one_patient_its_predictions(home, tmp_path
     found = replace(others, expression=table.reset_index()).apply(bundle, tmp_path / "bad")
     rows = found["predictions"].set_index(["model", "patient"])
     concerned = {model for model in MODELS if rows.loc[(model, "P043"), "status"] != "ok"}
-    simple = {"top_pairs", "centroid", "logistic_expression"}
+    simple = {"top_pairs", "centroid", "logistic_expression", "logistic_both"}
     assert concerned == simple | {"expression", "late_mean", "cross_attention"}
     for model in MODELS:
         row = rows.loc[(model, "P043")]
@@ -328,6 +330,7 @@ def test_one_tile_feature_out_of_range_costs_one_patient_its_predictions(home, t
     lost = rows[rows["status"] != "ok"]
     assert set(lost["patient"]) == {"P044"} and set(lost["model"]) == {
         "logistic_image",
+        "logistic_both",
         "image",
         "late_mean",
         "cross_attention",

@@ -137,7 +137,7 @@ def test_a_cohort_of_one_modality_is_predicted_and_scored(home, tmp_path):
     found = only_rna.apply(bundle, tmp_path)
     status = found["predictions"].groupby("model")["status"].first()
     assert status["image"] == "cannot" and status["cross_attention"] == "ok"
-    assert set(found["metrics"]["model"]) == set(MODELS) - {"image", "logistic_image"}
+    assert set(found["metrics"]["model"]) == set(MODELS) - {"image", "logistic_image", "logistic_both"}
     assert found["metrics"].query("scope == 'pooled'")["n"].eq(20).all()
 
 

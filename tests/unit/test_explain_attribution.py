@@ -139,9 +139,9 @@ def test_one_class_alone_is_explained_as_with_the_others(n_classes):
 
 
 def test_a_patient_without_a_modality_is_explained_by_the_other():
-    found = attribute(network(), patient(image=False), steps=16)
+    found = attribute(network(), patient(image=False), steps=64)
     assert found.tiles is None and found.attention is None and found.cross is None and found.genes.shape == (G, 3)
-    found = attribute(network(), patient(expression=False), steps=16)
+    found = attribute(network(), patient(expression=False), steps=64)
     assert found.genes is None and found.cross is None and found.tiles.shape == (N, 3)
     np.testing.assert_allclose(found.error, 0, atol=1e-3)
 

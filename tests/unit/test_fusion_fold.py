@@ -148,7 +148,7 @@ def test_a_saved_folder_predicts_the_same(cohort, runs, model):
         assert np.abs(values[~same] - table.loc[~same, ["p_a", "p_b", "p_c"]]).to_numpy().min() > 1e-6
 
 
-SIMPLE = ["top_pairs", "centroid", "logistic_expression", "logistic_image"]
+SIMPLE = ["top_pairs", "centroid", "logistic_expression", "logistic_image", "logistic_both"]
 
 
 @pytest.mark.parametrize("model", [*SIMPLE, "image", "cross_attention"])

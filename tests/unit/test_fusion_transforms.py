@@ -254,4 +254,4 @@ def test_the_catalog_refuses_duplicates_and_names_the_nearest():
     with pytest.raises(InputError, match=r"'cros_attention'.*did you mean 'cross_attention'"):
         catalog.get("cros_attention")
     assert catalog.get("late_mean").needs == ("image", "expression")
-    assert len(set(catalog.names())) == len(catalog.names()) == 11
+    assert len(set(catalog.names())) == len(catalog.names()) == 12

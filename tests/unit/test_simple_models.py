@@ -21,7 +21,9 @@ from histoweave.fusion.layers import masked_mean
 from histoweave.fusion.models.references import INVERSE_REGULARISATION
 from histoweave.io import read_table
 
-SIMPLE = ("majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image")
+SIMPLE = (
+    "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image", "logistic_both",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def test_complexity_orders_the_catalog():
     infos = [catalog.get(name) for name in catalog.names()]
     assert {info.name: info.complexity for info in infos} == {
         "majority": 0, "best_gene": 1, "top_pairs": 2, "centroid": 3, "logistic_expression": 4, "logistic_image": 4,
-        "image": 5, "expression": 5, "late_mean": 6, "concat": 7, "cross_attention": 8,
+        "logistic_both": 5, "image": 6, "expression": 6, "late_mean": 7, "concat": 8, "cross_attention": 9,
     }  # fmt: skip
     assert Fusion().models == list(catalog.names())
 

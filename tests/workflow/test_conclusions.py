@@ -7,6 +7,7 @@ Cohorts of the same hidden factors share their slides and RNA and differ in the 
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from running import ROOT
 
@@ -18,9 +19,10 @@ from histoweave.fusion import catalog
 sys.path.insert(0, str(ROOT))
 from benchmarks.family.fits import Cohort, conclusion_of, prepared
 from benchmarks.family.members import Member
+from benchmarks.family.patients import LABELS
 
 pytestmark = pytest.mark.xdist_group("conclusions")
-MODELS = ("best_gene", "logistic_expression", "logistic_image", "concat")
+MODELS = ("best_gene", "logistic_expression", "logistic_image", "logistic_both", "concat")
 SETTINGS = Fusion.model_validate({"members": 1, "epochs": 30})
 EDGE_PX = 896
 PLAIN = Member("image", "sheets", n_genes=600, stain_spread=0.2)
@@ -39,8 +41,13 @@ def by_site(tmp_path_factory):
     return Cohort.read(prepared(BY_SITE, tmp_path_factory.mktemp("by_site"), edge_px=EDGE_PX))
 
 
-def concluded(cohort, kind, folder, **how):
-    return conclusion_of(cohort.labelled(replace(PLAIN, kind=kind)), MODELS, settings=SETTINGS, out=folder, **how)
+def concluded(cohort, kind, folder, *, others=0.0, **how):
+    """others : share of the patients who get the other label."""
+    labelled = cohort.labelled(replace(PLAIN, kind=kind))
+    turned = np.random.default_rng(0).permutation(len(labelled.patients)) < others * len(labelled.patients)
+    other = labelled.patients["label"].map(dict(zip(LABELS, reversed(LABELS), strict=True)))
+    patients = labelled.patients.assign(label=labelled.patients["label"].where(~turned, other))
+    return conclusion_of(replace(labelled, patients=patients), MODELS, settings=SETTINGS, out=folder, **how)
 
 
 @pytest.mark.parametrize(("kind", "model"), [("image", "logistic_image"), ("rna", "logistic_expression")])
@@ -51,10 +58,23 @@ def test_one_modality_suffices(plain, tmp_path, kind, model):
     assert found.numbers["single"].estimate > 0.85 and found.numbers["difference"].ci_low <= 0
 
 
-@pytest.mark.parametrize("kind", ["none", "interaction"])
-def test_nothing_is_better_than_chance(plain, tmp_path, kind):
-    """Labels at random; and an interaction that none of these models finds among 72 patients."""
-    found, choice = concluded(plain, kind, tmp_path)
+def test_an_interaction_is_found(plain, tmp_path):
+    """Neither modality tells anything by itself; the products of their components do, and with them the network."""
+    found, choice = concluded(plain, "interaction", tmp_path)
+    assert found.kind == "fusion", choice.to_string()
+    assert set(found.better) == {"logistic_both", "concat"}
+    estimates = choice[choice["model_b"] == ""].set_index("model_a")["estimate"]
+    assert estimates[["logistic_both", "concat"]].min() >= 0.8 and found.numbers["difference"].ci_low > 0
+
+
+def test_labels_at_random(plain, tmp_path):
+    found, choice = concluded(plain, "none", tmp_path)
+    assert found.kind in ("chance", "too_few") and not found.better, choice.to_string()
+
+
+def test_an_interaction_that_is_too_weak(plain, tmp_path):
+    """The label follows the interaction in two of three patients: nothing is claimed."""
+    found, choice = concluded(plain, "interaction", tmp_path, others=1 / 3)
     assert found.kind in ("chance", "too_few") and not found.better, choice.to_string()
 
 

@@ -18,7 +18,7 @@ from histoweave.io import read_json, read_table
 
 CONFIG = ("--configfile", "config/demo/config.yaml")
 MODELS = [
-    "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image",
+    "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image", "logistic_both",
     "image", "expression", "concat", "late_mean", "cross_attention",
 ]  # fmt: skip
 
@@ -202,7 +202,7 @@ def test_one_more_patient(demo):
         for name, text in backup.items():
             (demo / "config/demo" / name).write_text(text)
     assert (jobs["simulate_slide"], jobs["tile_slides"], jobs["extract_features"]) == (1, 1, 1)
-    assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 55
+    assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 5 * len(MODELS)
     assert dry(demo) == {}
 
 

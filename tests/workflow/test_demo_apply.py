@@ -39,12 +39,14 @@ def same_predictions(one, other):
 
 def test_everybody_is_predicted_by_all_that_can(applied):
     table = read_table(applied / "predictions.parquet")
-    assert table.groupby("model")["patient"].nunique().eq(36).all() and table["model"].nunique() == 11
+    assert table.groupby("model")["patient"].nunique().eq(36).all() and table["model"].nunique() == 12
     for model, rows in table.groupby("model"):
         status = rows.set_index("patient")["status"]
         lost = set(status.index[status == "cannot"])
         of_images = {"image": WITHOUT_SLIDE, "logistic_image": WITHOUT_SLIDE}
-        expected = (of_images | {"concat": (*WITHOUT_SLIDE, *WITHOUT_RNA)}).get(model, WITHOUT_RNA)
+        expected = (of_images | dict.fromkeys(("concat", "logistic_both"), (*WITHOUT_SLIDE, *WITHOUT_RNA))).get(
+            model, WITHOUT_RNA
+        )
         assert lost == (set() if model in TOLERANT else set(expected)), model
         assert rows.loc[rows["status"] == "cannot", "reason"].str.startswith("no ").all()
     assert set(table["status"]) == {"ok", "cannot"}, "another stain and half the depth are not withheld"

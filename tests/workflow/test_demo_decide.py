@@ -14,7 +14,7 @@ from histoweave.io import read_table
 
 CLASSES = ["Luminal", "Basal_Her2"]
 MODELS = [
-    "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image",
+    "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image", "logistic_both",
     "image", "expression", "concat", "late_mean", "cross_attention",
 ]  # fmt: skip
 N_FOLDS, SHARES = 5, [0.25, 0.5, 1.0]

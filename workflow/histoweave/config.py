@@ -137,7 +137,7 @@ class Fusion(Section):
 
     models: list[str] = Field(
         [
-            "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image",
+            "majority", "best_gene", "top_pairs", "centroid", "logistic_expression", "logistic_image", "logistic_both",
             "image", "expression", "concat", "late_mean", "cross_attention",
         ],
         min_length=1,

@@ -102,9 +102,10 @@ register(ModelInfo("top_pairs", _RNA, "top-scoring gene pairs", complexity=2, ge
 register(ModelInfo("centroid", _RNA, "nearest centroid on RNA", complexity=3, genes="centred"))
 register(ModelInfo("logistic_expression", _RNA, "logistic regression on RNA", complexity=4))
 register(ModelInfo("logistic_image", _IMAGE, "logistic regression on mean tile features", complexity=4))
-register(ModelInfo("image", _IMAGE, "image alone", neural=True, complexity=5))
-register(ModelInfo("expression", _RNA, "RNA alone", neural=True, complexity=5))
-register(ModelInfo("concat", _BOTH, "concatenation of image and RNA", neural=True, complexity=7))
+register(ModelInfo("logistic_both", _BOTH, "logistic regression on image, RNA and their products", complexity=5))
+register(ModelInfo("image", _IMAGE, "image alone", neural=True, complexity=6))
+register(ModelInfo("expression", _RNA, "RNA alone", neural=True, complexity=6))
+register(ModelInfo("concat", _BOTH, "concatenation of image and RNA", neural=True, complexity=8))
 register(
     ModelInfo(
         "late_mean",
@@ -112,7 +113,7 @@ register(
         "untrained mean of image and RNA",
         needs=("image", "expression"),
         tolerates_missing=True,
-        complexity=6,
+        complexity=7,
     )
 )
 register(
@@ -122,6 +123,6 @@ register(
         "cross-attention of image and RNA",
         tolerates_missing=True,
         neural=True,
-        complexity=8,
+        complexity=9,
     )
 )

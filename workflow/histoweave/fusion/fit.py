@@ -16,8 +16,10 @@ from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.fitted import FittedModel, load_fold
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
+from histoweave.fusion.models.joint import Joint
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.reference_fit import fit_reference
+from histoweave.fusion.share import fit_share
 from histoweave.fusion.train import HISTORY, deterministic, train
 from histoweave.fusion.transforms import Transforms, fit_expression, fit_image
 
@@ -79,6 +81,8 @@ def fit(
                 for member, network in enumerate(module.members)
             ]
             history = pd.concat(histories, ignore_index=True)
+            if isinstance(module, Joint):
+                fit_share(module, train=data, val=val, device=device)
     return FittedModel(info, tuple(classes), settings, transforms, module, device, before_refit), history
 
 

@@ -183,6 +183,7 @@ def _check_weights(path: Path, weights: dict[str, torch.Tensor], wanted: dict[st
                 f"{form.dtype} are needed; {_MEND}"
             )
     # A class that no training patient had is ruled out by a bias of minus infinity.
-    ruled_out = {"bias": weights["bias"].nan_to_num(nan=torch.nan, neginf=0.0)} if "bias" in weights else {}
+    biases = {"bias", "products.bias"} & set(weights)
+    ruled_out = {name: weights[name].nan_to_num(nan=torch.nan, neginf=0.0) for name in biases}
     if (name := not_finite(weights | ruled_out)) is not None:
         raise InputError(f"{path}: '{name}' holds NaN or infinity, so this fold could not vote; {_MEND}")

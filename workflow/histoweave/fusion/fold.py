@@ -15,6 +15,7 @@ from histoweave.fusion import catalog
 from histoweave.fusion.catalog import MODALITIES
 from histoweave.fusion.fit import fit
 from histoweave.fusion.fitted import FittedModel
+from histoweave.fusion.models.joint import Joint
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.train import deterministic
 from histoweave.io import write_table
@@ -127,6 +128,8 @@ def run_fold(
     record |= {role: able[role].ids for role in ("train", "val")}
     if model == "centroid":
         record["centroids"] = "training patients" if fitted.settings.centroids is None else "file"
+    if isinstance(fitted.module, Joint):
+        record["products_share"] = round(fitted.module.share.item(), 2)
     fitted.save(out_dir, record=record)
     write_table(out_dir / "history.parquet", history)
     with deterministic(own_seed, device=device):

@@ -111,6 +111,17 @@ class Batcher:
         """(n,G) float32 of all patients, who must all have expression."""
         return np.stack([self._genes[patient] for patient in self.ids])
 
+    def complete(self) -> list[str]:
+        """Ids of the patients with tiles and genes that the transforms apply to, sorted."""
+        return [patient for patient in self.ids if self.has_image(patient) and patient in self._genes]
+
+    def pooled(self, patients: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean tiles (n,k) float32, genes (n,G) float32 and label codes (n,) of patients who are `complete`."""
+        codes = dict(zip(self.ids, self.codes.numpy(), strict=True))
+        means = np.stack([self.bags.mean(patient) for patient in patients]).astype(np.float32)
+        genes = np.stack([self._genes[patient] for patient in patients])
+        return means, genes, np.array([codes[patient] for patient in patients])
+
     def batch(
         self,
         image_of: list[str],

@@ -14,6 +14,7 @@ from histoweave.fusion.centroids import check_genes, read_centroids
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.models.centroid import fit_centroid
+from histoweave.fusion.models.products import fit_products
 from histoweave.fusion.models.references import fit_best_gene, fit_logistic, fit_majority
 from histoweave.fusion.models.top_pairs import fit_top_pairs
 from histoweave.fusion.patients import Batcher, PatientSet
@@ -44,6 +45,8 @@ def fit_reference(
     InputError
         if no gene varies, or the table of `fusion.centroids` cannot be used.
     """
+    if info.modalities == {IMAGE, EXPRESSION}:
+        return _on_both(info, train_patients, val_patients, classes=classes, settings=settings, seed=seed)
     if IMAGE in info.modalities:
         return _on_images(info, train_patients, val_patients, classes=classes, settings=settings, seed=seed)
     if EXPRESSION in info.modalities:
@@ -71,6 +74,26 @@ def _on_images(
     before_refit = copy.deepcopy(module)
     train, val = (image(train_means), train_patients.codes), (image(val_means), val_patients.codes)
     fit_logistic(module, before_refit, train=train, val=val)
+    return transforms, module, before_refit
+
+
+def _on_both(
+    info: ModelInfo,
+    train_patients: PatientSet,
+    val_patients: PatientSet,
+    *,
+    classes: list[str],
+    settings: Fusion,
+    seed: int,
+) -> Fitted:
+    """Logistic regression on components of image and RNA and their products. Every tile is read twice."""
+    image = fit_components(_mean_tiles(train_patients), components=settings.image_components, seed=seed)
+    expression = fit_expression(train_patients.expression, settings=settings, tokens=False, seed=seed)
+    transforms = Transforms(image, expression)
+    module = _built(info, transforms, classes, settings)
+    before_refit = copy.deepcopy(module)
+    train, val = (Batcher(patients, transforms).pooled(patients.ids) for patients in (train_patients, val_patients))
+    fit_products(module, before_refit, train=train, val=val)
     return transforms, module, before_refit
 
 

@@ -14,6 +14,8 @@ from histoweave.fusion.models.cross_attention import CrossAttentionFusion
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.expression import Expression
 from histoweave.fusion.models.image import Image
+from histoweave.fusion.models.joint import Joint
+from histoweave.fusion.models.products import Products
 from histoweave.fusion.models.references import LateMean, LinearExpression, LinearImage
 from histoweave.fusion.models.top_pairs import TopPairs
 
@@ -24,11 +26,12 @@ _BUILDERS = {
     "centroid": Centroid,
     "logistic_expression": LinearExpression,
     "logistic_image": LinearImage,
+    "logistic_both": Products,
     "image": partial(Ensemble, Image),
     "expression": partial(Ensemble, Expression),
-    "concat": partial(Ensemble, Concat),
+    "concat": partial(Joint, Concat),
     "late_mean": LateMean,
-    "cross_attention": partial(Ensemble, CrossAttentionFusion),
+    "cross_attention": partial(Joint, CrossAttentionFusion),
 }
 
 

@@ -24,7 +24,7 @@ INVERSE_REGULARISATION = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _ITERATIONS = 5000
 
 
-class _Linear(nn.Module):
+class Linear(nn.Module):
     """Logits linear in some values: logits = values · weightᵀ + bias."""
 
     def __init__(self, width: int, n_classes: int):
@@ -39,7 +39,7 @@ class _Linear(nn.Module):
             self.bias.copy_(torch.from_numpy(bias))
 
 
-class LinearExpression(_Linear):
+class LinearExpression(Linear):
     """Logits linear in the genes."""
 
     def __init__(self, shape: Shape, settings: Fusion):
@@ -51,7 +51,7 @@ class LinearExpression(_Linear):
         return Output(genes @ self.weight.T + self.bias)
 
 
-class LinearImage(_Linear):
+class LinearImage(Linear):
     """Logits linear in the mean of a patient's tiles, each tile with the same weight."""
 
     def __init__(self, shape: Shape, settings: Fusion):
@@ -141,8 +141,8 @@ def fit_best_gene(module: LinearExpression, genes: np.ndarray, labels: np.ndarra
 
 
 def fit_logistic(
-    module: _Linear,
-    before_refit: _Linear,
+    module: Linear,
+    before_refit: Linear,
     *,
     train: tuple[np.ndarray, np.ndarray],
     val: tuple[np.ndarray, np.ndarray],
