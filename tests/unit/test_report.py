@@ -27,7 +27,7 @@ from histoweave.report.figures_run import fold_counts, stage_times
 from histoweave.report.inputs import ReportInputs, read_benchmarks, read_slide_speed, read_tables
 from histoweave.report.page import SECTIONS, write_report
 from histoweave.report.pictures import MAX_THUMBNAILS
-from histoweave.report.style import THEME
+from histoweave.report.style import THEME, message, save_svg, style
 from histoweave.report.versions import package_versions
 from histoweave.shards import Outcome, Record
 
@@ -58,6 +58,18 @@ class _Page(HTMLParser):
 
 def _write(inputs: ReportInputs, out: Path) -> str:
     draw_figures(tables=read_tables(inputs), out_dir=inputs.figures)
+    write_report(inputs, out)
+    return out.read_text(encoding="utf-8")
+
+
+def text_of(inputs: ReportInputs, out: Path) -> str:
+    """The page of a run whose figures do not matter: those that were drawn, else empty ones. Drawing takes longer."""
+    if not inputs.figures.is_dir():
+        with style():
+            save_svg(message(""), out.with_suffix(".svg"))
+        inputs.figures.mkdir(parents=True)
+        for name in FIGURES:
+            shutil.copyfile(out.with_suffix(".svg"), inputs.figures / f"{name}.svg")
     write_report(inputs, out)
     return out.read_text(encoding="utf-8")
 
@@ -167,11 +179,11 @@ def test_pooled_estimates_stand_in_the_page(run, html):
 
 def test_slides_that_lost_much_to_ink_are_named(run, tmp_path):
     slides = read_table(run.slides)
-    assert "taken out as marker ink" not in _write(run, tmp_path / "report.html")
+    assert "taken out as marker ink" not in text_of(run, tmp_path / "report.html")
     slides.loc[4:11, "pen_share"] = [0.3, 0.11, 0.1, 0.05, np.nan, 0.4, 0.5, 0.2]
     slides.loc[0, "pen_share"] = 0.9  # refused: the table of refused slides says why
     write_table(tmp_path / "slides.parquet", slides)
-    text = _write(dataclasses.replace(run, slides=tmp_path / "slides.parquet"), tmp_path / "other.html")
+    text = text_of(dataclasses.replace(run, slides=tmp_path / "slides.parquet"), tmp_path / "other.html")
     sentence = next(line for line in text.splitlines() if "taken out as marker ink" in line)
     named = slides.loc[[4, 5, 9, 10, 11], "slide"].tolist()
     assert f"marker ink: 5 ({', '.join(named)})" in sentence and "tiles.pen: keep" in sentence
@@ -180,7 +192,7 @@ def test_slides_that_lost_much_to_ink_are_named(run, tmp_path):
 
 def test_more_thumbnails_than_shown_are_counted_and_refused_slides_come_first(tmp_path):
     inputs = write_run(tmp_path, n_patients=MAX_THUMBNAILS + 7)
-    text = _write(inputs, tmp_path / "report.html")
+    text = text_of(inputs, tmp_path / "report.html")
     images = [image for image in _Page(text).all("img") if "data-slide" in image]
     assert len(images) == MAX_THUMBNAILS
     assert "7 more slides are not shown" in text
@@ -261,7 +273,7 @@ def test_tiles_per_second_come_from_the_slides_records(run, tmp_path):
     table = read_slide_speed(indexes).set_index("stage")
     assert table.loc["tiles"].to_dict() == {"slides": 2, "tiles": 80, "seconds": 1.0, "tiles_per_s": 80.0}
     assert table.loc["features: r50", "tiles_per_s"] == 10.0
-    text = _write(dataclasses.replace(run, slide_indexes=indexes), tmp_path / "report.html")
+    text = text_of(dataclasses.replace(run, slide_indexes=indexes), tmp_path / "report.html")
     assert "Tiles per second" in text and "features: r50" in text
     assert read_slide_speed([]).empty
 
@@ -303,7 +315,7 @@ def test_the_conclusion_stands_on_top_and_nothing_contradicts_it(run, html, tmp_
     blind = write_run(tmp_path, signal=0, n_patients=80)
     tables = read_tables(blind)
     assert tables.conclusion.kind == "chance"
-    text = unescape(_write(blind, tmp_path / "report.html"))
+    text = unescape(text_of(blind, tmp_path / "report.html"))
     assert "No model is shown to be better than chance." in text
     sections = dict(re.findall(r'<section id="([^"]+)"(.*?)</section>', text, flags=re.DOTALL))
     marked = {name for name, part in sections.items() if "describes its arithmetic, not biology" in part}
@@ -324,7 +336,7 @@ def test_a_leak_and_a_site_stand_over_every_part(run, tmp_path):
     assert leaking.conclusion.kind == "leak" and not leaking.conclusion.stands("cross_attention")
     assert "until the leak is found" in conclusion.cautions(leaking, ["cross_attention"])[0]
     write_table(tmp_path / "leak.parquet", leak)
-    text = _write(dataclasses.replace(run, control_summary=tmp_path / "leak.parquet"), tmp_path / "report.html")
+    text = text_of(dataclasses.replace(run, control_summary=tmp_path / "leak.parquet"), tmp_path / "report.html")
     assert text.count("until the leak is found") == 12
     site = confounding(("label_from_column", "", 0.8, 0.7, 0.9))
     of_site = dataclasses.replace(tables, confounding=site)
@@ -382,6 +394,6 @@ def test_a_learning_curve_that_nobody_asked_for_is_said_to_be_missing(run, tmp_p
     found = []
     for models in ([], None):
         config = {**run.config, "decide": {"learning_curve": {"models": models}}}
-        text = _write(dataclasses.replace(run, decide=shown, config=config), tmp_path / "report.html")
+        text = text_of(dataclasses.replace(run, decide=shown, config=config), tmp_path / "report.html")
         found.append(("no learning curve was asked for" in text, "no model of this run can have a learning" in text))
     assert found == [(True, False), (False, True)]

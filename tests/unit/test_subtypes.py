@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from report_data import write_run
-from test_report import _write
+from test_report import text_of
 
 from histoweave.expression.genes import PAM50
 from histoweave.expression.subtypes import are_pam50_classes, are_pam50_genes, subtypes_in
@@ -61,7 +61,7 @@ def test_the_page_speaks_of_pam50_where_it_is_pam50(tmp_path, classes, genes, no
     table = read_table(inputs.genes).iloc[[0] * len(genes)].assign(gene=genes)
     write_table(tmp_path / "other_genes.parquet", table.reset_index(drop=True))
     inputs = dataclasses.replace(inputs, genes=tmp_path / "other_genes.parquet")
-    text = _write(inputs, tmp_path / "report.html")
+    text = text_of(inputs, tmp_path / "report.html")
     notices = (
         "PAM50 labels are computed",
         "The genes of this run are those of PAM50",
