@@ -55,7 +55,7 @@ def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):
     slides[slides["patient"].isin(chosen["patient"])].to_csv(folder / "config/slides.tsv", sep="\t", index=False)
     demo |= {"patients": "config/patients.tsv", "slides": "config/slides.tsv"}
     demo["simulate"] = {"seed": 6, "field_um": 700.0}
-    raw["folds"] = {"n_folds": 2, "repeats": 2}
+    raw["folds"] = {"n_folds": 2}
     raw["fusion"] |= {
         "models": ["logistic_expression", "image", "expression", "late_mean", "cross_attention"],
         "members": 2,

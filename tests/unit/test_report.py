@@ -177,6 +177,14 @@ def test_pooled_estimates_stand_in_the_page(run, html):
         assert cell in html
 
 
+def test_the_page_says_whose_centroids_were_used(run, html, tmp_path):
+    assert "The centroids of “nearest centroid on RNA” are those of each fold&#39;s training patients." in html
+    given = dataclasses.replace(run, config={**run.config, "fusion": {"centroids": "/data/<i>/pam50.tsv"}})
+    assert "are those of the table pam50.tsv." in text_of(given, tmp_path / "given.html")
+    without = dataclasses.replace(run, models=[name for name in run.models if name != "centroid"])
+    assert "The centroids of" not in text_of(without, tmp_path / "without.html")
+
+
 def test_slides_that_lost_much_to_ink_are_named(run, tmp_path):
     slides = read_table(run.slides)
     assert "taken out as marker ink" not in text_of(run, tmp_path / "report.html")

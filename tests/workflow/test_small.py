@@ -1,8 +1,8 @@
 """The small cohort's run: what is compared byte for byte with runs that are killed (tests/faults); repeats of folds."""
 
+import yaml
 from cohorts import LABORATORIES
-
-from histoweave.io import read_json
+from running import planned, snakemake
 
 
 def test_dictionaries_and_activations_are_among_what_is_compared(small):
@@ -16,8 +16,15 @@ def test_dictionaries_and_activations_are_among_what_is_compared(small):
     assert len({small.hashes[name] for name in weights}) == len(weights), "seed and training images make a dictionary"
 
 
-def test_repeats_have_folds_of_their_own(small):
-    results = small.folder / "results/demo"
-    record = read_json(results / "fusion/image/fold3/config.json")
-    assert (record["repeat"], record["fold"]) == (1, 1)
-    assert not (results / "control").exists()
+def test_repeats_have_folds_of_their_own(small, tmp_path):
+    """What is planned; the folds themselves are tested in test_folds.py and test_fusion_fold.py."""
+    raw = yaml.safe_load((small.folder / "config/config.yaml").read_text())
+    raw["folds"]["repeats"] = 3
+    (tmp_path / "repeated.yaml").write_text(yaml.safe_dump(raw))
+    call = ("-n", "--configfile", tmp_path / "repeated.yaml")
+    jobs = planned(snakemake(*call, directory=small.folder))
+    assert jobs["folds"] == 1 and jobs["fusion_fold"] == 3 * 2 * len(raw["fusion"]["models"])
+
+
+def test_a_control_that_is_switched_off_leaves_nothing(small):
+    assert not (small.folder / "results/demo/control").exists()

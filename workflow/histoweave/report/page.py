@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -245,6 +246,15 @@ def _results(tables: ReportTables) -> dict[str, Any]:
     }
 
 
+def _centroids(inputs: ReportInputs, tables: ReportTables) -> str:
+    """Which centroids the model `centroid` used; empty where it did not run."""
+    if "centroid" not in tables.titles:
+        return ""
+    given = inputs.config.get("fusion", {}).get("centroids")
+    whose = "those of each fold's training patients" if given is None else f"those of the table {Path(given).name}"
+    return f"The centroids of “{tables.titles['centroid']}” are {whose}."
+
+
 def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
     """Write the report of a run to `out`, whole or not at all.
 
@@ -263,6 +273,7 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
         plotly_js=bundle.plotly_js(),
         plots=plots,
         figures_json=as_json(plots),
+        centroids=_centroids(inputs, tables),
         slides_json=htmlsafe_json_dumps([_layer(picture) for picture in slides["pictures"]]),
         explained_json=htmlsafe_json_dumps(explain_views.browser(tables, slides["pictures"])),
         links=dict(inputs.links),
