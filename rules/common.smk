@@ -19,6 +19,7 @@ from histoweave.privacy.columns import check_columns
 from histoweave.privacy.key import privacy_params
 from histoweave.provenance_wiring import ProvenanceWiring
 from histoweave.report_wiring import ReportWiring
+from histoweave.scheduling import start_jobs_without_delay
 from histoweave.site_wiring import SiteWiring
 from histoweave.validation import check_training
 
@@ -107,6 +108,7 @@ wildcard_constraints:
 
 # Before the first job; a dry run and a run that has nothing to do need not write.
 onstart:
+    start_jobs_without_delay(workflow)
     try:
         PLAN.begin()
     except InputError as error:
