@@ -82,7 +82,7 @@ def test_a_run_that_was_killed_and_resumed_gives_the_same_values(disturbed, loca
     assert orphans, "no job of the killed run was left when the run was resumed: the test shows nothing"
     ours, theirs = folder / "results", local[0] / "results"
     assert tables(ours) == tables(theirs)
-    assert sum(path.suffix == ".safetensors" for path in tables(ours)) >= 20
+    assert sum(path.suffix == ".safetensors" for path in tables(ours)) >= 16
     differences = {str(path): difference(ours / path, theirs / path) for path in sorted(tables(ours))}
     assert {path: by for path, by in differences.items() if by > 0} == {}
 
