@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
+from histoweave.evaluation.binomial import korn_graubard
 from histoweave.evaluation.operating import (
     MEASURES,
     OPERATING_TYPES,
@@ -58,11 +59,29 @@ def test_neighbouring_numbers_are_told_apart():
 def fold_table(rng, *, classes, fold, repeat=0, n=40):
     p = rng.dirichlet(np.ones(len(classes)), n)
     table = pd.DataFrame({"patient": [f"p{i}" for i in range(n)], "repeat": repeat, "fold": fold})
+    table["cluster"] = table["patient"]
     table["role"] = np.where(
         np.arange(n) % 4 == fold, "test", np.where(np.arange(n) % 4 == (fold + 1) % 4, "val", "train")
     )
     table["y_true"] = [classes[int(rng.choice(len(classes), p=row))] for row in p]
     return table.assign(**{f"p_{c}": p[:, i] for i, c in enumerate(classes)}, has_image=True, has_expression=True)
+
+
+def test_whole_sites_get_the_intervals_of_sites():
+    """The same counts, and Korn and Graubard's interval of what each site contributes."""
+    rng, classes = np.random.default_rng(3), ["neg", "pos"]
+    folds = [("image", fold_table(rng, classes=classes, fold=fold)) for fold in range(4)]
+    sites = [(model, table.assign(cluster=[f"s{i % 7}" for i in range(len(table))])) for model, table in folds]
+    alone, found = (points(given, classes)[0].set_index("measure") for given in (folds, sites))
+    columns = ["estimate", "n", "tp", "fp", "tn", "fn"]
+    pd.testing.assert_frame_equal(found[columns], alone[columns])
+    thresholds = points(folds, classes)[1].set_index("fold")["threshold"]
+    test = pd.concat([table[table["role"] == "test"] for _, table in sites])
+    test = test[test["y_true"] == "pos"]
+    hit = test["p_pos"].to_numpy() >= test["fold"].map(thresholds).to_numpy()
+    of_site = pd.DataFrame({"hit": hit, "n": 1}).groupby(test["cluster"].to_numpy()).sum()
+    expected = korn_graubard(of_site["hit"].to_numpy(), of_site["n"].to_numpy(), confidence=0.9)
+    np.testing.assert_allclose(found.loc["sensitivity", ["ci_low", "ci_high"]].astype(float), expected)
 
 
 def points(folds, classes, confidence=0.9):

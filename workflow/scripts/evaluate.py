@@ -16,8 +16,10 @@ def main(smk):
         settings = Evaluation.model_validate(smk.params.settings)
         classes, seed = list(smk.params.classes), smk.params.seed
         patients = read_table(smk.input.patients)
-        folds = list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True))
-        predictions = with_clusters(pool(folds), patients=patients, how=read_json(smk.input.how_folded))
+        how_folded = read_json(smk.input.how_folded)
+        tables = (with_clusters(read_table(path), patients=patients, how=how_folded) for path in smk.input.predictions)
+        folds = list(zip(smk.params.models, tables, strict=True))
+        predictions = pool(folds)
         permuted = pool(list(zip(smk.params.models, map(read_table, smk.input.modality_use), strict=True)))
         how = {
             "classes": classes,

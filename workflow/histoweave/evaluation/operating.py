@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from histoweave.evaluation.binomial import clopper_pearson
+from histoweave.evaluation.binomial import clopper_pearson, korn_graubard
 from histoweave.evaluation.evaluate import pooled_scope
 from histoweave.evaluation.roc import told_apart
 from histoweave.fusion import catalog
@@ -75,9 +75,10 @@ def operating_points(
 
     Parameters
     ----------
-    folds : model and `predictions.parquet` (all roles) of each fold.
+    folds : model and `predictions.parquet` (all roles) of each fold, with `clusters.with_clusters`.
     modalities : those that any model of the run reads; patients without one of them do not count, in either part.
-    confidence : of the Clopper–Pearson intervals, which take patients for independent and thresholds as they are.
+    confidence : of the intervals, which take thresholds as they are: Clopper–Pearson's, and Korn and Graubard's where
+        clusters are sites.
     """
     rows = pd.concat([table.assign(model=model) for model, table in folds], ignore_index=True)
     rows = rows[pooled_scope(rows, modalities)]
@@ -105,9 +106,10 @@ def _thresholds(rows: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
 def _points(rows: pd.DataFrame, thresholds: pd.DataFrame, *, confidence: float) -> pd.DataFrame:
     """Counts over the test patients of the folds that have a threshold, as means over the repeats."""
     test = {key: part for key, part in rows[rows["role"] == "test"].groupby(["model", "repeat", "fold"])}
+    of_sites, sites = (rows["cluster"] != rows["patient"]).any(), pd.Index(sorted(rows["cluster"].unique()))
     found = []
     for (model, label), choices in thresholds.groupby(["model", "class"], sort=False):
-        counts = dict.fromkeys(COUNTS, 0.0)
+        counts = pd.DataFrame(0.0, index=sites, columns=list(COUNTS))
         for choice in choices[choices["reason"] == ""].to_dict("records"):
             part = test.get((model, choice["repeat"], choice["fold"]))
             if part is None:
@@ -116,16 +118,21 @@ def _points(rows: pd.DataFrame, thresholds: pd.DataFrame, *, confidence: float) 
             positive = part[f"p_{label}"].to_numpy(dtype=np.float64) >= choice["threshold"]
             pairs = {"tp": positive & is_class, "fp": positive & ~is_class, "tn": ~(positive | is_class)}
             pairs["fn"] = ~positive & is_class
-            for name, mask in pairs.items():
-                counts[name] += mask.sum() / choices["repeat"].nunique()
+            of_site = pd.DataFrame(pairs).groupby(part["cluster"].to_numpy()).sum()
+            counts = counts.add(of_site / choices["repeat"].nunique(), fill_value=0.0)
         lacking = choices[choices["reason"] != ""]
         reason = ""
         if len(lacking):
             reason = f"{len(lacking)} of {len(choices)} folds have no threshold: {lacking['reason'].iloc[0]}"
+        totals = counts.sum().to_dict()
         for measure, (right, wrong) in _SHARES.items():
-            n = counts[right] + counts[wrong]
-            low, high = clopper_pearson(counts[right], n, confidence=confidence) if n else (np.nan, np.nan)
-            estimate = counts[right] / n if n else np.nan
+            n, estimate, low, high = totals[right] + totals[wrong], np.nan, np.nan, np.nan
+            if n:
+                estimate = totals[right] / n
+                low, high = clopper_pearson(totals[right], n, confidence=confidence)
+            if n and of_sites:
+                of_site = (counts[right].to_numpy(), (counts[right] + counts[wrong]).to_numpy())
+                low, high = korn_graubard(*of_site, confidence=confidence)
             head = {"model": model, "class": label, "measure": measure, "estimate": estimate}
-            found.append(head | {"ci_low": low, "ci_high": high, "n": n, **counts, "reason": reason})
+            found.append(head | {"ci_low": low, "ci_high": high, "n": n, **totals, "reason": reason})
     return pd.DataFrame(found, columns=list(OPERATING_TYPES)).astype(OPERATING_TYPES)
