@@ -22,7 +22,8 @@ from benchmarks.family.members import Member
 from benchmarks.family.patients import LABELS
 
 pytestmark = pytest.mark.xdist_group("conclusions")
-MODELS = ("best_gene", "logistic_expression", "logistic_image", "logistic_both", "concat")
+SIMPLE = ("best_gene", "logistic_expression", "logistic_image", "logistic_both")
+MODELS = (*SIMPLE, "concat")
 SETTINGS = Fusion.model_validate({"members": 1, "epochs": 30})
 EDGE_PX = 896
 PLAIN = Member("image", "sheets", n_genes=600, stain_spread=0.2)
@@ -41,13 +42,13 @@ def by_site(tmp_path_factory):
     return Cohort.read(prepared(BY_SITE, tmp_path_factory.mktemp("by_site"), edge_px=EDGE_PX))
 
 
-def concluded(cohort, kind, folder, *, others=0.0, **how):
+def concluded(cohort, kind, folder, *, others=0.0, models=SIMPLE, **how):
     """others : share of the patients who get the other label."""
     labelled = cohort.labelled(replace(PLAIN, kind=kind))
     turned = np.random.default_rng(0).permutation(len(labelled.patients)) < others * len(labelled.patients)
     other = labelled.patients["label"].map(dict(zip(LABELS, reversed(LABELS), strict=True)))
     patients = labelled.patients.assign(label=labelled.patients["label"].where(~turned, other))
-    return conclusion_of(replace(labelled, patients=patients), MODELS, settings=SETTINGS, out=folder, **how)
+    return conclusion_of(replace(labelled, patients=patients), models, settings=SETTINGS, out=folder, **how)
 
 
 @pytest.mark.parametrize(("kind", "model"), [("image", "logistic_image"), ("rna", "logistic_expression")])
@@ -60,7 +61,7 @@ def test_one_modality_suffices(plain, tmp_path, kind, model):
 
 def test_an_interaction_is_found(plain, tmp_path):
     """Neither modality tells anything by itself; the products of their components do, and with them the network."""
-    found, choice = concluded(plain, "interaction", tmp_path)
+    found, choice = concluded(plain, "interaction", tmp_path, models=MODELS)
     assert found.kind == "fusion", choice.to_string()
     assert set(found.better) == {"logistic_both", "concat"}
     estimates = choice[choice["model_b"] == ""].set_index("model_a")["estimate"]
@@ -68,7 +69,7 @@ def test_an_interaction_is_found(plain, tmp_path):
 
 
 def test_labels_at_random(plain, tmp_path):
-    found, choice = concluded(plain, "none", tmp_path)
+    found, choice = concluded(plain, "none", tmp_path, models=MODELS)
     assert found.kind in ("chance", "too_few") and not found.better, choice.to_string()
 
 
@@ -80,7 +81,7 @@ def test_an_interaction_that_is_too_weak(plain, tmp_path):
 
 def test_a_sum_of_both_that_72_patients_do_not_settle(plain, tmp_path):
     """Both together score best, RNA alone nearly as well: a gain is neither shown nor excluded, and that is said."""
-    found, choice = concluded(plain, "sum", tmp_path)
+    found, choice = concluded(plain, "sum", tmp_path, models=MODELS)
     assert (found.kind, found.best) == ("one_modality", "concat"), choice.to_string()
     assert found.single in ("best_gene", "logistic_expression")
     difference = found.numbers["difference"]
@@ -94,7 +95,7 @@ def test_the_site_alone_with_folds_over_patients(by_site, tmp_path):
     found, choice = concluded(by_site, "site", tmp_path)
     assert found.better, choice.to_string()
     assert (found.kind, found.column) == ("site", "site"), choice.to_string()
-    assert not any(found.stands(model) for model in MODELS)
+    assert not any(found.stands(model) for model in SIMPLE)
 
 
 def test_the_site_alone_with_folds_over_sites(by_site, tmp_path):

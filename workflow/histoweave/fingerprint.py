@@ -9,7 +9,10 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import sys
 from pathlib import Path
+
+from histoweave.kept_hashes import Entry, KeptHashes, cache_file
 
 _ROOT = Path(__file__).parent
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -28,9 +31,31 @@ def _path_of(module: str) -> Path | None:
 def imports_and_hash(path: Path) -> tuple[frozenset[str], bytes]:
     """What a module imports from this package, and a hash of its syntax tree without docstrings.
 
-    Kept, and read in one pass: every start of Snakemake asks for all modules, and many times.
+    Kept, in this process and between runs: every start of Snakemake asks for all modules, and many times.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_bytes()
+    key = hashlib.sha256(_how() + source).hexdigest()
+    entry = _kept().get(key)
+    if entry is None:
+        entry = _read(source.decode("utf-8"))
+        _kept().add(key, entry)
+    return entry
+
+
+@functools.cache
+def _kept() -> KeptHashes:
+    return KeptHashes(cache_file())
+
+
+@functools.cache
+def _how() -> bytes:
+    """What an entry depends on besides the module: this one, and the version of Python that parses."""
+    return Path(__file__).read_bytes() + repr(sys.version_info[:2]).encode()
+
+
+def _read(source: str) -> Entry:
+    """See `imports_and_hash`; in one pass."""
+    tree = ast.parse(source)
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -83,4 +108,5 @@ def code_hash(*modules: str) -> str:
             if path.is_file() and path.suffix not in (".py", ".pyc"):
                 digest.update(path.name.encode())
                 digest.update(path.read_bytes())
+    _kept().save()
     return digest.hexdigest()[:16]
