@@ -120,7 +120,7 @@ def _operating(predictions: pd.DataFrame, *, models: tuple[str, ...], classes: l
         own = predictions[predictions["model"] == model].drop(columns="model")
         for fold in range(n_folds):
             roles = own["fold"].map({fold: "test", (fold + 1) % n_folds: "val"}).fillna("train")
-            parts.append((model, own.assign(role=roles, fold=fold)))
+            parts.append((model, own.assign(role=roles, fold=fold, cluster=own["patient"])))
     modalities = frozenset().union(*(catalog.get(model).modalities for model in models))
     return operating_points(parts, classes=classes, modalities=modalities, confidence=0.95)
 
