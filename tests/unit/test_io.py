@@ -86,9 +86,9 @@ def test_log_holds_output_of_python_and_of_c(tmp_path, capfd):
 def test_fingerprint_follows_imports_and_ignores_comments(tmp_path):
     package = tmp_path / "histoweave"
     package.mkdir()
-    source = Path(fingerprint.__file__).read_text()
     (package / "__init__.py").write_text("")
-    (package / "fingerprint.py").write_text(source)
+    for own in ("fingerprint.py", "kept_hashes.py"):
+        (package / own).write_text(Path(fingerprint.__file__).with_name(own).read_text())
     (package / "a.py").write_text("from histoweave import b\n")
     code = "import sys; sys.path.insert(0, sys.argv[1]); from histoweave.fingerprint import code_hash; print(code_hash('histoweave.a'))"
 
