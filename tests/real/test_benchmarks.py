@@ -12,6 +12,7 @@ from running import ROOT, SHARED, needs_shared_data
 from histoweave.config import Encoder, Tiles
 from histoweave.encoders.inference import TileEncoder
 from histoweave.encoders.loading import load
+from histoweave.fusion.catalog import get, names
 from histoweave.slides.blocks import blocks_of
 from histoweave.slides.store import read_tiles
 from histoweave.slides.tile_reader import TileReader
@@ -64,8 +65,11 @@ def test_planning_a_large_cohort(tmp_path):
     done, more = figures["planned"]["all done"], figures["planned"]["one slide added"]
     assert figures["planned"]["nothing done"]["tile_slides"] > 5
     assert done == {}
-    assert (more.pop("fusion_fold"), more.pop("explain_fold"), more.pop("learning_fold")) == (55, 5, 10)
-    assert more.pop("control_network") == more.pop("control_reference") == 5
+    assert (more.pop("fusion_fold"), more.pop("explain_fold"), more.pop("learning_fold")) == (5 * len(names()), 5, 10)
+    networks = sum(get(name).neural or bool(get(name).needs) for name in names())
+    assert more.pop("control_network") == networks
+    # The prevalence is not shuffled.
+    assert more.pop("control_reference") == len(names()) - networks - 1
     # What is drawn on slides follows the models, which a new patient may change.
     assert more.pop("explain_slides") == figures["planned"]["nothing done"]["tile_slides"]
     assert more == dict.fromkeys(more, 1) and {"tile_slides", "extract_features", "cohort", "report"} <= set(more)
