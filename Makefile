@@ -36,7 +36,7 @@ lint: .venv/dev
 test: lint
 	$(BIN)/python -m pytest -n auto tests/unit
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
-	  tests/real tests/workflow tests/faults --kills 2
+	  tests/real tests/workflow tests/faults --kills 3
 
 test-fast: .venv/dev
 	$(BIN)/python -m pytest -n auto tests/unit

@@ -250,11 +250,12 @@ def test_report_of_500_patients_is_small_and_opens_fast(browser, make_report, tm
         tmp_path, classes=("LumA", "LumB", "Her2", "Basal"), n_patients=500, n_sites=12, thumbnail_px=1024
     )
     assert path.stat().st_size <= 25_000_000
-    loaded_ms = []
-    for _ in range(5):  # a busy machine makes one slow, a page that is too large all of them
-        page = browser.new_page()
-        page.goto(path.resolve().as_uri(), wait_until="load")
-        loaded_ms.append(page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
-        page.close()
-    print(f"{path.stat().st_size / 1e6:.1f} MB, loaded after {', '.join(f'{ms:.0f}' for ms in loaded_ms)} ms")
-    assert 0 < min(loaded_ms) <= 3000
+    page = browser.new_page()
+    page.goto(path.resolve().as_uri(), wait_until="load")
+    times = page.evaluate(
+        "(({ domContentLoadedEventEnd, loadEventEnd }) => [domContentLoadedEventEnd, loadEventEnd])"
+        "(performance.getEntriesByType('navigation')[0])"
+    )
+    print(f"{path.stat().st_size / 1e6:.1f} MB, ready after {times[0]:.0f} ms, loaded after {times[1]:.0f} ms")
+    assert 0 < times[1] <= 3000
+    page.close()
