@@ -1,8 +1,12 @@
 """The small cohort's run: what is compared byte for byte with runs that are killed (tests/faults); repeats of folds."""
 
+import shutil
+
 import yaml
 from cohorts import LABORATORIES
-from running import planned, snakemake
+from running import snakemake
+
+from histoweave.io import read_json, read_table
 
 
 def test_dictionaries_and_activations_are_among_what_is_compared(small):
@@ -17,13 +21,24 @@ def test_dictionaries_and_activations_are_among_what_is_compared(small):
 
 
 def test_repeats_have_folds_of_their_own(small, tmp_path):
-    """What is planned; the folds themselves are tested in test_folds.py and test_fusion_fold.py."""
-    raw = yaml.safe_load((small.folder / "config/config.yaml").read_text())
-    raw["folds"]["repeats"] = 3
-    (tmp_path / "repeated.yaml").write_text(yaml.safe_dump(raw))
-    call = ("-n", "--configfile", tmp_path / "repeated.yaml")
-    jobs = planned(snakemake(*call, directory=small.folder))
-    assert jobs["folds"] == 1 and jobs["fusion_fold"] == 3 * 2 * len(raw["fusion"]["models"])
+    """The cohort once more as far as the report, with two repeats and a model of each kind: fitted, scored, explained."""
+    folder = shutil.copytree(small.folder, tmp_path / "run", copy_function=shutil.copy2)
+    config = folder / "config/config.yaml"
+    raw = yaml.safe_load(config.read_text())
+    raw["folds"]["repeats"] = 2
+    raw["fusion"]["models"] = ["logistic_expression", "image"]
+    config.write_text(yaml.safe_dump(raw))
+    snakemake("results/demo/report.html", "--cores", 2, *small.CONFIG, directory=folder)
+    results = folder / "results/demo"
+    record = read_json(results / "fusion/image/fold3/config.json")
+    assert (record["repeat"], record["fold"]) == (1, 1)
+    predictions = read_table(results / "predictions.parquet")
+    tested = predictions.groupby(["model", "repeat"])["patient"].nunique().unstack()
+    assert (
+        list(tested) == [0, 1]
+        and tested[0].equals(tested[1].rename(0))
+        and set(tested.index) == {*raw["fusion"]["models"]}
+    )
 
 
 def test_a_control_that_is_switched_off_leaves_nothing(small):
