@@ -82,7 +82,13 @@ def test_a_run_that_was_killed_and_resumed_gives_the_same_values(disturbed, loca
     assert orphans, "no job of the killed run was left when the run was resumed: the test shows nothing"
     ours, theirs = folder / "results", local[0] / "results"
     assert tables(ours) == tables(theirs)
-    assert sum(path.suffix == ".safetensors" for path in tables(ours)) >= 16
+    weights = {path.parent for path in tables(ours) if path.suffix == ".safetensors"}
+    fits = {
+        path.relative_to(ours)
+        for pattern in ("*/fusion/*/fold*", "*/sae/*/seed*", "*/sae/*/fold*")
+        for path in ours.glob(pattern)
+    }
+    assert len(fits) >= 14 and fits <= weights
     differences = {str(path): difference(ours / path, theirs / path) for path in sorted(tables(ours))}
     assert {path: by for path, by in differences.items() if by > 0} == {}
 
@@ -115,7 +121,9 @@ def test_every_training_job_has_a_gpu_of_its_own(disturbed, slurm):
     # The log folder's name is <cohort>_<arm>_<model>_<k>.
     models = {job: name.rpartition("_")[0].split("_", 2)[2] for job, name in fits.items()}
     asked = {job for job, model in models.items() if catalog.get(model).neural}
-    assert len(asked) >= 8 and fits.keys() - asked
+    made = {path.parts[-2:] for path in (folder / "results/demo/fusion").glob("*/fold*")}
+    trained = {f"demo_fusion_{model}_{fold.removeprefix('fold')}" for model, fold in made if catalog.get(model).neural}
+    assert len(trained) >= 6 and {fits[job] for job in asked} == trained and fits.keys() - asked
     assert all(len(tasks[job].devices) == 1 for job in asked & tasks.keys())
     assert not any(tasks[job].devices for job in (fits.keys() - asked) & tasks.keys())
     assert len({tasks[job].devices for job in asked & tasks.keys()}) > 1
