@@ -85,7 +85,7 @@ def test_a_run_that_was_killed_and_resumed_gives_the_same_values(disturbed, loca
     weights = {path.parent for path in tables(ours) if path.suffix == ".safetensors"}
     fits = {
         path.relative_to(ours)
-        for pattern in ("*/fusion/*/fold*", "*/sae/*/seed*", "*/sae/*/fold*")
+        for pattern in ("*/fusion/*/fold[0-9]*", "*/sae/*/seed[0-9]*", "*/sae/*/fold[0-9]*")
         for path in ours.glob(pattern)
     }
     assert len(fits) >= 14 and fits <= weights

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
@@ -130,8 +131,9 @@ def pooled_auroc(cohort: Cohort, model: str, folder: Path) -> tuple[float, list[
     return roc_auc_score(table["y_true"] == positive, table[f"p_{positive}"]), ranks
 
 
-def test_cross_attention_finds_a_label_that_needs_both_modalities(tmp_path):
-    cohort = make_cohort(tmp_path / "features", seed=3)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_cross_attention_finds_a_label_that_needs_both_modalities(tmp_path, seed):
+    cohort = make_cohort(tmp_path / "features", seed=seed)
     single = max(pooled_auroc(cohort, model, tmp_path)[0] for model in ("image", "expression"))
     both, ranks = pooled_auroc(cohort, "cross_attention", tmp_path)
     assert both >= 0.9
