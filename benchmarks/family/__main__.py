@@ -1,9 +1,10 @@
 """Fit models on cohorts of the family and write one row for each: how well each finds what is there.
 
     python -m benchmarks.family --members interaction-glands-72 none-glands-72 --models concat cross_attention \
-        --settings small large --out family.tsv --work /scratch/family
+        --settings small large --out family.tsv --conclusions conclusions.tsv --work /scratch/family
 
-Rows are written as they come; what a table or the working folder already holds is not made again.
+Rows are written as they come; what a table or the working folder already holds is not made again. Cohorts whose hidden factors
+are drawn alike share their slides and RNA.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from histoweave.config import Fusion
 from histoweave.evaluation.choice import choose
 from histoweave.fusion.catalog import MODALITIES
 
-from .fits import EVALUATION, SEED, Cohort, fit_model, prepared
+from .fits import EVALUATION, SEED, Cohort, conclusion_of, fit_model, prepared
 from .members import FAMILY, Member, member
 from .patients import LABELS, draw_patients, oracle
 
@@ -39,35 +40,47 @@ SETTINGS = {
 
 
 def main() -> None:
-    arguments = _arguments()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = pd.read_csv(arguments.out, sep="\t").to_dict("records") if arguments.out.is_file() else []
-    done = {(row["member"], row["setting"], row["model"]) for row in rows}
-    for name in arguments.members:
+    given = _arguments()
+    scores, conclusions = _Rows(given.out), _Rows(given.conclusions)
+    for name in given.members:
         one = member(name)
-        cohort = Cohort.read(prepared(one, arguments.work))
+        cohort = Cohort.read(prepared(one.drawn_as, given.work)).labelled(one)
         folds, _ = cohort.folds()
-        for setting in arguments.settings:
-            out = cohort.folder / "fits" / setting
-            settings = Fusion.model_validate(SETTINGS[setting] | {"members": arguments.networks})
-            for model in arguments.models:
-                if (name, setting, model) in done:
+        for setting in given.settings:
+            out = cohort.folder / "fits" / one.kind / setting
+            settings = Fusion.model_validate(SETTINGS[setting] | {"members": given.networks})
+            for model in given.models:
+                key = {"member": name, "setting": setting, "model": model}
+                if key in scores:
                     continue
                 started = time.perf_counter()
                 predictions = fit_model(cohort, model, folds, settings=settings, out=out)
-                row = {
-                    "member": name,
-                    "kind": one.kind,
-                    "n": one.n_patients,
-                    "oracle": _oracle(one),
-                    "setting": setting,
-                }
-                row |= {"model": model, **_score(predictions, model), "seconds": time.perf_counter() - started}
-                rows.append(row)
-                pd.DataFrame(rows).to_csv(arguments.out, sep="\t", index=False, float_format="%.3f")
-                print(
-                    pd.DataFrame([row]).to_string(index=False, header=len(rows) == 1, float_format="%.3f"), flush=True
-                )
+                seconds = time.perf_counter() - started
+                scores.add(key | {"oracle": _oracle(one), **_score(predictions, model), "seconds": seconds})
+            key = {"member": name, "setting": setting, "models": " ".join(given.models)}
+            if given.conclusions and key not in conclusions:
+                found, _ = conclusion_of(cohort, given.models, settings=settings, out=out)
+                named = {"single": found.single, "fused": found.fused, "simplest": found.simplest}
+                conclusions.add(key | {"conclusion": found.kind} | named | {"better": " ".join(found.better)})
+
+
+class _Rows:
+    """A table that is written, and printed, row by row; `None`: nowhere."""
+
+    def __init__(self, path: Path | None):
+        self._path = path
+        self._rows = pd.read_csv(path, sep="\t").to_dict("records") if path and path.is_file() else []
+
+    def __contains__(self, key: dict[str, str]) -> bool:
+        return any(key.items() <= row.items() for row in self._rows)
+
+    def add(self, row: dict) -> None:
+        self._rows.append(row)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(self._rows).to_csv(self._path, sep="\t", index=False, float_format="%.3f")
+        print(
+            "  ".join(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()), flush=True
+        )
 
 
 def _oracle(one: Member) -> float:
@@ -90,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--settings", nargs="+", default=["default"], choices=list(SETTINGS))
     parser.add_argument("--networks", type=int, default=5, help="networks per neural model and fold")
     parser.add_argument("--out", type=Path, required=True, help="table to write, and to go on with")
+    parser.add_argument("--conclusions", type=Path, help="table of what a run with these models comes down to")
     parser.add_argument("--work", type=Path, required=True, help="folder for slides, features and fits")
     return parser.parse_args()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # What the label follows from. `both`: positive only with both factors, as in the demo; `interaction`: positive with one of
 # the two but not with both, so that neither modality alone tells anything; `site`: nothing but the site.
 KINDS = ("image", "rna", "sum", "both", "interaction", "weak", "none", "site")
 TEXTURES = ("glands", "sheets", "fibres")
+ALIKE = ("image", "rna", "sum", "interaction", "none")  # factors are drawn alike: such cohorts differ in the label only
 WEAK = 0.35  # strength of both factors in the kind `weak`
 
 
@@ -38,6 +39,11 @@ class Member:
     def name(self) -> str:
         """As on the command line: kind, texture, number of patients, and the seed where it is not 1."""
         return f"{self.kind}-{self.texture}-{self.n_patients}" + (f"-{self.seed}" if self.seed != 1 else "")
+
+    @property
+    def drawn_as(self) -> Member:
+        """The cohort whose slides and RNA are this one's too; the labels are its own."""
+        return replace(self, kind="interaction") if self.kind in ALIKE else self
 
 
 def _family() -> tuple[Member, ...]:
