@@ -15,8 +15,9 @@ from unittest import mock
 from edits import Run
 from stubs import COHORT, wiring_in
 
-from histoweave import feature_shard, fingerprint
+from histoweave import feature_shard
 from histoweave.config import Tiles
+from histoweave.fingerprint import Library
 from histoweave.io import write_text
 from histoweave.shards import Outcome
 from histoweave.slides import shard as tile_stage
@@ -26,7 +27,8 @@ def work_on(run: Run) -> dict[str, int]:
     """Stage → number of slides that its jobs work on, of all shards; they are done afterwards."""
     wiring = wiring_in(run.folder, run.config)
     config, counts = wiring.config, {"tiles": 0, "features": 0}
-    code = {name: _code(run.root, name) for name in ("histoweave.slides.shard", "histoweave.feature_shard")}
+    library = Library(run.root / "workflow")
+    code = {name: library.code_hash(name) for name in ("histoweave.slides.shard", "histoweave.feature_shard")}
     with contextlib.chdir(run.folder), _stubs(counts, code["histoweave.slides.shard"]):
         for tiles_index, index in zip(wiring.tile_indexes(COHORT), wiring.feature_indexes(COHORT), strict=True):
             slides = wiring.shard(COHORT, Path(index).stem)
@@ -53,14 +55,6 @@ def work_on(run: Run) -> dict[str, int]:
                 read_workers=config.mechanics.read_workers,
             )
     return counts
-
-
-def _code(root: Path, module: str) -> str:
-    """Fingerprint of a module and all it imports, as it is in the checkout that is run."""
-    library = root / "workflow"
-    paths = [library.joinpath(*name.split(".")) for name in fingerprint.modules_used(module)]
-    files = [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in paths]
-    return hashlib.sha256(b"".join(fingerprint.imports_and_hash(file)[1] for file in files)).hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,15 +1,12 @@
-"""Whole files or none, equal bytes for equal tables, one log per job, fingerprints of code."""
+"""Whole files or none, equal bytes for equal tables, one log per job."""
 
 import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from histoweave import fingerprint, io
+from histoweave import io
 from histoweave.errors import InputError
 from histoweave.log import redirect
 
@@ -81,30 +78,3 @@ def test_log_holds_output_of_python_and_of_c(tmp_path, capfd):
     with pytest.raises(ZeroDivisionError), redirect(path):
         1 / 0  # noqa: B018
     assert "ZeroDivisionError" in Path(path).read_text()
-
-
-def test_fingerprint_follows_imports_and_ignores_comments(tmp_path):
-    package = tmp_path / "histoweave"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    for own in ("fingerprint.py", "kept_hashes.py"):
-        (package / own).write_text(Path(fingerprint.__file__).with_name(own).read_text())
-    (package / "a.py").write_text("from histoweave import b\n")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from histoweave.fingerprint import code_hash; print(code_hash('histoweave.a'))"
-
-    def value(text):
-        (package / "b.py").write_text(textwrap.dedent(text))
-        run = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, cwd=tmp_path
-        )
-        return run.stdout.strip()
-
-    first = value("def f(x):\n    return x + 1\n")
-    assert value('def f(x):\n    """New words."""\n    # a comment\n    return x + 1\n') != ""
-    assert value("def f(x):\n\n    return (x + 1)  # other words\n") == first
-    assert value("def f(x):\n    return x + 2\n") != first
-
-
-def test_fingerprint_of_an_unknown_module():
-    with pytest.raises(ModuleNotFoundError):
-        fingerprint.code_hash("histoweave.nothing")

@@ -10,6 +10,7 @@ import pytest
 from running import ROOT
 
 from histoweave.kept_hashes import KeptHashes, cache_file
+from histoweave.syntax import Source
 
 ASK = "from histoweave.fingerprint import code_hash; print(code_hash('histoweave.folds'), code_hash('histoweave.report.page'))"
 
@@ -41,14 +42,16 @@ def test_a_changed_module_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[1, 2]", "{", '{"k": [["a"], "00"]}', '{"k": [[1], "' + "0" * 64 + '"]}', "[" * 100_000]
+    "content",
+    ["", "[1, 2]", "{", '{"k": ["00", [], []]}', '{"k": ["' + "0" * 64 + '", [["a"]], []]}', "[" * 100_000],
+    ids=range(6),
 )
 def test_a_damaged_file_is_done_without_and_written_again(tmp_path, content):
     path = tmp_path / "modules.json"
     path.write_text(content)
     kept = KeptHashes(path)
     assert kept.get("k") is None
-    entry = (frozenset({"histoweave.io"}), bytes(range(32)))
+    entry = Source(bytes(range(32)), (("histoweave.io", "write"), ("histoweave.ids", "")), ())
     kept.add("k", entry)
     kept.save()
     assert KeptHashes(path).get("k") == entry
@@ -63,7 +66,7 @@ def test_the_oldest_go_first(tmp_path, monkeypatch):
     monkeypatch.setattr("histoweave.kept_hashes._MOST", 3)
     kept = KeptHashes(tmp_path / "modules.json")
     for number in range(5):
-        kept.add(str(number), (frozenset(), bytes(32)))
+        kept.add(str(number), Source(bytes(32), (), ()))
     kept.save()
     assert list(json.loads((tmp_path / "modules.json").read_text())) == ["2", "3", "4"]
 

@@ -2,6 +2,10 @@
 
 Snakemake notices neither a changed imported module (no rerun) nor an unchanged but checked-out script (a needless
 rerun), so rules put this hash into `params` and the profiles leave the `code` trigger out.
+
+The hash follows what is imported, not where it lies: in each module's syntax tree a name that is taken from this package stands
+for the content of the module that defines it (a Merkle tree over the imports). Moving or renaming a file changes no hash;
+taking a function of the same name from another module does.
 """
 
 from __future__ import annotations
@@ -12,34 +16,113 @@ import hashlib
 import sys
 from pathlib import Path
 
-from histoweave.kept_hashes import Entry, KeptHashes, cache_file
+from histoweave.kept_hashes import KeptHashes, cache_file
+from histoweave.syntax import Source, read_source
 
-_ROOT = Path(__file__).parent
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+Taken = tuple[str, str]  # module, and a name in it or none
+
+
+class Library:
+    """The modules below a folder that holds the package, and their hashes; read once, as they are then."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._paths: dict[str, Path | None] = {}
+        self._hashes: dict[Path, bytes] = {}
+
+    def path_of(self, module: str) -> Path | None:
+        """The file of a module, None if there is none of that name."""
+        if module not in self._paths:
+            base = self._folder.joinpath(*module.split("."))
+            places = (base.with_suffix(".py"), base / "__init__.py")
+            self._paths[module] = next((path for path in places if path.is_file()), None)
+        return self._paths[module]
+
+    def modules_used(self, module: str) -> tuple[str, ...]:
+        """All modules that `module` imports, directly or not, itself included, sorted."""
+        found: set[str] = set()
+        waiting = [module]
+        while waiting:
+            name = waiting.pop()
+            path = self.path_of(name)
+            if path is None or name in found:
+                continue
+            found.add(name)
+            source = _source_of(path)
+            waiting.extend(self._module_of(taken) for taken in (*source.used, *source.unused))
+        return tuple(sorted(found))
+
+    def content_hash(self, module: str, *, within: tuple[str, ...] = ()) -> bytes:
+        """SHA-256 of a module's code and, in place of the addresses of what it imports, of their content hashes.
+
+        Comments and formatting do not count (the syntax tree is hashed), docstrings neither. Files that the module's folder
+        carries beside its modules (templates, style sheets, tables of gene names) count with their names and bytes.
+
+        Parameters
+        ----------
+        within : the modules whose hash needs this one.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            if there is no module of that name.
+        ImportError
+            if modules import each other in a circle: such a hash has no beginning.
+        """
+        path = self.path_of(module)
+        if path is None:
+            raise ModuleNotFoundError(module)
+        if module in within:
+            circle = " -> ".join((*within[within.index(module) :], module))
+            raise ImportError(f"modules import each other: {circle}; move what both need to a third")
+        if path not in self._hashes:
+            source = _source_of(path)
+            used, unused = (
+                [self._hash_of(taken, within=(*within, module)) for taken in each]
+                for each in (source.used, source.unused)
+            )
+            parts = (source.digest, *used, b"unused", *sorted(unused), _carried(path.parent))
+            self._hashes[path] = hashlib.sha256(b"".join(len(part).to_bytes(8) + part for part in parts)).digest()
+        return self._hashes[path]
+
+    def code_hash(self, *modules: str) -> str:
+        """First 16 hex digits of SHA-256 over the contents of `modules`, see `content_hash`; their order does not matter."""
+        digest = hashlib.sha256(b"".join(sorted(map(self.content_hash, modules))))
+        _kept().save()
+        return digest.hexdigest()[:16]
+
+    def _module_of(self, taken: Taken) -> str:
+        """The module that is read: what is taken may be a module itself."""
+        inner = ".".join(filter(None, taken))
+        return inner if self.path_of(inner) else taken[0]
+
+    def _hash_of(self, taken: Taken, *, within: tuple[str, ...]) -> bytes:
+        module = self._module_of(taken)
+        name = taken[1] if module == taken[0] else ""
+        return self.content_hash(module, within=within) + name.encode()
 
 
 @functools.cache
-def _path_of(module: str) -> Path | None:
-    base = _ROOT.parent.joinpath(*module.split("."))
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+def _source_of(path: Path) -> Source:
+    """What a module's file says. Kept between runs: every start of Snakemake asks for all modules."""
+    text = path.read_bytes()
+    key = hashlib.sha256(_how() + text).hexdigest()
+    found = _kept().get(key)
+    if found is None:
+        found = read_source(ast.parse(text))
+        _kept().add(key, found)
+    return found
 
 
 @functools.cache
-def imports_and_hash(path: Path) -> tuple[frozenset[str], bytes]:
-    """What a module imports from this package, and a hash of its syntax tree without docstrings.
-
-    Kept, in this process and between runs: every start of Snakemake asks for all modules, and many times.
-    """
-    source = path.read_bytes()
-    key = hashlib.sha256(_how() + source).hexdigest()
-    entry = _kept().get(key)
-    if entry is None:
-        entry = _read(source.decode("utf-8"))
-        _kept().add(key, entry)
-    return entry
+def _carried(folder: Path) -> bytes:
+    """Names and bytes of the files in a folder that are no modules."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.digest()
 
 
 @functools.cache
@@ -49,64 +132,15 @@ def _kept() -> KeptHashes:
 
 @functools.cache
 def _how() -> bytes:
-    """What an entry depends on besides the module: this one, and the version of Python that parses."""
-    return Path(__file__).read_bytes() + repr(sys.version_info[:2]).encode()
+    """What an entry depends on besides the module: the reader, and the version of Python that parses."""
+    return Path(__file__).with_name("syntax.py").read_bytes() + repr(sys.version_info[:2]).encode()
 
 
-def _read(source: str) -> Entry:
-    """See `imports_and_hash`; in one pass."""
-    tree = ast.parse(source)
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            node.body[0] = ast.Pass()
-    imports = frozenset(name for name in found if name.split(".")[0] == "histoweave")
-    return imports, hashlib.sha256(ast.dump(tree).encode()).digest()
-
-
-@functools.cache
-def modules_used(module: str) -> tuple[str, ...]:
-    """All histoweave modules that `module` imports, directly or not, itself included, sorted."""
-    found: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        path = _path_of(name)
-        if path is None or name in found:
-            continue
-        found.add(name)
-        waiting.extend(imports_and_hash(path)[0])
-    return tuple(sorted(found))
+_OWN = Library(Path(__file__).parents[1])
+modules_used, path_of = _OWN.modules_used, _OWN.path_of
 
 
 @functools.cache
 def code_hash(*modules: str) -> str:
-    """First 16 hex digits of SHA-256 over the parsed code of `modules` and all they import from this package.
-
-    Comments and formatting do not count (the syntax tree is hashed), docstrings neither. Files that a subpackage
-    carries beside its modules (templates, style sheets, tables of gene names) count with their bytes.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        if a name is not a module of this package.
-    """
-    names = sorted({name for module in modules for name in modules_used(module)})
-    for module in modules:
-        if module not in names:
-            raise ModuleNotFoundError(module)
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(f"{name}\n".encode() + imports_and_hash(_path_of(name))[1])
-    for folder in sorted({_path_of(name).parent for name in names} - {_ROOT}):
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and path.suffix not in (".py", ".pyc"):
-                digest.update(path.name.encode())
-                digest.update(path.read_bytes())
-    _kept().save()
-    return digest.hexdigest()[:16]
+    """`Library.code_hash` of this library."""
+    return _OWN.code_hash(*modules)

@@ -1,4 +1,4 @@
-"""What `fingerprint` found out about the content of modules, kept between runs in the user's cache folder.
+"""What `syntax` read in modules, kept between runs in the user's cache folder.
 
 Parsing some three hundred modules takes two seconds of each start of Snakemake, of each job on a cluster too. Entries are found
 by the content of a module, so a changed file is never taken for what it was. Losing the file costs the two seconds.
@@ -12,9 +12,9 @@ import os
 import secrets
 from pathlib import Path
 
-_MOST = 5000  # entries; the oldest go first
+from histoweave.syntax import Source
 
-Entry = tuple[frozenset[str], bytes]
+_MOST = 5000  # entries; the oldest go first
 
 
 def cache_file() -> Path:
@@ -24,7 +24,7 @@ def cache_file() -> Path:
 
 
 class KeptHashes:
-    """Entries by key: what a module imports, and its hash (32 bytes). A file that cannot be read or written is done without."""
+    """Sources by key. A file that cannot be read or written is done without."""
 
     def __init__(self, path: Path):
         self._path, self._new = path, False
@@ -34,15 +34,16 @@ class KeptHashes:
             if isinstance(found, dict):
                 self._entries = {key: entry for key, entry in found.items() if _is_entry(entry)}
 
-    def get(self, key: str) -> Entry | None:
-        """The entry of a key, if there is one."""
+    def get(self, key: str) -> Source | None:
+        """What is kept under a key, if there is something."""
         if (entry := self._entries.get(key)) is None:
             return None
-        return frozenset(entry[0]), bytes.fromhex(entry[1])
+        digest, *names = entry
+        return Source(bytes.fromhex(digest), *(tuple(map(tuple, part)) for part in names))
 
-    def add(self, key: str, entry: Entry) -> None:
-        """Keep an entry, see `save`."""
-        self._entries[key], self._new = [sorted(entry[0]), entry[1].hex()], True
+    def add(self, key: str, source: Source) -> None:
+        """Keep a source, see `save`."""
+        self._entries[key], self._new = [source.digest.hex(), source.used, source.unused], True
 
     def save(self) -> None:
         """Write the file where entries have been added."""
@@ -61,8 +62,12 @@ class KeptHashes:
 
 
 def _is_entry(entry: object) -> bool:
-    """[names, 64 hex digits]"""
-    if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], list) and isinstance(entry[1], str)):
+    """[64 hex digits, pairs of names, pairs of names]"""
+    if not (isinstance(entry, list) and len(entry) == 3 and isinstance(entry[0], str)):
         return False
-    digits = len(entry[1]) == 64 and all(digit in "0123456789abcdef" for digit in entry[1])
-    return digits and all(isinstance(name, str) for name in entry[0])
+    digits = len(entry[0]) == 64 and all(digit in "0123456789abcdef" for digit in entry[0])
+    return digits and all(isinstance(part, list) and all(map(_is_pair, part)) for part in entry[1:])
+
+
+def _is_pair(pair: object) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(name, str) for name in pair)

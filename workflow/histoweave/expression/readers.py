@@ -17,8 +17,9 @@ from histoweave.expression.gene_rows import describes, keep_genes
 from histoweave.expression.star import read_star_folder
 from histoweave.given_files import objection_to
 from histoweave.ids import dashed, is_tcga, tcga_patient
-from histoweave.tabular.matrix import NamedMatrix, check_unique, is_heading, read_matrix
+from histoweave.tabular.matrix import check_unique, is_heading, read_matrix
 from histoweave.tabular.missing import is_missing
+from histoweave.tabular.named_matrix import NamedMatrix
 from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
 

@@ -6,7 +6,6 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,13 @@ import pandas as pd
 from histoweave.errors import InputError, short
 from histoweave.tabular.fields import DELIMITERS, OWN, Grid, clean, grid, split_line
 from histoweave.tabular.missing import SPELLINGS, is_missing
+from histoweave.tabular.named_matrix import MAX_VALUES, NamedMatrix
 from histoweave.tabular.numbers import NUMBER, are_thousands, looks_numeric, parse_numbers
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import check_characters, rising, skipped
 from histoweave.tabular.text import read_text_file
 
 MAX_MATRIX_BYTES = 8 << 30
-MAX_VALUES = 1 << 29  # 4 GiB of float64
 _CHUNK_LINES = 4096
 _CORNERS = frozenset(
     {
@@ -36,30 +35,6 @@ _CORNERS = frozenset(
     }
 )  # fmt: skip
 _SUFFIXES = (*OWN, ".parquet", ".h5ad")
-
-
-@dataclass(frozen=True)
-class NamedMatrix:
-    """`values` (R, C) float64, NaN where missing, with R `row_names` and C `column_names`, all of them as written.
-
-    `corner` is the heading above the row names, None where there is none; `numbers` the line of each row in a text
-    file, None for other forms. `words` are the columns that hold words and no values, by heading.
-    `certain`: False where each line has a field more than the header, and neither tabs nor quotation marks tell that it is a
-    name.
-    """
-
-    values: np.ndarray
-    row_names: list[str]
-    column_names: list[str]
-    corner: str | None
-    reading: Reading
-    numbers: list[int] | None = None
-    words: dict[str, list[str]] = field(default_factory=dict)
-    certain: bool = True
-
-    def row_place(self, at: int) -> str:
-        """Where the row at position `at` stands, as errors name it."""
-        return f"row {self.numbers[at]}" if self.numbers else f"row {at + 1} of the values"
 
 
 def read_matrix(path: str | Path, *, words: Callable[[str], bool] = lambda heading: False) -> NamedMatrix:

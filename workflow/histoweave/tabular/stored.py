@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from histoweave.errors import InputError
 from histoweave.tabular.fields import clean
 from histoweave.tabular.h5ad_trial import objection_of_trial
-from histoweave.tabular.matrix import MAX_VALUES, NamedMatrix
 from histoweave.tabular.missing import is_missing
+from histoweave.tabular.named_matrix import MAX_VALUES, NamedMatrix
 from histoweave.tabular.numbers import NUMBER, looks_numeric, parse_numbers
 from histoweave.tabular.reading import Reading
 from histoweave.tabular.table import rising
