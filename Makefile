@@ -4,11 +4,11 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 INSTALL := $(PIP) --no-build-isolation --require-hashes
 
-.PHONY: demo test lint test-fast test-fuzz test-faults test-cluster bench lock clean
+.PHONY: help demo test lint test-fast test-fuzz test-faults test-cluster bench lock clean
 
 # What a run needs, here or on a cluster. Setuptools comes first: what has no wheel is built with it, not with another that
 # is fetched in passing.
-.venv/run: pyproject.toml requirements.lock
+.venv/run: pyproject.toml requirements.lock ## Install what a run needs into .venv (what `make` alone does)
 	$(PYTHON) -m venv .venv
 	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/setuptools.lock
 	$(INSTALL) --requirement .venv/setuptools.lock
@@ -18,42 +18,45 @@ INSTALL := $(PIP) --no-build-isolation --require-hashes
 	touch $@
 
 # And what tests, linters and benchmarks need besides.
-.venv/dev: .venv/run requirements-dev.lock
+.venv/dev: .venv/run requirements-dev.lock ## Install what tests, linters and benchmarks need besides
 	$(INSTALL) --requirement requirements.lock --requirement requirements-dev.lock
 	$(BIN)/pip check
 	touch $@
 
-demo: .venv/run
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z.][a-z.\/-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/run ## Run the demo: results/demo/report.html, results/lab_a/concepts.html
 	$(BIN)/snakemake --cores all --configfile config/demo/config.yaml
 	@echo "Open results/demo/report.html and results/lab_a/concepts.html"
 
-lint: .venv/dev
+lint: .venv/dev ## Check style and the workflow: ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
 
-test: lint
+test: lint ## Lint, then every test but the cluster's, the whole demo included
 	$(BIN)/python -m pytest -n auto tests/unit
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
 	  tests/real tests/workflow tests/faults --kills 3
 
-test-fast: .venv/dev
+test-fast: .venv/dev ## Run the unit tests alone
 	$(BIN)/python -m pytest -n auto tests/unit
 
 # Damaged files of every kind, twenty times as many as CI draws, and others in every run.
-test-fuzz: .venv/dev
+test-fuzz: .venv/dev ## Run the tests on damaged files, with twenty times as many files
 	HISTOWEAVE_FUZZ_TIMES=20 $(BIN)/python -m pytest -n auto tests/unit/test_fuzz_*.py tests/unit/test_tabular_cohorts.py
 
 # A run killed at random moments, here twenty times; full disks, slides that vanish.
-test-faults: .venv/dev
+test-faults: .venv/dev ## Kill runs at random moments, fill disks, remove slides
 	$(BIN)/python -m pytest tests/faults
 
 # The whole demo through a SLURM of one node that the test sets up and removes again (as root, from Debian's packages).
-test-cluster: demo .venv/dev
+test-cluster: demo .venv/dev ## Run the demo through a SLURM of one node (as root)
 	HISTOWEAVE_DEMO=. $(BIN)/python -m pytest tests/cluster
 
-bench: .venv/dev
+bench: .venv/dev ## Run the benchmarks of speed, memory and coverage
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/tiling.py
 	$(BIN)/python benchmarks/dag.py
@@ -68,7 +71,7 @@ COMPILE = .lock/bin/uv pip compile --quiet --python-version 3.11 --constraint .l
   --generate-hashes pyproject.toml .lock/build.in
 HEAD = "\# Exact versions, and hashes of their files, for Python 3.11 on Linux. Made by \`make lock\` from an environment that passed the tests."
 
-lock:
+lock: ## Write the lock files anew from what is installed
 	$(PYTHON) -m venv .lock
 	.lock/bin/pip --disable-pip-version-check install --quiet "uv>=0.9"
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude histoweave > .lock/tested.txt
@@ -80,5 +83,5 @@ lock:
 	mv .lock/dev requirements-dev.lock
 	rm -r .lock
 
-clean:
+clean: ## Delete results/ and .snakemake/
 	rm -rf results .snakemake
