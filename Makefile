@@ -46,7 +46,7 @@ test-fast: .venv/dev ## Run the unit tests alone
 
 # Damaged files of every kind, twenty times as many as CI draws, and others in every run.
 test-fuzz: .venv/dev ## Run the tests on damaged files, with twenty times as many files
-	HISTOWEAVE_FUZZ_TIMES=20 $(BIN)/python -m pytest -n auto tests/unit/test_fuzz_*.py tests/unit/test_tabular_cohorts.py
+	HISTOWEAVE_FUZZ_TIMES=20 $(BIN)/python -m pytest -n auto tests/unit/fuzz tests/unit/tabular/test_cohorts.py
 
 # A run killed at random moments, here twenty times; full disks, slides that vanish.
 test-faults: .venv/dev ## Kill runs at random moments, fill disks, remove slides

@@ -10,7 +10,7 @@ import pandas as pd
 from coverage_cohorts import BESIDE, MAIN, MODELS, Drawn, draw, own_noise
 from coverage_measures import BOTH, SETTINGS, TITLES, Found, Truth, chosen, equals, families, holds, says
 
-from histoweave.config import Evaluation
+from histoweave.cohort.shuffles import exchange_groups, shuffle_labels
 from histoweave.decide.subgroups import subgroups
 from histoweave.decide.wording import subgroup_finding
 from histoweave.evaluation.choice import MODELS as OF_MODELS
@@ -23,7 +23,7 @@ from histoweave.evaluation.held_out import own_folds
 from histoweave.evaluation.null import MATCHED, PLAIN, null_table, scores, summarise
 from histoweave.evaluation.site_check import evaluate_sites
 from histoweave.fusion import catalog
-from histoweave.shuffles import exchange_groups, shuffle_labels
+from histoweave.settings.evaluation import Evaluation
 
 SHUFFLES = 20
 # Intervals of many groups at once end in tails that 1000 draws hardly reach: as many as the configuration's default.

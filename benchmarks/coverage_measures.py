@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from coverage_cohorts import BESIDE, MAIN, MODELS, N_FOLDS, Drawn, Kind, draw
 
-from histoweave.config import Evaluation
 from histoweave.decide.conformal import conformal_scores, coverage, cross_sets, threshold
 from histoweave.evaluation.choice import FUSION_SINGLE, PAIRS, choose
 from histoweave.evaluation.choice import MODELS as OF_MODELS
@@ -22,6 +21,7 @@ from histoweave.evaluation.modality import modality_use
 from histoweave.evaluation.operating import operating_points
 from histoweave.evaluation.wording import finding
 from histoweave.fusion import catalog
+from histoweave.settings.evaluation import Evaluation
 
 BOTH = list(catalog.MODALITIES)
 SETTINGS = Evaluation(bootstrap=1000)

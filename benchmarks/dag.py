@@ -91,9 +91,10 @@ def planned(text: str) -> dict[str, int]:
 
 def pretend_done(folder: Path) -> None:
     """Stub artefacts for everything that the cohort's run would make, with Snakemake's records of having made them."""
-    from histoweave.io import write_json
-    from histoweave.shards import Outcome, Record, shards_of
-    from histoweave.sources import source_stamp
+    from histoweave.storage.files import write_json
+    from histoweave.storage.records import Outcome, Record
+    from histoweave.storage.shards import shards_of
+    from histoweave.storage.sources import source_stamp
 
     slides = [path.stem for path in sorted((folder / "slides").iterdir())]
     shards = shards_of(slides, slides_per_shard=32)

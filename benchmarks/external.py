@@ -28,20 +28,23 @@ import numpy as np
 import pandas as pd
 from common import ROOT, machine, show
 
+from histoweave.apply.apply_bundle import apply
 from histoweave.apply.bundle import write_bundle
-from histoweave.apply.stage import apply, compare
+from histoweave.apply.compare_with_bundle import compare
 from histoweave.apply.training import Training
-from histoweave.apply_config import Apply
-from histoweave.config import Evaluation, Folds, Fusion
+from histoweave.cohort.folds import make_folds
 from histoweave.decide import calibrate
 from histoweave.decide.conformal import conformal_scores
 from histoweave.evaluation.bootstrap import bootstrap, interval
 from histoweave.evaluation.evaluate import pool
 from histoweave.expression.normalise import log_normalise
-from histoweave.folds import make_folds
 from histoweave.fusion import catalog
-from histoweave.fusion.fold import run_fold
-from histoweave.io import read_table
+from histoweave.fusion.fusion_fold import run_fold
+from histoweave.settings.apply import Apply
+from histoweave.settings.evaluation import Evaluation
+from histoweave.settings.folds import Folds
+from histoweave.settings.fusion import Fusion
+from histoweave.storage.files import read_table
 
 DATA = ROOT.parent / "shared" / "data"
 MODELS = [name for name in ("centroid", "logistic_expression") if name in catalog.names()]

@@ -21,8 +21,8 @@ FURTHER_SLIDES, FURTHER_EDGE_PX = 8, 4_000
 
 
 def tile(slide: Path, folder: Path) -> Path:
-    from histoweave.config import Tiles
-    from histoweave.slides.tiling import tile_slide
+    from histoweave.settings.tiles import Tiles
+    from histoweave.tiles.slide import tile_slide
 
     out = {"out_h5": folder / "t.h5", "out_geojson": folder / "t.geojson", "out_png": folder / "t.png"}
     tile_slide(slide="S", path=str(slide), mpp=None, settings=Tiles(), on_error="stop", **out)
@@ -32,8 +32,8 @@ def tile(slide: Path, folder: Path) -> Path:
 def load(encoder: str, weights: str | None, threads: int):
     import torch
 
-    from histoweave.config import Encoder
     from histoweave.encoders.loading import load
+    from histoweave.settings.encoder import Encoder
 
     torch.set_num_threads(threads)
     return load(Encoder(name=encoder, weights=weights))
@@ -61,7 +61,7 @@ def ours(slide: str, tiles_h5: str, out_h5: str, encoder: str, weights: str | No
     import torch
 
     from histoweave.encoders.inference import TileEncoder
-    from histoweave.features import extract
+    from histoweave.features.slide import extract
 
     ready: list[TileEncoder] = []
     loaded = [load(encoder, weights, threads)]
@@ -89,9 +89,10 @@ def shard(slide: str, folder: str, encoder: str, weights: str | None, threads: i
 
 def _shard(slide: str, folder: str, encoder: str, weights: str | None, n_slides: int) -> tuple[float, int]:
     """Seconds to extract the features of a shard of copies of a slide, loading included; tiles of a slide."""
-    from histoweave.config import Encoder, Tiles
-    from histoweave.feature_shard import extract_shard
-    from histoweave.slides.shard import tile_shard
+    from histoweave.features.extract_features import extract_shard
+    from histoweave.settings.encoder import Encoder
+    from histoweave.settings.tiles import Tiles
+    from histoweave.tiles.tile_slides import tile_shard
 
     root = Path(folder) / f"shard-{n_slides}"
     place = {"path": slide, "mpp": None, "coords": "", "features": ""}
@@ -150,7 +151,7 @@ def parts(slide: str, tiles_h5: str, encoder: str, weights: str | None, threads:
     import torch
 
     from histoweave.encoders.inference import TileEncoder
-    from histoweave.feature_file import FeatureFile
+    from histoweave.features.file import FeatureFile
     from histoweave.slides.blocks import blocks_of
     from histoweave.slides.store import read_tiles
     from histoweave.slides.tile_reader import TileReader

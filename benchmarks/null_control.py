@@ -18,12 +18,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from histoweave.config import Folds, Fusion
+from histoweave.cohort.folds import make_folds
+from histoweave.cohort.shuffles import make_shuffles
 from histoweave.evaluation.null import MATCHED, PLAIN, null_table, scores, summarise
-from histoweave.folds import make_folds
 from histoweave.fusion.models.references import gene_scores
 from histoweave.fusion.null import refit, relabelled
-from histoweave.shuffles import make_shuffles
+from histoweave.settings.folds import Folds
+from histoweave.settings.fusion import Fusion
 
 KINDS = ("no sites", "labels and RNA depend on the site", "no sites, genes chosen on all patients")
 CLASSES, NO_SLIDES = ["neg", "pos"], pd.DataFrame(columns=["slide", "patient", "status", "features"])

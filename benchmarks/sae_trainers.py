@@ -70,7 +70,7 @@ def repeat_tokens(source: Path, target: Path, times: int) -> dict[str, Any]:
 
 def settings_of(task: dict[str, Any]) -> Any:
     """Of our trainer: TopK with a constant learning rate."""
-    from histoweave.cell_config import Sae
+    from histoweave.settings.sae import Sae
 
     return Sae(
         variant="topk",
@@ -103,8 +103,8 @@ def histoweave(task: dict[str, Any], out: str) -> dict[str, Any]:
     import torch
 
     from histoweave.sae.format import save
+    from histoweave.sae.tokens import Tokens, cell_blocks
     from histoweave.sae.train import fit
-    from histoweave.tokens import Tokens, cell_blocks
 
     tokens = Tokens(cell_blocks(task["train"]))
     settings = settings_of(task)

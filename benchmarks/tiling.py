@@ -17,9 +17,9 @@ REPEATS = 3
 
 
 def measure(slide: str, folder: str) -> dict[str, Any]:
-    from histoweave.config import Tiles
+    from histoweave.settings.tiles import Tiles
     from histoweave.slides.store import read_tiles
-    from histoweave.slides.tiling import tile_slide
+    from histoweave.tiles.slide import tile_slide
 
     place = Path(folder)
     out = {"out_h5": place / "t.h5", "out_geojson": place / "t.geojson", "out_png": place / "t.png"}

@@ -3,11 +3,7 @@
 
 rule applied_report:
     input:
-        bundle=FITTING(
-            lambda wildcards: APPLY.apply_inputs(wildcards.target, wildcards.trained)[
-                "bundle"
-            ]
-        ),
+        bundle=FITTING(by_wildcards(APPLY.bundle_of)),
         patients="results/{target}/cohort/patients.parquet",
         slides="results/{target}/cohort/slides.parquet",
         predictions="results/{target}/applied/{trained}/predictions.parquet",
@@ -35,12 +31,12 @@ rule applied_report:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(3000),
+        runtime=minutes(30),
     params:
-        config=lambda wildcards: APPLY.shown_config(wildcards.target),
-        level=lambda wildcards: CONFIG.apply.level,
-        code=code_hash("histoweave.report.applied_json", "histoweave.privacy.share"),
+        config=by_wildcards(APPLY.shown_config),
+        level=CONFIG.apply.level,
+        code=code_hash("histoweave.pages.applied.as_json", "histoweave.privacy.share"),
         privacy=PRIVACY,
         stages=WIRING.code_of_stages(),
     script:

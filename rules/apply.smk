@@ -4,7 +4,7 @@
 
 rule bundle:
     input:
-        unpack(lambda wildcards: APPLY.bundle_inputs(wildcards.cohort)),
+        unpack(by_wildcards(APPLY.bundle_inputs)),
     output:
         "results/{cohort}/bundle.zip",
     log:
@@ -14,11 +14,10 @@ rule bundle:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 10 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(4000, per_input_mb=10),
+        runtime=minutes(60),
     params:
-        given=lambda wildcards: APPLY.bundle_parameters(wildcards.cohort),
+        given=by_wildcards(APPLY.bundle_parameters),
         code=code_hash("histoweave.apply.bundle"),
     script:
         "../workflow/scripts/bundle.py"
@@ -26,13 +25,7 @@ rule bundle:
 
 rule compare_with_bundle:
     input:
-        unpack(
-            FITTING(
-                lambda wildcards: APPLY.apply_inputs(
-                    wildcards.target, wildcards.trained
-                )
-            )
-        ),
+        unpack(FITTING(by_wildcards(APPLY.apply_inputs))),
     output:
         compatibility="results/{target}/applied/{trained}/compatibility.json",
         drift="results/{target}/applied/{trained}/drift.parquet",
@@ -44,27 +37,20 @@ rule compare_with_bundle:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 10 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(4000, per_input_mb=10),
+        runtime=minutes(60),
     params:
-        unit=lambda wildcards: APPLY.unit(wildcards.target),
+        unit=by_wildcards(APPLY.unit),
         tiles=CONFIG.tiles.model_dump(),
         settings=CONFIG.apply.model_dump(exclude={"bundle", "insist"}),
-        code=code_hash("histoweave.apply.stage"),
+        code=code_hash("histoweave.apply.compare_with_bundle"),
     script:
         "../workflow/scripts/compare_with_bundle.py"
 
 
 rule apply_bundle:
     input:
-        unpack(
-            FITTING(
-                lambda wildcards: APPLY.apply_inputs(
-                    wildcards.target, wildcards.trained
-                )
-            )
-        ),
+        unpack(FITTING(by_wildcards(APPLY.apply_inputs))),
         compatibility="results/{target}/applied/{trained}/compatibility.json",
         plausible="results/{target}/applied/{trained}/plausible.parquet",
     output:
@@ -79,13 +65,12 @@ rule apply_bundle:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory(4000, per_input_mb=20),
+        runtime=minutes(240),
     params:
         settings=CONFIG.apply.model_dump(exclude={"bundle", "missing_genes_limit"}),
         evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.apply.stage"),
+        code=code_hash("histoweave.apply.apply_bundle"),
     script:
         "../workflow/scripts/apply_bundle.py"

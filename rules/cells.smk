@@ -11,11 +11,11 @@ rule simulate_cells:
     conda:
         "../envs/simulate.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 1500 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(1500),
+        runtime=minutes(30),
     params:
-        cells=lambda wildcards: CELLS.drawn_identity(wildcards.cohort),
-        settings=lambda wildcards: CELLS.simulation(wildcards.cohort),
+        cells=by_wildcards(CELLS.drawn_identity),
+        settings=by_wildcards(CELLS.simulation),
         code=code_hash("histoweave.simulate.cells", "histoweave.cells.cohort"),
     script:
         "../workflow/scripts/simulate_cells.py"
@@ -24,7 +24,7 @@ rule simulate_cells:
 rule embed_cells:
     input:
         pictures=lambda wildcards: PLAN(CELLS.simulated_pictures(wildcards.cohort)),
-        weights=lambda wildcards: CELLS.encoder_weights(wildcards.cohort),
+        weights=by_wildcards(CELLS.encoder_weights),
     output:
         "results/{cohort}/cells/{encoder}/{shard}.h5",
     log:
@@ -35,8 +35,8 @@ rule embed_cells:
         "../envs/torch.yaml"
     threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(240),
         gpu=CELLS.gpus(),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
@@ -44,11 +44,11 @@ rule embed_cells:
         read_workers=CONFIG.mechanics.read_workers,
         on_error=CONFIG.on_error,
     params:
-        cells=lambda wildcards: CELLS.shard_identity(wildcards.cohort, wildcards.shard),
-        settings=lambda wildcards: CELLS.embed_settings(wildcards.cohort),
-        crop=lambda wildcards: CELLS.crop(wildcards.cohort),
+        cells=by_wildcards(CELLS.shard_identity),
+        settings=by_wildcards(CELLS.embed_settings),
+        crop=by_wildcards(CELLS.crop),
         code=code_hash(
-            "histoweave.cells.shard",
+            "histoweave.cells.embed_cells",
             "histoweave.cells.cohort",
             "histoweave.cells.seen",
         ),
@@ -59,7 +59,7 @@ rule embed_cells:
 # The same table for what a dictionary is fitted on, be it cells or slides.
 rule concept_images:
     input:
-        unpack(lambda wildcards: CELLS.image_sources(wildcards.cohort)),
+        unpack(by_wildcards(CELLS.image_sources)),
     output:
         "results/{cohort}/sae/{source}/images.parquet",
     log:
@@ -69,10 +69,10 @@ rule concept_images:
     conda:
         "../envs/slides.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 3000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(3000),
+        runtime=minutes(30),
     params:
-        cells=lambda wildcards: CELLS.image_identity(wildcards.cohort),
+        cells=by_wildcards(CELLS.image_identity),
         code=code_hash("histoweave.cells.images", "histoweave.cells.cohort"),
     script:
         "../workflow/scripts/concept_images.py"
@@ -81,7 +81,7 @@ rule concept_images:
 # Asked for with `on_error: stop` only: a shard that was embedded without it may hold cells that cannot be used.
 rule check_cells:
     input:
-        lambda wildcards: CELLS.shard_files(wildcards.cohort),
+        by_wildcards(CELLS.shard_files),
     output:
         "results/{cohort}/cells/{encoder}/all_usable.json",
     log:
@@ -91,8 +91,8 @@ rule check_cells:
     conda:
         "../envs/slides.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory(1000),
+        runtime=minutes(10),
     params:
         code=code_hash("histoweave.cells.images"),
     script:

@@ -15,12 +15,12 @@ rule expression:
     resources:
         mem_mb=lambda wildcards, input, attempt: max(2000, int(40 * input.size_mb))
         * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        runtime=minutes(30),
     params:
-        source=lambda wildcards: TABLES[wildcards.cohort].cohort.expression.model_dump(),
-        patients=lambda wildcards: sorted(TABLES[wildcards.cohort].patients["patient"]),
-        tcga=lambda wildcards: TABLES[wildcards.cohort].tcga,
-        code=code_hash("histoweave.expression.stage"),
+        source=by_wildcards(WIRING.expression_source),
+        patients=by_wildcards(WIRING.patient_ids),
+        tcga=by_wildcards(WIRING.is_tcga),
+        code=code_hash("histoweave.expression.prepare"),
     script:
         "../workflow/scripts/expression.py"
 
@@ -40,12 +40,15 @@ rule cohort:
     conda:
         "../envs/slides.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(30),
     params:
-        cohort=lambda wildcards: WIRING.join_settings(wildcards.cohort),
-        code=code_hash("histoweave.cohort", "histoweave.shards", "histoweave.tables"),
+        cohort=by_wildcards(WIRING.join_settings),
+        code=code_hash(
+            "histoweave.cohort.join",
+            "histoweave.storage.shards",
+            "histoweave.cohort.tables",
+        ),
     script:
         "../workflow/scripts/cohort.py"
 
@@ -67,12 +70,12 @@ rule folds:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=CONFIG.folds.model_dump(exclude={"site_check"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.folds"),
+        code=code_hash("histoweave.cohort.folds"),
     script:
         "../workflow/scripts/folds.py"
 
@@ -96,12 +99,12 @@ rule control_folds:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000),
+        runtime=minutes(60),
     params:
         settings=CONFIG.folds.model_dump(exclude={"site_check"}),
         shuffles=CONTROL.shuffles(),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.shuffles"),
+        code=code_hash("histoweave.cohort.shuffles"),
     script:
         "../workflow/scripts/control_folds.py"

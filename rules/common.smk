@@ -4,24 +4,26 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
-from histoweave import planning, wiring
-from histoweave.apply_wiring import ApplyWiring
-from histoweave.cell_wiring import CellWiring, check_cells
-from histoweave.concepts_wiring import ConceptsWiring
-from histoweave.confounding_wiring import ConfoundingWiring
-from histoweave.control_wiring import ControlWiring
-from histoweave.decide_wiring import DecideWiring
 from histoweave.errors import InputError
-from histoweave.explain_wiring import ExplainWiring
-from histoweave.fingerprint import code_hash
-from histoweave.io import check_writable
-from histoweave.privacy.columns import check_columns
-from histoweave.privacy.key import privacy_params
-from histoweave.provenance_wiring import ProvenanceWiring
-from histoweave.report_wiring import ReportWiring
-from histoweave.scheduling import start_jobs_without_delay
-from histoweave.site_wiring import SiteWiring
-from histoweave.validation import check_training
+from histoweave.storage.files import check_writable
+from histoweave.wiring import planning
+from histoweave.wiring.apply import ApplyWiring
+from histoweave.wiring.cells import CellWiring, check_cells
+from histoweave.wiring.concepts import ConceptsWiring
+from histoweave.wiring.confounding import ConfoundingWiring
+from histoweave.wiring.control import ControlWiring
+from histoweave.wiring.decide import DecideWiring
+from histoweave.wiring.explain import ExplainWiring
+from histoweave.wiring.fingerprint import code_hash
+from histoweave.wiring.functions import by_wildcards, memory, minutes
+from histoweave.wiring.privacy import check_columns, privacy_params
+from histoweave.wiring.provenance import ProvenanceWiring
+from histoweave.wiring.report import ReportWiring
+from histoweave.wiring.run import lend_library_to_jobs, load
+from histoweave.wiring.scheduling import start_jobs_without_delay
+from histoweave.wiring.sites import SiteWiring
+from histoweave.wiring.tissue import Wiring
+from histoweave.wiring.validation import check_training
 
 # Without --configfile the demo is meant, so that `snakemake -n` works in a fresh clone.
 if not config:
@@ -29,15 +31,15 @@ if not config:
     configfile: workflow.source_path("../config/demo/config.yaml")
 
 
-wiring.lend_library_to_jobs()
+lend_library_to_jobs()
 # Jobs read this file too; only the run itself looks at folders and slides.
 UNTRUE = {}
 try:
     if workflow.is_main_process:
         check_writable(".snakemake")
-    CONFIG, TABLES = wiring.load(config, check_paths=workflow.is_main_process)
+    CONFIG, TABLES = load(config, check_paths=workflow.is_main_process)
     PRIVACY = privacy_params(CONFIG.privacy, required=workflow.is_main_process)
-    WIRING = wiring.Wiring(CONFIG, TABLES)
+    WIRING = Wiring(CONFIG, TABLES)
     CONTROL = ControlWiring(CONFIG, WIRING)
     DECIDE = DecideWiring(CONFIG, WIRING)
     SITES = SiteWiring(CONFIG, WIRING)

@@ -3,9 +3,9 @@
 
 rule describe_concepts:
     input:
-        unpack(lambda wildcards: CELLS.review()),
+        unpack(by_wildcards(CELLS.review)),
         activations="results/{cohort}/sae/{source}/on/{target}/activations.h5",
-        tokens=lambda wildcards: CELLS.token_files(wildcards.target),
+        tokens=by_wildcards(CELLS.token_files, "target"),
         images="results/{target}/sae/{source}/images.parquet",
     output:
         concepts="results/{cohort}/sae/{source}/on/{target}/concepts.parquet",
@@ -20,22 +20,22 @@ rule describe_concepts:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(120),
     params:
         settings=CONFIG.concepts.model_dump(include={"dead_below", "top_images"}),
-        attributes=lambda wildcards: CELLS.attributes(wildcards.target),
-        code=code_hash("histoweave.concepts.stage"),
+        attributes=by_wildcards(CELLS.attributes, "target"),
+        code=code_hash("histoweave.concepts.describe_concepts"),
     script:
         "../workflow/scripts/describe_concepts.py"
 
 
 rule score_concepts:
     input:
-        unpack(lambda wildcards: CELLS.rejections()),
-        sae=lambda wildcards: CELLS.scoring_weights(wildcards.cohort),
-        activations=lambda wildcards: CELLS.scoring_activations(wildcards.cohort),
-        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+        unpack(by_wildcards(CELLS.rejections)),
+        sae=by_wildcards(CELLS.scoring_weights),
+        activations=by_wildcards(CELLS.scoring_activations),
+        tokens=by_wildcards(CELLS.token_files),
         images="results/{cohort}/sae/{source}/images.parquet",
         folds="results/{cohort}/sae/{source}/folds.parquet",
     output:
@@ -53,8 +53,8 @@ rule score_concepts:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory(8000),
+        runtime=minutes(240),
         gpu=CELLS.gpus(),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
@@ -65,9 +65,9 @@ rule score_concepts:
         evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
         seed=CONFIG.seed,
         code=code_hash(
-            "histoweave.concepts.score_stage",
+            "histoweave.concepts.score_concepts",
             "histoweave.concepts.review",
-            "histoweave.device",
+            "histoweave.mechanics.device",
         ),
     script:
         "../workflow/scripts/score_concepts.py"
@@ -76,7 +76,7 @@ rule score_concepts:
 # The external cohort is looked at with what was fitted on the training cohort.
 rule transfer_concepts:
     input:
-        unpack(lambda wildcards: CELLS.rejections()),
+        unpack(by_wildcards(CELLS.rejections)),
         sae=multiext(
             "results/{cohort}/sae/{source}/seed0/",
             "sae_weights.safetensors",
@@ -87,8 +87,8 @@ rule transfer_concepts:
             "results/{cohort}/sae/{source}/on/{cohort}/activations.h5",
             "results/{cohort}/sae/{source}/on/{target}/activations.h5",
         ],
-        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
-        target_tokens=lambda wildcards: CELLS.token_files(wildcards.target),
+        tokens=by_wildcards(CELLS.token_files),
+        target_tokens=by_wildcards(CELLS.token_files, "target"),
         images=[
             "results/{cohort}/sae/{source}/images.parquet",
             "results/{target}/sae/{source}/images.parquet",
@@ -108,8 +108,8 @@ rule transfer_concepts:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory(8000),
+        runtime=minutes(240),
         gpu=CELLS.gpus(),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
@@ -121,9 +121,9 @@ rule transfer_concepts:
         evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
         seed=CONFIG.seed,
         code=code_hash(
-            "histoweave.concepts.score_stage",
+            "histoweave.concepts.transfer_concepts",
             "histoweave.concepts.review",
-            "histoweave.device",
+            "histoweave.mechanics.device",
         ),
     script:
         "../workflow/scripts/transfer_concepts.py"
@@ -131,7 +131,7 @@ rule transfer_concepts:
 
 rule concept_report:
     input:
-        unpack(lambda wildcards: CELLS.page_inputs(wildcards.cohort)),
+        unpack(by_wildcards(CELLS.page_inputs)),
     output:
         html=report(
             "results/{cohort}/concepts.html",
@@ -156,14 +156,14 @@ rule concept_report:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(60),
     params:
-        config=lambda wildcards: CELLS.shown_config(wildcards.cohort),
-        tokens=lambda wildcards: CELLS.page_tokens(wildcards.cohort),
+        config=by_wildcards(CELLS.shown_config),
+        tokens=by_wildcards(CELLS.page_tokens),
         code=code_hash(
-            "histoweave.gallery.page",
-            "histoweave.gallery.files",
+            "histoweave.pages.concepts.page",
+            "histoweave.pages.concepts.files",
             "histoweave.privacy.share",
         ),
         privacy=PRIVACY,

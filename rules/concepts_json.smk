@@ -3,7 +3,7 @@
 
 rule concepts_json:
     input:
-        unpack(lambda wildcards: CONCEPTS.inputs(wildcards.cohort)),
+        unpack(by_wildcards(CONCEPTS.inputs)),
     output:
         json=report(
             "results/{cohort}/concepts.json",
@@ -18,14 +18,14 @@ rule concepts_json:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(30),
     params:
-        config=lambda wildcards: CONCEPTS.shown_config(wildcards.cohort),
-        dictionaries=lambda wildcards: CONCEPTS.dictionaries(wildcards.cohort),
+        config=by_wildcards(CONCEPTS.shown_config),
+        dictionaries=by_wildcards(CONCEPTS.dictionaries),
         code=code_hash(
-            "histoweave.gallery.machine",
-            "histoweave.gallery.files",
+            "histoweave.pages.concepts.as_json",
+            "histoweave.pages.concepts.files",
             "histoweave.privacy.share",
         ),
         privacy=PRIVACY,

@@ -3,7 +3,7 @@
 
 rule confounding:
     input:
-        unpack(lambda wildcards: CONFOUNDING.inputs(wildcards.cohort)),
+        unpack(by_wildcards(CONFOUNDING.inputs)),
     output:
         "results/{cohort}/confounding.parquet",
     log:
@@ -13,13 +13,12 @@ rule confounding:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=memory(4000, per_input_mb=20),
+        runtime=minutes(120),
     params:
-        models=lambda wildcards: WIRING.models(wildcards.cohort),
-        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        models=by_wildcards(WIRING.models),
+        modalities=by_wildcards(WIRING.modalities),
+        classes=by_wildcards(WIRING.classes),
         settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.evaluation.confounding"),

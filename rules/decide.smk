@@ -29,17 +29,16 @@ rule decide:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(60),
     params:
-        models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
-        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        models=by_wildcards(WIRING.fold_models),
+        modalities=by_wildcards(WIRING.modalities),
+        classes=by_wildcards(WIRING.classes),
         settings=CONFIG.decide.model_dump(exclude={"learning_curve"}),
         evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.decide.stage"),
+        code=code_hash("histoweave.decide.decide"),
     script:
         "../workflow/scripts/decide.py"
 
@@ -61,26 +60,25 @@ rule learning_fold:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        mem_mb=memory(4000, per_input_mb=20),
+        runtime=minutes(240),
+        gpu=by_wildcards(WIRING.gpus),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
+        classes=by_wildcards(WIRING.classes),
+        settings=by_wildcards(WIRING.fold_settings),
         shares=CONFIG.decide.learning_curve.shares,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.decide.learning_fold", "histoweave.device"),
+        code=code_hash("histoweave.decide.learning_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/learning_fold.py"
 
 
 rule learning_curve:
     input:
-        parts=lambda wildcards: DECIDE.learning_parts(wildcards.cohort),
-        full=lambda wildcards: DECIDE.learning_full(wildcards.cohort),
+        parts=by_wildcards(DECIDE.learning_parts),
+        full=by_wildcards(DECIDE.learning_full),
         patients="results/{cohort}/cohort/patients.parquet",
         how_folded="results/{cohort}/folds.json",
     output:
@@ -93,16 +91,17 @@ rule learning_curve:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(60),
     params:
-        models=lambda wildcards: DECIDE.learning_part_models(wildcards.cohort),
-        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        models=by_wildcards(DECIDE.learning_part_models),
+        modalities=by_wildcards(WIRING.modalities),
+        classes=by_wildcards(WIRING.classes),
         more_patients=CONFIG.decide.learning_curve.more_patients,
         evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.decide.learning", "histoweave.evaluation.clusters"),
+        code=code_hash(
+            "histoweave.decide.learning_curve", "histoweave.evaluation.clusters"
+        ),
     script:
         "../workflow/scripts/learning_curve.py"

@@ -14,12 +14,12 @@ rule concept_folds:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=CONFIG.folds.model_dump(include={"n_folds", "group_by"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.concepts.splits"),
+        code=code_hash("histoweave.concepts.concept_folds"),
     script:
         "../workflow/scripts/concept_folds.py"
 
@@ -28,7 +28,7 @@ rule concept_folds:
 # label that is mended does not fit it again.
 rule fit_sae:
     input:
-        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+        tokens=by_wildcards(CELLS.token_files),
     output:
         weights="results/{cohort}/sae/{source}/seed{n}/sae_weights.safetensors",
         config="results/{cohort}/sae/{source}/seed{n}/cfg.json",
@@ -42,15 +42,15 @@ rule fit_sae:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(480),
         gpu=CELLS.gpus(),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
         settings=CELLS.fit_settings(),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.sae.stage", "histoweave.device"),
+        code=code_hash("histoweave.sae.fit_sae", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/fit_sae.py"
 
@@ -58,7 +58,7 @@ rule fit_sae:
 # The dictionary of a fold is fitted without the fold's test patients.
 rule fit_sae_fold:
     input:
-        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+        tokens=by_wildcards(CELLS.token_files),
         images="results/{cohort}/sae/{source}/images.parquet",
         folds="results/{cohort}/sae/{source}/folds.parquet",
     output:
@@ -74,15 +74,15 @@ rule fit_sae_fold:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(480),
         gpu=CELLS.gpus(),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
         settings=CELLS.fit_settings(),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.sae.stage", "histoweave.device"),
+        code=code_hash("histoweave.sae.fit_sae", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/fit_sae_fold.py"
 
@@ -95,8 +95,8 @@ rule encode_concepts:
             "cfg.json",
             "training.safetensors",
         ),
-        tokens=lambda wildcards: CELLS.token_files(wildcards.target),
-        fitted_on=lambda wildcards: CELLS.fitted_on(wildcards.cohort, wildcards.target),
+        tokens=by_wildcards(CELLS.token_files, "target"),
+        fitted_on=by_wildcards(CELLS.fitted_on),
     output:
         "results/{cohort}/sae/{source}/on/{target}/activations.h5",
     log:
@@ -107,14 +107,16 @@ rule encode_concepts:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(240),
         gpu=CELLS.gpus(),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
         token_threshold=CONFIG.concepts.token_threshold,
-        code=code_hash("histoweave.concepts.encode", "histoweave.device"),
+        code=code_hash(
+            "histoweave.concepts.encode_concepts", "histoweave.mechanics.device"
+        ),
     script:
         "../workflow/scripts/encode_concepts.py"
 
@@ -128,7 +130,7 @@ use rule encode_concepts as encode_fold with:
             "cfg.json",
             "training.safetensors",
         ),
-        tokens=lambda wildcards: CELLS.token_files(wildcards.cohort),
+        tokens=by_wildcards(CELLS.token_files),
     output:
         "results/{cohort}/sae/{source}/fold{k}/activations.h5",
     log:
@@ -157,10 +159,10 @@ rule sae_stability:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=memory(8000),
+        runtime=minutes(120),
     params:
         seed=CONFIG.seed,
-        code=code_hash("histoweave.concepts.score_stage"),
+        code=code_hash("histoweave.concepts.sae_stability"),
     script:
         "../workflow/scripts/sae_stability.py"

@@ -4,11 +4,7 @@
 
 rule explain_fold:
     input:
-        unpack(
-            lambda wildcards: EXPLAIN.fold_inputs(
-                wildcards.cohort, wildcards.model, wildcards.k
-            )
-        ),
+        unpack(by_wildcards(EXPLAIN.fold_inputs)),
     output:
         tiles="results/{cohort}/explain/{model}/fold{k}/tiles.parquet",
         genes="results/{cohort}/explain/{model}/fold{k}/genes.parquet",
@@ -22,22 +18,22 @@ rule explain_fold:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 480 * attempt,
-        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        mem_mb=memory(6000),
+        runtime=minutes(480),
+        gpu=by_wildcards(WIRING.gpus),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
         settings=CONFIG.explain.model_dump(include={"steps", "random_orders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.explain.fold", "histoweave.device"),
+        code=code_hash("histoweave.explain.explain_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/explain_fold.py"
 
 
 rule explain:
     input:
-        unpack(lambda wildcards: EXPLAIN.inputs(wildcards.cohort, wildcards.model)),
+        unpack(by_wildcards(EXPLAIN.inputs)),
     output:
         genes="results/{cohort}/explain/{model}/genes.parquet",
         gene_sets="results/{cohort}/explain/{model}/gene_sets.parquet",
@@ -50,27 +46,22 @@ rule explain:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(60),
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        classes=by_wildcards(WIRING.classes),
         settings=CONFIG.explain.model_dump(include={"top_tiles"}),
         evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
         tile_um=CONFIG.tiles.tile_px * CONFIG.tiles.target_mpp,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.explain.stage", "histoweave.explain.tables"),
+        code=code_hash("histoweave.explain.explain", "histoweave.explain.tables"),
     script:
         "../workflow/scripts/explain.py"
 
 
 rule explain_slides:
     input:
-        unpack(
-            lambda wildcards: EXPLAIN.slide_inputs(
-                wildcards.cohort, wildcards.model, wildcards.shard
-            )
-        ),
+        unpack(by_wildcards(EXPLAIN.slide_inputs)),
     output:
         overlays="results/{cohort}/explain/{model}/overlays/shards/{shard}.json",
         geojson="results/{cohort}/explain/{model}/geojson/shards/{shard}.json",
@@ -82,15 +73,14 @@ rule explain_slides:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: WIRING.shard_minutes(1) * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(WIRING.shard_minutes(1)),
     params:
-        slides=lambda wildcards: EXPLAIN.slide_paths(wildcards.cohort, wildcards.shard),
+        slides=by_wildcards(EXPLAIN.slide_paths),
         settings=CONFIG.explain.model_dump(include={"top_tiles"}),
         seed=CONFIG.seed,
         code=code_hash(
-            "histoweave.explain.shard",
+            "histoweave.explain.explain_slides",
             "histoweave.explain.slide_morphology",
             "histoweave.explain.tile_choice",
             "histoweave.explain.tables",
@@ -101,11 +91,7 @@ rule explain_slides:
 
 rule explain_morphology:
     input:
-        unpack(
-            lambda wildcards: EXPLAIN.morphology_inputs(
-                wildcards.cohort, wildcards.model
-            )
-        ),
+        unpack(by_wildcards(EXPLAIN.morphology_inputs)),
     output:
         morphology="results/{cohort}/explain/{model}/morphology.parquet",
         class_tiles="results/{cohort}/explain/{model}/class_tiles.parquet",
@@ -116,14 +102,15 @@ rule explain_morphology:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(60),
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        classes=by_wildcards(WIRING.classes),
         evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.explain.morphology", "histoweave.shards"),
+        code=code_hash(
+            "histoweave.explain.explain_morphology", "histoweave.storage.shards"
+        ),
     script:
         "../workflow/scripts/explain_morphology.py"
 
@@ -131,9 +118,7 @@ rule explain_morphology:
 # Only with a dictionary of tile features (sae.source: tiles).
 rule explain_concepts:
     input:
-        unpack(
-            lambda wildcards: EXPLAIN.concept_inputs(wildcards.cohort, wildcards.model)
-        ),
+        unpack(by_wildcards(EXPLAIN.concept_inputs)),
     output:
         concepts="results/{cohort}/explain/{model}/concepts.parquet",
         concept_gene_sets="results/{cohort}/explain/{model}/concept_gene_sets.parquet",
@@ -145,20 +130,19 @@ rule explain_concepts:
         "../envs/torch.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(6000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=memory(6000, per_input_mb=20),
+        runtime=minutes(120),
         gpu=CELLS.gpus(),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        classes=by_wildcards(WIRING.classes),
         evaluation=CONFIG.evaluation.model_dump(include={"bootstrap", "confidence"}),
         seed=CONFIG.seed,
         code=code_hash(
-            "histoweave.explain.concept_stage",
+            "histoweave.explain.explain_concepts",
             "histoweave.explain.tables",
-            "histoweave.device",
+            "histoweave.mechanics.device",
         ),
     script:
         "../workflow/scripts/explain_concepts.py"

@@ -4,9 +4,7 @@
 rule export_slides:
     input:
         tiles="results/{cohort}/tiles/shards/{shard}.json",
-        features=lambda wildcards: WIRING.feature_index(
-            wildcards.cohort, wildcards.shard
-        ),
+        features=by_wildcards(WIRING.feature_index),
     output:
         "results/{cohort}/exports/{form}/shards/{shard}.json",
     log:
@@ -16,10 +14,10 @@ rule export_slides:
     conda:
         "../envs/slides.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: WIRING.shard_minutes(2) * attempt,
+        mem_mb=memory(4000),
+        runtime=minutes(WIRING.shard_minutes(2)),
     params:
-        patients=lambda wildcards: WIRING.patients_of(wildcards.cohort, wildcards.shard),
-        code=code_hash("histoweave.interop.shard"),
+        patients=by_wildcards(WIRING.patients_of),
+        code=code_hash("histoweave.interop.export_slides"),
     script:
         "../workflow/scripts/export_slides.py"

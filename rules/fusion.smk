@@ -1,10 +1,6 @@
 rule fusion_fold:
     input:
-        unpack(
-            lambda wildcards: WIRING.fold_inputs(
-                wildcards.cohort, wildcards.arm, wildcards.model, wildcards.k
-            )
-        ),
+        unpack(by_wildcards(WIRING.fold_inputs)),
     output:
         model="results/{cohort}/{arm}/{model}/fold{k}/model.safetensors",
         config="results/{cohort}/{arm}/{model}/fold{k}/config.json",
@@ -20,18 +16,17 @@ rule fusion_fold:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        mem_mb=memory(4000, per_input_mb=20),
+        runtime=minutes(240),
+        gpu=by_wildcards(WIRING.gpus),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
+        classes=by_wildcards(WIRING.classes),
+        settings=by_wildcards(WIRING.fold_settings),
         permutations=CONFIG.evaluation.permutations,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.fold", "histoweave.device"),
+        code=code_hash("histoweave.fusion.fusion_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/fusion_fold.py"
 
@@ -65,13 +60,12 @@ rule evaluate:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(60),
     params:
-        models=lambda wildcards: WIRING.fold_models(wildcards.cohort),
-        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        models=by_wildcards(WIRING.fold_models),
+        modalities=by_wildcards(WIRING.modalities),
+        classes=by_wildcards(WIRING.classes),
         settings=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash(
@@ -87,7 +81,7 @@ rule evaluate:
 
 rule control_reference:
     input:
-        unpack(lambda wildcards: CONTROL.inputs(wildcards.cohort, wildcards.model)),
+        unpack(by_wildcards(CONTROL.inputs, "cohort", "model")),
     output:
         predictions="results/{cohort}/control/{model}/predictions.parquet",
     log:
@@ -97,12 +91,11 @@ rule control_reference:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=memory(4000, per_input_mb=20),
+        runtime=minutes(240),
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
+        classes=by_wildcards(WIRING.classes),
+        settings=by_wildcards(WIRING.fold_settings),
         shuffles=CONFIG.control.shuffles,
         seed=CONFIG.seed,
         code=code_hash("histoweave.fusion.null"),
@@ -112,11 +105,7 @@ rule control_reference:
 
 rule control_network:
     input:
-        unpack(
-            lambda wildcards: CONTROL.inputs(
-                wildcards.cohort, wildcards.model, wildcards.n
-            )
-        ),
+        unpack(by_wildcards(CONTROL.inputs)),
     output:
         predictions="results/{cohort}/control/{model}/shuffle{n}/predictions.parquet",
     log:
@@ -126,24 +115,23 @@ rule control_network:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 120 * (1 + WIRING.n_splits()) * attempt,
-        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        mem_mb=memory(4000, per_input_mb=20),
+        runtime=minutes(120 * (1 + WIRING.n_splits())),
+        gpu=by_wildcards(WIRING.gpus),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
+        classes=by_wildcards(WIRING.classes),
+        settings=by_wildcards(WIRING.fold_settings),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.null", "histoweave.device"),
+        code=code_hash("histoweave.fusion.null", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/control_network.py"
 
 
 rule evaluate_control:
     input:
-        refits=lambda wildcards: CONTROL.refits(wildcards.cohort),
+        refits=by_wildcards(CONTROL.refits),
         labels="results/{cohort}/control/labels.parquet",
         predictions="results/{cohort}/predictions.parquet",
         metrics="results/{cohort}/metrics.parquet",
@@ -157,14 +145,13 @@ rule evaluate_control:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(60),
     params:
-        refitted=lambda wildcards: CONTROL.refitted(wildcards.cohort),
-        models=lambda wildcards: WIRING.models(wildcards.cohort),
-        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        refitted=by_wildcards(CONTROL.refitted),
+        models=by_wildcards(WIRING.models),
+        modalities=by_wildcards(WIRING.modalities),
+        classes=by_wildcards(WIRING.classes),
         confidence=CONFIG.evaluation.confidence,
         code=code_hash("histoweave.evaluation.null"),
     script:

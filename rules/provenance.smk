@@ -6,7 +6,7 @@ PROVENANCE = ProvenanceWiring(REPORT, CONCEPTS)
 
 rule provenance:
     input:
-        unpack(lambda wildcards: PROVENANCE.inputs(wildcards.cohort)),
+        unpack(by_wildcards(PROVENANCE.inputs)),
     output:
         crate=report(
             "results/{cohort}/ro-crate-metadata.json",
@@ -24,17 +24,17 @@ rule provenance:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
-        config=lambda wildcards: PROVENANCE.shown_config(wildcards.cohort),
+        config=by_wildcards(PROVENANCE.shown_config),
         code=code_hash(
-            "histoweave.crate",
+            "histoweave.pages.crate",
             "histoweave.privacy.share",
-            "histoweave.report.versions",
+            "histoweave.pages.kit.versions",
         ),
         privacy=PRIVACY,
-        description=lambda wildcards: PROVENANCE.description(wildcards.cohort),
-        stages=lambda wildcards: PROVENANCE.code_of_stages(wildcards.cohort),
+        description=by_wildcards(PROVENANCE.description),
+        stages=by_wildcards(PROVENANCE.code_of_stages),
     script:
         "../workflow/scripts/provenance.py"

@@ -1,6 +1,6 @@
 rule report:
     input:
-        unpack(FITTING(lambda wildcards: REPORT.inputs(wildcards.cohort))),
+        unpack(FITTING(by_wildcards(REPORT.inputs))),
     output:
         html=report(
             "results/{cohort}/report.html",
@@ -171,25 +171,24 @@ rule report:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(3000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(3000, per_input_mb=20),
+        runtime=minutes(30),
     params:
         # What the run was asked to do. How the machine did it is left out: it changes nothing.
-        config=lambda wildcards: WIRING.shown_config(wildcards.cohort),
-        models=lambda wildcards: WIRING.models(wildcards.cohort),
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        benchmarks=lambda wildcards: f"results/{wildcards.cohort}/benchmarks",
-        thumbnails=lambda wildcards: f"results/{wildcards.cohort}/tiles",
+        config=by_wildcards(WIRING.shown_config),
+        models=by_wildcards(WIRING.models),
+        classes=by_wildcards(WIRING.classes),
+        benchmarks="results/{cohort}/benchmarks",
+        thumbnails="results/{cohort}/tiles",
         code=code_hash(
-            "histoweave.report.page",
-            "histoweave.report.machine",
+            "histoweave.pages.report.page",
+            "histoweave.pages.report.as_json",
             "histoweave.privacy.share",
         ),
         privacy=PRIVACY,
-        overlays=lambda wildcards: REPORT.overlays(wildcards.cohort),
-        explained=lambda wildcards: REPORT.shown_model(wildcards.cohort),
-        links=lambda wildcards: REPORT.links(wildcards.cohort),
+        overlays=by_wildcards(REPORT.overlays),
+        explained=by_wildcards(REPORT.shown_model),
+        links=by_wildcards(REPORT.links),
         stages=WIRING.code_of_stages(),
     script:
         "../workflow/scripts/report.py"

@@ -14,12 +14,10 @@ rule simulate_slide:
     conda:
         "../envs/simulate.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory(1000),
+        runtime=minutes(10),
     params:
-        slide=lambda wildcards: WIRING.simulated_slide(
-            wildcards.cohort, wildcards.slide
-        ),
+        slide=by_wildcards(WIRING.simulated_slide),
         code=code_hash("histoweave.simulate.slide"),
     script:
         "../workflow/scripts/simulate_slide.py"
@@ -37,11 +35,11 @@ rule simulate_expression:
     conda:
         "../envs/simulate.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 1000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory(1000),
+        runtime=minutes(10),
     params:
-        patients=lambda wildcards: WIRING.simulated_patients(wildcards.cohort),
-        settings=lambda wildcards: WIRING.expression_settings(wildcards.cohort),
+        patients=by_wildcards(WIRING.simulated_patients),
+        settings=by_wildcards(WIRING.expression_settings),
         code=code_hash("histoweave.simulate.expression"),
     script:
         "../workflow/scripts/simulate_expression.py"
@@ -56,7 +54,7 @@ rule score_truth:
             WIRING.attention_models(wildcards.cohort),
         ),
         slides="results/{cohort}/cohort/slides.parquet",
-        truth=lambda wildcards: WIRING.truth_files(wildcards.cohort),
+        truth=by_wildcards(WIRING.truth_files),
     output:
         "results/{cohort}/simulated/truth.parquet",
     log:
@@ -66,10 +64,10 @@ rule score_truth:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
+        mem_mb=memory(2000),
+        runtime=minutes(10),
     params:
-        models=lambda wildcards: WIRING.attention_models(wildcards.cohort),
+        models=by_wildcards(WIRING.attention_models),
         tile_um=CONFIG.tiles.tile_px * CONFIG.tiles.target_mpp,
         bootstrap=CONFIG.evaluation.bootstrap,
         confidence=CONFIG.evaluation.confidence,

@@ -18,12 +18,12 @@ rule site_folds:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=memory(2000),
+        runtime=minutes(30),
     params:
         settings=CONFIG.folds.model_dump(exclude={"site_check"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.site_check"),
+        code=code_hash("histoweave.cohort.site_folds"),
     script:
         "../workflow/scripts/site_folds.py"
 
@@ -44,24 +44,23 @@ rule site_fold:
     conda:
         "../envs/torch.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(4000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
-        gpu=lambda wildcards: WIRING.gpus(wildcards.model),
+        mem_mb=memory(4000, per_input_mb=20),
+        runtime=minutes(240),
+        gpu=by_wildcards(WIRING.gpus),
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
     params:
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
-        settings=lambda wildcards: WIRING.fold_settings(wildcards.model),
+        classes=by_wildcards(WIRING.classes),
+        settings=by_wildcards(WIRING.fold_settings),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.site_fold", "histoweave.device"),
+        code=code_hash("histoweave.fusion.site_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/site_fold.py"
 
 
 rule evaluate_sites:
     input:
-        predictions=lambda wildcards: SITES.fold_files(wildcards.cohort),
+        predictions=by_wildcards(SITES.fold_files),
         patients="results/{cohort}/cohort/patients.parquet",
         how_folded="results/{cohort}/sites/folds.json",
     output:
@@ -73,13 +72,12 @@ rule evaluate_sites:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: int(2000 + 20 * input.size_mb)
-        * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(60),
     params:
-        models=lambda wildcards: SITES.fold_models(wildcards.cohort),
-        modalities=lambda wildcards: WIRING.modalities(wildcards.cohort),
-        classes=lambda wildcards: TABLES[wildcards.cohort].classes,
+        models=by_wildcards(SITES.fold_models),
+        modalities=by_wildcards(WIRING.modalities),
+        classes=by_wildcards(WIRING.classes),
         settings=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
         code=code_hash("histoweave.evaluation.site_check"),

@@ -1,5 +1,5 @@
 # Slides come in shards: one job, many slides. A shard's index is what Snakemake knows of; each slide has its own files
-# and its own record beside it, and a job works on those slides only that are not done (histoweave.shards).
+# and its own record beside it, and a job works on those slides only that are not done (histoweave.storage.shards).
 
 
 rule tile_slides:
@@ -18,12 +18,12 @@ rule tile_slides:
     threads: 2
     resources:
         mem_mb=lambda wildcards, threads, attempt: 1500 * threads * attempt,
-        runtime=lambda wildcards, attempt: WIRING.shard_minutes(2) * attempt,
+        runtime=minutes(WIRING.shard_minutes(2)),
         on_error=CONFIG.on_error,
     params:
-        slides=lambda wildcards: WIRING.shard(wildcards.cohort, wildcards.shard),
+        slides=by_wildcards(WIRING.shard),
         settings=CONFIG.tiles.model_dump(exclude={"max_failed_share"}),
-        code=code_hash("histoweave.slides.shard"),
+        code=code_hash("histoweave.tiles.tile_slides"),
     script:
         "../workflow/scripts/tile_slides.py"
 
@@ -44,8 +44,8 @@ rule extract_features:
     # Resources do not count as a change: another batch size, device or number of readers reruns nothing. Neither does
     # `on_error`, which decides whether a run ends, not what it gives (see Wiring.untrue_indexes).
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: WIRING.shard_minutes(10) * attempt,
+        mem_mb=memory(6000),
+        runtime=minutes(WIRING.shard_minutes(10)),
         gpu=0 if CONFIG.mechanics.device == "cpu" else 1,
         jobs_per_gpu=CONFIG.mechanics.jobs_per_gpu,
         device=CONFIG.mechanics.device,
@@ -53,11 +53,11 @@ rule extract_features:
         read_workers=CONFIG.mechanics.read_workers,
         on_error=CONFIG.on_error,
     params:
-        slides=lambda wildcards: WIRING.shard(wildcards.cohort, wildcards.shard),
+        slides=by_wildcards(WIRING.shard),
         encoder=CONFIG.features.encoder.model_dump(),
         arithmetic=CONFIG.features.arithmetic,
         precision=CONFIG.features.precision,
         tiles=CONFIG.tiles.model_dump(),
-        code=code_hash("histoweave.feature_shard"),
+        code=code_hash("histoweave.features.extract_features"),
     script:
         "../workflow/scripts/extract_features.py"

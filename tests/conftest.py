@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _group(item):
-    return next((run for name, run in _WHOLE_RUNS.items() if name in item.fixturenames), item.path.stem)
+    return next((run for name, run in _WHOLE_RUNS.items() if name in item.fixturenames), item.nodeid.partition("::")[0])
 
 
 @pytest.fixture(scope="session")

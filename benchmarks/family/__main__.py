@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from histoweave.config import Fusion
 from histoweave.evaluation.choice import choose
 from histoweave.fusion.catalog import MODALITIES
+from histoweave.settings.fusion import Fusion
 
 from .fits import EVALUATION, SEED, Cohort, conclusion_of, fit_model, prepared
 from .members import FAMILY, Member, member

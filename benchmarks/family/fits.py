@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from histoweave.config import Evaluation, Folds, Fusion
+from histoweave.cohort.folds import make_folds
 from histoweave.evaluation.choice import choose, class_counts
 from histoweave.evaluation.clusters import with_clusters
 from histoweave.evaluation.conclusion import Conclusion, conclude
 from histoweave.evaluation.confounding import confounding
 from histoweave.evaluation.evaluate import pool
-from histoweave.folds import make_folds
 from histoweave.fusion import catalog
-from histoweave.fusion.fold import run_fold
-from histoweave.io import read_table
+from histoweave.fusion.fusion_fold import run_fold
+from histoweave.settings.evaluation import Evaluation
+from histoweave.settings.folds import Folds
+from histoweave.settings.fusion import Fusion
+from histoweave.storage.files import read_table
 
 from .cohort import EDGE_PX, write_cohort
 from .members import Member

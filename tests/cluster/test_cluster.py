@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from slurm import environment, jobs_of
 
 from histoweave.fusion import catalog
-from histoweave.io import write_table
+from histoweave.storage.files import write_table
 
 pytestmark = pytest.mark.timeout(3600)
 ON_GPUS = (

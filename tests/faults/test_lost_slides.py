@@ -10,8 +10,8 @@ from eight_slides import FEATURES, IDS, assert_whole, cohort, configure, done, p
 from running import ROOT
 from slide_scenes import destroy_tile
 
-from histoweave.io import read_json
 from histoweave.slides.store import read_tiles
+from histoweave.storage.files import read_json
 
 
 def shards(folder):

@@ -12,7 +12,7 @@ from running import SHARED, needs_shared_data, snakemake
 from histoweave.apply.drift import OUTSIDE_HALF
 from histoweave.evaluation.bootstrap import bootstrap, interval
 from histoweave.evaluation.metrics import auroc
-from histoweave.io import read_json, read_table
+from histoweave.storage.files import read_json, read_table
 
 pytestmark = needs_shared_data
 MODELS = ["majority", "logistic_expression"]

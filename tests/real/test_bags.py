@@ -11,7 +11,7 @@ import yaml
 from running import SHARED, needs_shared_data, snakemake
 
 from histoweave.concepts.activations import ImageActivations
-from histoweave.io import read_table
+from histoweave.storage.files import read_table
 
 pytestmark = [needs_shared_data, pytest.mark.timeout(900)]
 CENTRES = [(x, y) for y in (160, 320) for x in (160, 320, 480)]

@@ -9,14 +9,15 @@ import pytest
 import torch
 from running import ROOT, SHARED, needs_shared_data
 
-from histoweave.config import Encoder, Tiles
 from histoweave.encoders.inference import TileEncoder
 from histoweave.encoders.loading import load
 from histoweave.fusion.catalog import get, names
+from histoweave.settings.encoder import Encoder
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.blocks import blocks_of
 from histoweave.slides.store import read_tiles
 from histoweave.slides.tile_reader import TileReader
-from histoweave.slides.tiling import tile_slide
+from histoweave.tiles.slide import tile_slide
 
 
 def benchmark(name, *arguments, folder):

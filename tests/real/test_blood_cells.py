@@ -6,8 +6,8 @@ import torch
 from blood_cells import write_cohort
 from running import needs_shared_data, planned, snakemake
 
-from histoweave.io import read_table
 from histoweave.sae.screening import Quantised, has_8_bit_products, screen
+from histoweave.storage.files import read_table
 
 pytestmark = [needs_shared_data, pytest.mark.timeout(1800)]
 CONFIG = ("--configfile", "config.yaml")

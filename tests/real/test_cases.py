@@ -11,13 +11,14 @@ import pytest
 from running import ROOT
 
 from histoweave.cells.pictures import PictureReader, Place
-from histoweave.config import Cohort, ExpressionInput, Tiles
+from histoweave.cohort.tables import read_patients
 from histoweave.errors import InputError
-from histoweave.expression.stage import prepare_expression
-from histoweave.slides.refusal import Refusal
-from histoweave.slides.shard import tile_shard
+from histoweave.expression.prepare import prepare_expression
+from histoweave.settings.cohorts import Cohort, ExpressionInput
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.store import read_tiles
-from histoweave.tables import read_patients
+from histoweave.storage.refusal import Refusal
+from histoweave.tiles.tile_slides import tile_shard
 
 CASES = ROOT.parent / "shared" / "cases"
 # Skipped where they are absent, but never in CI: there the tests fail without them.

@@ -10,13 +10,13 @@ import pandas as pd
 from PIL import Image
 from running import SHARED, needs_shared_data
 
-from histoweave.cell_config import Cells
+from histoweave.cells.embed_cells import embed_shard
 from histoweave.cells.images import images_of_cells
 from histoweave.cells.pictures import PictureReader, Place
-from histoweave.cells.shard import embed_shard
 from histoweave.cells.table import BOX, read_cells
-from histoweave.slides.refusal import Refusal
-from histoweave.tokens import Tokens, cell_blocks
+from histoweave.sae.tokens import Tokens, cell_blocks
+from histoweave.settings.cells import Cells
+from histoweave.storage.refusal import Refusal
 
 pytestmark = needs_shared_data
 

@@ -15,9 +15,9 @@ import pytest
 from concept_data import activations_of
 from running import SHARED, needs_shared_data
 
-from histoweave.cell_config import Concepts
 from histoweave.concepts.statistics import NO_LABEL, concept_table, label_entropy, n_distinct, top_images
 from histoweave.concepts.vectors import class_contrast, class_vectors, from_top_values, patient_vectors
+from histoweave.settings.concepts import Concepts
 
 pytestmark = needs_shared_data
 FOLDER = SHARED / "cytosae-reference"

@@ -4,9 +4,9 @@ import shutil
 
 from running import SHARED, needs_shared_data
 
-from histoweave.config import Tiles
-from histoweave.slides.shard import tile_shard
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.store import read_tiles
+from histoweave.tiles.tile_slides import tile_shard
 
 PYRAMID, OTHER = SHARED / "wsi_slides/cmu1_dicom_pyramid", SHARED / "wsi_slides/boxes_0_dicom"
 pytestmark = needs_shared_data

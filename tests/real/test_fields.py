@@ -6,10 +6,10 @@ import pytest
 import tifffile
 from running import SHARED, needs_shared_data
 
-from histoweave.config import Tiles
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.reader import Overview
-from histoweave.slides.refusal import Refusal
 from histoweave.slides.tissue import Tissue, find_tissue
+from histoweave.storage.refusal import Refusal
 
 pytestmark = needs_shared_data
 IMAGES = SHARED / "he_images"

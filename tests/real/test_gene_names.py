@@ -8,11 +8,11 @@ import pytest
 from running import SHARED, needs_shared_data
 
 import histoweave.expression.genes
-from histoweave.config import ExpressionInput
 from histoweave.expression.converted import refuse_converted
 from histoweave.expression.gene_rows import split_gene_rows
 from histoweave.expression.genes import PAM50, current_names
-from histoweave.expression.stage import prepare_expression
+from histoweave.expression.prepare import prepare_expression
+from histoweave.settings.cohorts import ExpressionInput
 
 pytestmark = needs_shared_data
 TABLES = {

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from running import SHARED, needs_shared_data, snakemake
 
-from histoweave.io import read_table
+from histoweave.storage.files import read_table
 
 pytestmark = needs_shared_data
 # µm per px as HEST-1k estimates them; those of the other pictures are nominal, the slide states its own.

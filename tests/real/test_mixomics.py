@@ -5,9 +5,9 @@ import pytest
 from running import SHARED, needs_shared_data
 from sklearn.model_selection import train_test_split
 
-from histoweave.config import Fusion
 from histoweave.fusion.fit import fit
 from histoweave.fusion.patients import PatientSet
+from histoweave.settings.fusion import Fusion
 
 pytestmark = needs_shared_data
 CLASSES = ["Basal", "Her2", "LumA"]

@@ -4,7 +4,7 @@ import pandas as pd
 import yaml
 from running import SHARED, needs_shared_data, snakemake
 
-from histoweave.io import read_table
+from histoweave.storage.files import read_table
 
 pytestmark = needs_shared_data
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from running import SHARED, needs_shared_data, snakemake
 
-from histoweave.io import read_json, read_table
+from histoweave.storage.files import read_json, read_table
 
 pytestmark = needs_shared_data
 BELOW = 0.02

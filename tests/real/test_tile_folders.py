@@ -6,12 +6,13 @@ import pytest
 import torch
 from running import SHARED, needs_shared_data
 
-from histoweave.config import Encoder, Tiles
 from histoweave.encoders.inference import TileEncoder
 from histoweave.encoders.loading import load
-from histoweave.features import extract
+from histoweave.features.slide import extract
+from histoweave.settings.encoder import Encoder
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.store import read_tiles
-from histoweave.slides.tiling import tile_slide
+from histoweave.tiles.slide import tile_slide
 
 DATA = SHARED / "hist2rna_tcga_tiles"
 pytestmark = needs_shared_data

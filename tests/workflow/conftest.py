@@ -11,7 +11,7 @@ from browsing import NewBrowser, launch, open_offline, with_another_browser
 from concept_report_data import write_concept_run
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from histoweave.gallery.page import write_concept_report
+from histoweave.pages.concepts.page import write_concept_report
 
 
 @pytest.fixture(scope="session")

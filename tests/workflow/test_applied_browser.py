@@ -7,7 +7,7 @@ from applied_data import write_applied_run
 from axe_playwright_python.sync_playwright import Axe
 from browsing import WIDTHS_PX
 
-from histoweave.report.applied import SECTIONS, write_applied
+from histoweave.pages.applied.page import SECTIONS, write_applied
 
 
 @pytest.mark.parametrize(("labelled", "odd"), [(True, ""), (False, ""), (True, "abstained"), (False, "insisted")])

@@ -11,9 +11,10 @@ import pandas as pd
 import yaml
 from running import planned, snakemake
 
-from histoweave.cell_config import CYTOSAE, SimulateCells
-from histoweave.io import read_json, read_table
+from histoweave.settings.cohorts import SimulateCells
+from histoweave.settings.sae import CYTOSAE
 from histoweave.simulate.cells import ATTRIBUTES, write_cells
+from histoweave.storage.files import read_json, read_table
 
 N_CELLS = 12
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from running import ROOT
 
-from histoweave.config import Fusion
 from histoweave.evaluation.conclusion import MARGIN
 from histoweave.evaluation.conclusion_wording import sentences
 from histoweave.fusion import catalog
+from histoweave.settings.fusion import Fusion
 
 sys.path.insert(0, str(ROOT))
 from benchmarks.family.fits import Cohort, conclusion_of, prepared

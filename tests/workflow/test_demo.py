@@ -14,7 +14,7 @@ from browsing import check_page
 from running import ROOT, planned, snakemake
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from histoweave.io import read_json, read_table
+from histoweave.storage.files import read_json, read_table
 
 CONFIG = ("--configfile", "config/demo/config.yaml")
 MODELS = [
@@ -213,7 +213,7 @@ def test_a_checkout_reruns_nothing_and_a_changed_function_its_rules(demo, tmp_pa
     for name in ("rules", "workflow", "profiles", "envs"):
         shutil.copytree(ROOT / name, copy / name, copy_function=shutil.copy)
     assert planned(snakemake("-n", *CONFIG, directory=demo, root=copy)) == {}
-    source = copy / "workflow" / "histoweave" / "folds.py"
+    source = copy / "workflow" / "histoweave" / "cohort" / "folds.py"
     text = source.read_text()
     source.write_text(text.replace('"""Cross-validation folds', '"""Other words for folds', 1))
     assert planned(snakemake("-n", *CONFIG, directory=demo, root=copy)) == {}

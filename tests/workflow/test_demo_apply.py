@@ -11,8 +11,8 @@ from running import planned, snakemake
 from histoweave.apply.contents import SCORES
 from histoweave.apply.measures import RESIDUAL, TOTAL
 from histoweave.apply.read import read_manifest
-from histoweave.io import read_json, read_table, sha256_of
 from histoweave.simulate.external_tables import WITHOUT_RNA, WITHOUT_SLIDE
+from histoweave.storage.files import read_json, read_table, sha256_of
 
 CONFIG = ("--configfile", "config/demo/config.yaml")
 TOLERANT = ("majority", "late_mean", "cross_attention")

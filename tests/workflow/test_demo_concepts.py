@@ -13,9 +13,9 @@ from running import planned, snakemake
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from histoweave.concepts.activations import ImageActivations
-from histoweave.io import read_table
 from histoweave.sae.format import load
-from histoweave.tokens import Tokens, cell_blocks
+from histoweave.sae.tokens import Tokens, cell_blocks
+from histoweave.storage.files import read_table
 
 CONFIG = ("--configfile", "config/demo/config.yaml")
 N_FOLDS = 5

@@ -8,9 +8,9 @@ from running import planned, snakemake
 
 from histoweave.decide.conformal import sets
 from histoweave.decide.temperature import fit_temperature
-from histoweave.decide_wiring import LEARNING_TABLES, TABLES
 from histoweave.evaluation.tempered import rescale
-from histoweave.io import read_table
+from histoweave.storage.files import read_table
+from histoweave.wiring.decide import LEARNING_TABLES, TABLES
 
 CLASSES = ["Luminal", "Basal_Her2"]
 MODELS = [

@@ -11,9 +11,9 @@ from PIL import Image
 from histoweave.explain.attribution import log_odds
 from histoweave.fusion.fitted import load_fold
 from histoweave.fusion.patients import PatientSet
-from histoweave.io import read_table
-from histoweave.shards import read_index
 from histoweave.slides.store import read_tiles
+from histoweave.storage.files import read_table
+from histoweave.storage.records import read_index
 
 CLASSES = ["Luminal", "Basal_Her2"]
 N_FOLDS = 5

@@ -6,9 +6,10 @@ import pytest
 
 from histoweave.apply import reference
 from histoweave.apply.read import opened
-from histoweave.apply.scanners import UNSEEN, scanner_name
-from histoweave.io import read_table
+from histoweave.apply.scanners import UNSEEN
+from histoweave.evaluation.groups import scanner_name
 from histoweave.simulate.scene import SITES
+from histoweave.storage.files import read_table
 
 
 @pytest.mark.parametrize("cohort", ["demo", "hospital_b"])

@@ -11,10 +11,10 @@ from PIL import Image
 
 from histoweave.explain.morphology_file import read_morphology
 from histoweave.explain.tile_measures import MEASURES
-from histoweave.io import read_json, read_table
-from histoweave.shards import read_index
 from histoweave.simulate.truth import planted_share
 from histoweave.slides.store import read_tiles
+from histoweave.storage.files import read_json, read_table
+from histoweave.storage.records import read_index
 
 NEGATIVE, POSITIVE = "Luminal", "Basal_Her2"
 TILE_UM = 112.0

@@ -10,8 +10,8 @@ import pytest
 from rocrate.rocrate import ROCrate
 from running import snakemake
 
-from histoweave.io import read_json, read_table, sha256_of
-from histoweave.report.figures import FILES
+from histoweave.pages.report.figures import FILES
+from histoweave.storage.files import read_json, read_table, sha256_of
 
 
 @pytest.mark.parametrize("cohort", ["lab_a", "lab_b"])

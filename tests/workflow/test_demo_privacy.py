@@ -13,7 +13,7 @@ import yaml
 from rocrate.rocrate import ROCrate
 from running import planned, snakemake
 
-from histoweave.io import read_json, read_table, sha256_of
+from histoweave.storage.files import read_json, read_table, sha256_of
 
 CONFIG = ("--configfile", "config/demo/config.yaml")
 SHARED = ("report.html", "report.json", "metrics.tsv", "ro-crate-metadata.json")

@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from histoweave.io import read_table
+from histoweave.storage.files import read_table
 
 
 @pytest.fixture(scope="module")

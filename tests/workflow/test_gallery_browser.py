@@ -8,7 +8,7 @@ from browsing import NEXT_FRAME, WIDTHS_PX, over_frames, until
 from concept_report_data import write_concept_run
 from gallery_pages import answer, data_of, shown
 
-from histoweave.gallery.page import write_concept_report
+from histoweave.pages.concepts.page import write_concept_report
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,7 +7,7 @@ from browsing import until
 from concept_report_data import add_review, write_concept_run
 from gallery_pages import answer, data_of, save, shown
 
-from histoweave.gallery.page import write_concept_report
+from histoweave.pages.concepts.page import write_concept_report
 
 NAME = "band nuclei, \"bent\" </script><script>console.error('name')</script>"
 FORMULA = '=HYPERLINK("x")'

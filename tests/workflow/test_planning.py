@@ -11,8 +11,8 @@ from dry_runs import dry_run
 from running import planned, snakemake
 from stubs import COHORT, CONFIG, make_cohort, pretend_done
 
-from histoweave.io import read_json, read_table
-from histoweave.planning import SETTINGS
+from histoweave.storage.files import read_json, read_table
+from histoweave.wiring.planning import SETTINGS
 
 pytestmark = pytest.mark.xdist_group("planning")
 

@@ -10,9 +10,9 @@ from browsing import WIDTHS_PX, check_page, draw_everything, until
 from playwright.sync_api import Page
 from report_data import write_run
 
-from histoweave.report.figures import draw_figures
-from histoweave.report.inputs import read_tables
-from histoweave.report.page import write_report
+from histoweave.pages.report.figures import draw_figures
+from histoweave.pages.report.inputs import read_tables
+from histoweave.pages.report.page import write_report
 
 
 @pytest.fixture(scope="module")

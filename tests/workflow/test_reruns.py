@@ -24,7 +24,8 @@ from rerun_table import (
 from shard_work import work_on
 from stubs import COHORT, CONFIG, N_SLIDES, make_cohort, pretend_done
 
-from histoweave.config import Config, Simulate
+from histoweave.settings.cohorts import Simulate
+from histoweave.settings.config import Config
 
 WORKED_ON = {"slides tiled": "tiles", "slides encoded": "features"}
 

@@ -24,7 +24,7 @@ from rerun_table import (
 from rerun_table import CELL_RULES as RULES
 from stubs import COHORT, CONFIG, record_as_made, write_bundle
 
-from histoweave.config import Config
+from histoweave.settings.config import Config
 
 SHARDS = "shards"
 TABLE = dict(rows(CELL_PAGE))

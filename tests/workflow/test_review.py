@@ -12,7 +12,7 @@ from running import planned, snakemake
 
 from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.review import COLUMNS
-from histoweave.io import read_table
+from histoweave.storage.files import read_table
 
 NAME = "granules, 'coarse' & pink"
 SAE = "results/lab_a/sae/cells"

@@ -12,15 +12,17 @@ import torch
 import yaml
 from running import planned, snakemake
 
-from histoweave.cell_config import Concepts
 from histoweave.cells.images import write_images
 from histoweave.concepts.cohort_data import read_images
-from histoweave.concepts.encode import check_encoders, encode_stage
-from histoweave.concepts.score_stage import shift_stage, transfer_stage
-from histoweave.config import Evaluation, Folds, Simulate
+from histoweave.concepts.encode_concepts import check_encoders, encode_stage
+from histoweave.concepts.transfer_concepts import shift_stage, transfer_stage
 from histoweave.errors import InputError
-from histoweave.io import read_table
+from histoweave.settings.cohorts import Simulate
+from histoweave.settings.concepts import Concepts
+from histoweave.settings.evaluation import Evaluation
+from histoweave.settings.folds import Folds
 from histoweave.simulate.slide import write_slide
+from histoweave.storage.files import read_table
 
 COHORTS = {"home": {"a": 4, "b": 4}, "away": {"a": 3, "b": 3}}  # patients per class
 SITE = {"home": "ZA", "away": "north"}

@@ -6,7 +6,7 @@ import yaml
 from cohorts import LABORATORIES
 from running import snakemake
 
-from histoweave.io import read_json, read_table
+from histoweave.storage.files import read_json, read_table
 
 
 def test_dictionaries_and_activations_are_among_what_is_compared(small):

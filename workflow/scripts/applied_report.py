@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 TABLES = ("predictions", "compatibility", "drift", "metrics", "coverage")
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.io import sha256_of
+    with job(smk):
+        from histoweave.pages.applied.as_json import write_applied_json
+        from histoweave.pages.applied.inputs import AppliedInputs
+        from histoweave.pages.applied.page import write_applied
         from histoweave.privacy.share import check_shared, cohort_pseudonyms, shared_inputs
         from histoweave.privacy.user_files import read_files
-        from histoweave.report.applied import write_applied
-        from histoweave.report.applied_inputs import AppliedInputs
-        from histoweave.report.applied_json import write_applied_json
+        from histoweave.storage.files import sha256_of
 
         private = smk.params.privacy
         names = cohort_pseudonyms(

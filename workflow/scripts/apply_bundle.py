@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.apply.stage import apply
-        from histoweave.apply_config import Apply
-        from histoweave.config import Evaluation
-        from histoweave.io import read_table
+    with job(smk):
+        from histoweave.apply.apply_bundle import apply
+        from histoweave.settings.apply import Apply
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.storage.files import read_table
 
         apply(
             Path(smk.input.bundle),
@@ -19,8 +19,8 @@ def main(smk):
             expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
             compatibility_json=Path(smk.input.compatibility),
             judged=read_table(smk.input.plausible),
-            settings=Apply.model_validate(smk.params.settings),
-            evaluation=Evaluation.model_validate(smk.params.evaluation),
+            settings=Apply.handed_over(smk.params.settings),
+            evaluation=Evaluation.handed_over(smk.params.evaluation),
             seed=smk.params.seed,
             out={name: Path(smk.output[name]) for name in ("predictions", "members", "metrics", "coverage")},
         )

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
+    with job(smk):
         from histoweave.apply.bundle import write_bundle
         from histoweave.apply.training import read_training
 

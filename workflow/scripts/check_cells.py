@@ -1,12 +1,12 @@
 """Rule check_cells: with `on_error: stop`, no cell may be unusable."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
+    with job(smk):
         from histoweave.cells.images import check_all_usable
-        from histoweave.io import write_json
+        from histoweave.storage.files import write_json
 
         write_json(smk.output[0], {"cells": check_all_usable(smk.input)})
 

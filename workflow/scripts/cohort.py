@@ -1,16 +1,17 @@
 """Rule cohort: join patients, slides and RNA; who was lost where and why."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.cohort import run_cohort
-        from histoweave.config import Cohort
-        from histoweave.io import read_table
-        from histoweave.shards import artefacts
-        from histoweave.tables import NO_SLIDES, read_patients_table, read_slides_table
+    with job(smk):
+        from histoweave.cohort.join import run_cohort
+        from histoweave.cohort.tables import NO_SLIDES, read_patients_table, read_slides_table
+        from histoweave.settings.cohorts import Cohort
+        from histoweave.storage.files import read_table
+        from histoweave.storage.records import artefacts
 
+        # Not `handed_over`: whether an external cohort's label column was named counts, and a default is none.
         cohort = Cohort.model_validate(smk.params.cohort)
         patients, reading = read_patients_table(cohort)
         readings = [reading]

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.apply.stage import compare
-        from histoweave.apply_config import Apply
-        from histoweave.io import read_table
+    with job(smk):
+        from histoweave.apply.compare_with_bundle import compare
+        from histoweave.settings.apply import Apply
+        from histoweave.storage.files import read_table
 
         given = smk.input.keys()
         compare(
@@ -20,7 +20,7 @@ def main(smk):
             samples=read_table(smk.input.samples) if "samples" in given else None,
             unit=smk.params.unit,
             tiles=dict(smk.params.tiles),
-            settings=Apply.model_validate(smk.params.settings),
+            settings=Apply.handed_over(smk.params.settings),
             out={name: Path(smk.output[name]) for name in ("compatibility", "drift", "plausible")},
         )
 

@@ -1,15 +1,15 @@
 """Rule concept_folds: split the patients of a cohort of cells, or of slides."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.concepts.splits import write_folds
-        from histoweave.config import Folds
+    with job(smk):
+        from histoweave.concepts.concept_folds import write_folds
+        from histoweave.settings.folds import Folds
 
         write_folds(
-            smk.input.images, smk.output[0], settings=Folds.model_validate(smk.params.settings), seed=smk.params.seed
+            smk.input.images, smk.output[0], settings=Folds.handed_over(smk.params.settings), seed=smk.params.seed
         )
 
 

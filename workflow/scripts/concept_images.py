@@ -1,12 +1,12 @@
 """Rule concept_images: the images of a cohort, with patients, labels and status."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
+    with job(smk):
         from histoweave.cells.images import images_of_slides, write_images
-        from histoweave.io import read_table
+        from histoweave.storage.files import read_table
 
         if smk.wildcards.source == "tiles":
             images = images_of_slides(read_table(smk.input.slides), read_table(smk.input.patients))
@@ -18,9 +18,9 @@ def main(smk):
 def of_cells(smk):
     from histoweave.cells.cohort import read_cohorts
     from histoweave.cells.images import images_of_cells, images_of_embeddings
-    from histoweave.config import parse_config
+    from histoweave.settings.config import parse_config
 
-    cohort = read_cohorts(parse_config(smk.config), check_paths=False)[smk.wildcards.cohort]
+    cohort = read_cohorts(parse_config(smk.config).cohorts, check_paths=False)[smk.wildcards.cohort]
     given = {"patients": cohort.patients, "shards": smk.input.shards}
     if cohort.input.embeddings:
         return images_of_embeddings(**given)

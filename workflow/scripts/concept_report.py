@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 TABLES = ("metrics", "comparisons", "levels", "classes", "probes", "stability", "stability_concepts")
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.cell_config import Concepts, Sae
+    with job(smk):
         from histoweave.cells.cohort import read_cohorts
-        from histoweave.config import parse_config
-        from histoweave.gallery.files import cohort_files, pictures_of_cells, pictures_of_slides
-        from histoweave.gallery.inputs import ConceptReportInputs
-        from histoweave.gallery.page import write_concept_report
-        from histoweave.io import read_table, sha256_of
+        from histoweave.pages.concepts.files import cohort_files, pictures_of_cells, pictures_of_slides
+        from histoweave.pages.concepts.inputs import ConceptReportInputs
+        from histoweave.pages.concepts.page import write_concept_report
         from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs
         from histoweave.privacy.user_files import read_files
+        from histoweave.settings.concepts import Concepts
+        from histoweave.settings.config import parse_config
+        from histoweave.settings.sae import Sae
+        from histoweave.storage.files import read_table, sha256_of
 
         config = smk.params.config
         source = config["sae"]["source"]
@@ -25,7 +26,7 @@ def main(smk):
         private = smk.params.privacy
         files = read_files(smk.config, smk.params.tokens) if private else None
         names = concept_pseudonyms(private, map(read_table, smk.input.images), kind=kind, files=files)
-        cohorts = read_cohorts(parse_config(smk.config), check_paths=False)
+        cohorts = read_cohorts(parse_config(smk.config).cohorts, check_paths=False)
         root = Path(smk.input.sae[0]).parents[1]
         files = [
             cohort_files(
@@ -43,8 +44,8 @@ def main(smk):
         inputs = ConceptReportInputs(
             cohort=smk.wildcards.cohort,
             config=config,
-            settings=Concepts.model_validate(config["concepts"]),
-            sae_settings=Sae.model_validate(config["sae"]),
+            settings=Concepts.handed_over(config["concepts"]),
+            sae_settings=Sae.handed_over(config["sae"]),
             sae=Path(smk.input.sae[0]).parent,
             figures=Path(smk.output.figures),
             training=files[0],

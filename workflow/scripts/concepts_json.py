@@ -2,20 +2,21 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 TABLES = ("metrics", "comparisons", "levels", "classes", "probes", "stability", "stability_concepts")
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.cell_config import Concepts, Sae
-        from histoweave.gallery.files import cohort_files
-        from histoweave.gallery.inputs import ConceptReportInputs
-        from histoweave.gallery.machine import write_concepts_json
-        from histoweave.io import read_table, sha256_of
+    with job(smk):
+        from histoweave.pages.concepts.as_json import write_concepts_json
+        from histoweave.pages.concepts.files import cohort_files
+        from histoweave.pages.concepts.inputs import ConceptReportInputs
         from histoweave.privacy.share import check_shared, concept_pseudonyms, shared_inputs
         from histoweave.privacy.user_files import read_files
+        from histoweave.settings.concepts import Concepts
+        from histoweave.settings.sae import Sae
+        from histoweave.storage.files import read_table, sha256_of
 
         config = smk.params.config
         kind = "cell" if config["sae"]["source"] == "cells" else "slide"
@@ -36,8 +37,8 @@ def main(smk):
             made = ConceptReportInputs(
                 cohort=trained,
                 config=config,
-                settings=Concepts.model_validate(config["concepts"]),
-                sae_settings=Sae.model_validate(config["sae"]),
+                settings=Concepts.handed_over(config["concepts"]),
+                sae_settings=Sae.handed_over(config["sae"]),
                 sae=root / "seed0",
                 figures=Path(),
                 training=files[0],

@@ -1,13 +1,13 @@
 """Rule confounding: whether site, scanner or another column could stand behind the results."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Evaluation
+    with job(smk):
         from histoweave.evaluation.confounding import confounding
-        from histoweave.io import read_json, read_table, write_table
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.storage.files import read_json, read_table, write_table
 
         given = dict(smk.input.items())
         table = confounding(
@@ -21,7 +21,7 @@ def main(smk):
             classes=list(smk.params.classes),
             models=list(smk.params.models),
             modalities=list(smk.params.modalities),
-            settings=Evaluation.model_validate(smk.params.settings),
+            settings=Evaluation.handed_over(smk.params.settings),
             seed=smk.params.seed,
         )
         print(table.to_string())

@@ -1,17 +1,17 @@
 """Rule control_folds: shuffled labels, and the cross-validation of each shuffle."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Folds
-        from histoweave.io import read_json, read_table, write_json, write_table
-        from histoweave.shuffles import make_shuffles
+    with job(smk):
+        from histoweave.cohort.shuffles import make_shuffles
+        from histoweave.settings.folds import Folds
+        from histoweave.storage.files import read_json, read_table, write_json, write_table
 
         patients = read_table(smk.input.patients)
         # Grouped as the folds of the true labels are.
-        settings = Folds.model_validate(smk.params.settings)
+        settings = Folds.handed_over(smk.params.settings)
         settings = settings.model_copy(update={"group_by": read_json(smk.input.how)["group_by"]})
         labels, folds, how = make_shuffles(
             patients[patients["included"]],

@@ -1,22 +1,18 @@
 """Rule control_network: a neural model, or one that is made of others, on one shuffle of the labels."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.gpu_job import gpu_job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.lease import lease
-
-        # Before torch is imported, which looks for devices once.
-        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
-            fit(smk)
+    with gpu_job(smk):
+        fit(smk)
 
 
 def fit(smk):
-    from histoweave.config import Fusion
-    from histoweave.device import resolve_device
     from histoweave.fusion.null import COMBINED, refit_shuffles
-    from histoweave.io import read_table, write_table
+    from histoweave.mechanics.device import resolve_device
+    from histoweave.settings.fusion import Fusion
+    from histoweave.storage.files import read_table, write_table
 
     model, shuffle = smk.wildcards.model, int(smk.wildcards.n)
     needs = {name.removeprefix("needs_"): path for name, path in smk.input.items() if name.startswith("needs_")}
@@ -32,7 +28,7 @@ def fit(smk):
             slides=read_table(smk.input.slides),
             expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
             classes=list(smk.params.classes),
-            settings=Fusion.model_validate(smk.params.settings),
+            settings=Fusion.handed_over(smk.params.settings),
             seed=smk.params.seed,
             device=str(resolve_device(smk.resources.device)),
         )

@@ -3,14 +3,14 @@
 import tempfile
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Fusion
+    with job(smk):
         from histoweave.fusion.null import refit_reference
-        from histoweave.io import read_table, write_table
+        from histoweave.settings.fusion import Fusion
+        from histoweave.storage.files import read_table, write_table
 
         labels, folds = read_table(smk.input.labels), read_table(smk.input.folds)
         with tempfile.TemporaryDirectory() as folder:
@@ -23,7 +23,7 @@ def main(smk):
                 slides=read_table(smk.input.slides),
                 expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
                 classes=list(smk.params.classes),
-                settings=Fusion.model_validate(smk.params.settings),
+                settings=Fusion.handed_over(smk.params.settings),
                 seed=smk.params.seed,
             )
         write_table(smk.output.predictions, table)

@@ -1,13 +1,14 @@
 """Rule decide: calibration, conformal sets, abstention, decision curves and subgroups of the out-of-fold predictions."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Decide, Evaluation
-        from histoweave.decide.stage import decide
-        from histoweave.io import read_json, read_table, write_table
+    with job(smk):
+        from histoweave.decide.decide import decide
+        from histoweave.settings.decide import Decide
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.storage.files import read_json, read_table, write_table
 
         tables = decide(
             list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)),
@@ -15,8 +16,8 @@ def main(smk):
             how_folded=read_json(smk.input.how_folded),
             classes=list(smk.params.classes),
             modalities=list(smk.params.modalities),
-            settings=Decide.model_validate(smk.params.settings),
-            evaluation=Evaluation.model_validate(smk.params.evaluation),
+            settings=Decide.handed_over(smk.params.settings),
+            evaluation=Evaluation.handed_over(smk.params.evaluation),
             seed=smk.params.seed,
         )
         print("\n".join(tables["findings"]["says"]))

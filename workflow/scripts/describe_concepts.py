@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.cell_config import Concepts
-        from histoweave.concepts.stage import concepts_stage
+    with job(smk):
+        from histoweave.concepts.describe_concepts import concepts_stage
+        from histoweave.settings.concepts import Concepts
 
         concepts_stage(
             activations=smk.input.activations,
             images=smk.input.images,
             shards=[path for path in smk.input.tokens if path.endswith(".h5")],
             folder=Path(smk.output.concepts).parent,
-            settings=Concepts.model_validate({**smk.params.settings, "review": smk.input.get("review")}),
+            settings=Concepts.handed_over({**smk.params.settings, "review": smk.input.get("review")}),
             attributes=smk.params.attributes,
         )
 

@@ -1,19 +1,19 @@
 """Rule evaluate: metrics, intervals, paired comparisons and modality use."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Evaluation
+    with job(smk):
         from histoweave.evaluation.choice import choose
         from histoweave.evaluation.clusters import with_clusters
         from histoweave.evaluation.evaluate import evaluate, pool
         from histoweave.evaluation.modality import modality_use
         from histoweave.evaluation.operating import operating_points
-        from histoweave.io import read_json, read_table, write_table
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.storage.files import read_json, read_table, write_table
 
-        settings = Evaluation.model_validate(smk.params.settings)
+        settings = Evaluation.handed_over(smk.params.settings)
         classes, seed = list(smk.params.classes), smk.params.seed
         patients = read_table(smk.input.patients)
         how_folded = read_json(smk.input.how_folded)

@@ -1,12 +1,12 @@
 """Rule evaluate_control: what the models score on shuffled labels, and on the true ones against that."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
+    with job(smk):
         from histoweave.evaluation.null import null_table, summarise, true_scores
-        from histoweave.io import read_table, write_table
+        from histoweave.storage.files import read_table, write_table
 
         groups = read_table(smk.input.labels).drop_duplicates("patient").set_index("patient")["group"]
         how = {"groups": groups, "classes": list(smk.params.classes), "modalities": list(smk.params.modalities)}

@@ -1,13 +1,13 @@
 """Rule evaluate_sites: the metrics with whole sites left out."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Evaluation
+    with job(smk):
         from histoweave.evaluation.site_check import evaluate_sites
-        from histoweave.io import read_json, read_table, write_table
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.storage.files import read_json, read_table, write_table
 
         metrics = evaluate_sites(
             list(zip(smk.params.models, map(read_table, smk.input.predictions), strict=True)),
@@ -15,7 +15,7 @@ def main(smk):
             how_folded=read_json(smk.input.how_folded),
             classes=list(smk.params.classes),
             modalities=list(smk.params.modalities),
-            settings=Evaluation.model_validate(smk.params.settings),
+            settings=Evaluation.handed_over(smk.params.settings),
             seed=smk.params.seed,
         )
         write_table(smk.output[0], metrics)

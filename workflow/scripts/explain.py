@@ -1,15 +1,15 @@
 """Rule explain: what drives the classes, whether the explanations hold, and each patient's own."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Evaluation
-        from histoweave.explain.stage import Truth, summarise
+    with job(smk):
+        from histoweave.explain.explain import Truth, summarise
         from histoweave.explain.tables import read_folds
-        from histoweave.explain_config import Explain
-        from histoweave.io import read_table, write_table
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.settings.explain import Explain
+        from histoweave.storage.files import read_table, write_table
 
         truth = None
         if "truth" in smk.input.keys():
@@ -18,9 +18,9 @@ def main(smk):
             **{name: read_folds(smk.input[name]) for name in ("tiles", "genes", "faithfulness", "stability")},
             predictions=read_folds(smk.input.predictions),
             classes=list(smk.params.classes),
-            settings=Explain.model_validate(smk.params.settings),
+            settings=Explain.handed_over(smk.params.settings),
             gene_sets=smk.input.get("gene_sets"),
-            evaluation=Evaluation.model_validate(smk.params.evaluation),
+            evaluation=Evaluation.handed_over(smk.params.evaluation),
             seed=smk.params.seed,
             truth=truth,
         )

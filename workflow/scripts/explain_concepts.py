@@ -2,27 +2,20 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.gpu_job import gpu_job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.lease import lease
-
-        # Before torch is imported, which looks for devices once.
-        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
-            import torch
-
-            torch.set_num_threads(smk.threads)
-            explain(smk)
+    with gpu_job(smk):
+        explain(smk)
 
 
 def explain(smk):
-    from histoweave.config import Evaluation
-    from histoweave.device import resolve_device
-    from histoweave.explain.concept_stage import explain_concepts
+    from histoweave.explain.explain_concepts import explain_concepts
     from histoweave.explain.tables import read_folds
-    from histoweave.io import write_table
+    from histoweave.mechanics.device import resolve_device
+    from histoweave.settings.evaluation import Evaluation
+    from histoweave.storage.files import write_table
 
     tables = explain_concepts(
         **{name: read_folds(smk.input[name]) for name in ("tiles", "genes", "predictions")},
@@ -30,7 +23,7 @@ def explain(smk):
         tokens=list(smk.input.tokens),
         gene_sets=smk.input.get("gene_sets"),
         classes=list(smk.params.classes),
-        evaluation=Evaluation.model_validate(smk.params.evaluation),
+        evaluation=Evaluation.handed_over(smk.params.evaluation),
         seed=smk.params.seed,
         device=resolve_device(smk.resources.device),
     )

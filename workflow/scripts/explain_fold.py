@@ -2,23 +2,19 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.gpu_job import gpu_job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.lease import lease
-
-        # Before torch is imported, which looks for devices once.
-        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
-            explain(smk)
+    with gpu_job(smk):
+        explain(smk)
 
 
 def explain(smk):
-    from histoweave.device import resolve_device
-    from histoweave.explain.fold import explain_fold
-    from histoweave.explain_config import Explain
-    from histoweave.io import read_table
+    from histoweave.explain.explain_fold import explain_fold
+    from histoweave.mechanics.device import resolve_device
+    from histoweave.settings.explain import Explain
+    from histoweave.storage.files import read_table
 
     explain_fold(
         k=int(smk.wildcards.k),
@@ -28,7 +24,7 @@ def explain(smk):
         folds=read_table(smk.input.folds),
         slides=read_table(smk.input.slides),
         expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
-        settings=Explain.model_validate(smk.params.settings),
+        settings=Explain.handed_over(smk.params.settings),
         seed=smk.params.seed,
         device=str(resolve_device(smk.resources.device)),
         out_dir=Path(smk.output.tiles).parent,

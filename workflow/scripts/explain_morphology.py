@@ -1,16 +1,16 @@
 """Rule explain_morphology: what the tiles that speak for a class look like, beside other tiles of the same patients."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Evaluation
-        from histoweave.explain.morphology import summarise
-        from histoweave.io import read_table, write_table
-        from histoweave.shards import artefacts
+    with job(smk):
+        from histoweave.explain.explain_morphology import summarise
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.storage.files import read_table, write_table
+        from histoweave.storage.records import artefacts
 
-        evaluation = Evaluation.model_validate(smk.params.evaluation)
+        evaluation = Evaluation.handed_over(smk.params.evaluation)
         tables = summarise(
             artefacts(smk.input.indexes),
             slides=read_table(smk.input.slides, columns=["slide", "patient"]),

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.explain.shard import explain_slides, explained_tiles
+    with job(smk):
+        from histoweave.explain.explain_slides import explain_slides, explained_tiles
         from histoweave.explain.slide_morphology import look_at_slides
         from histoweave.explain.tables import read_folds
         from histoweave.explain.tile_choice import chosen_tiles
-        from histoweave.io import read_table
+        from histoweave.storage.files import read_table
 
         tiles, paths = read_folds(smk.input.tiles), dict(smk.params.slides)
         patients = read_table(smk.input.patients, columns=["patient", "y_true", "called"]).set_index("patient")

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.interop.shard import export_shard
+    with job(smk):
+        from histoweave.interop.export_slides import export_shard
 
         export_shard(
             smk.wildcards.form,

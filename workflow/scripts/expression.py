@@ -1,15 +1,15 @@
 """Rule expression: one row of log2 values per patient."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import ExpressionInput
-        from histoweave.expression.stage import run_expression
+    with job(smk):
+        from histoweave.expression.prepare import run_expression
+        from histoweave.settings.cohorts import ExpressionInput
 
         run_expression(
-            ExpressionInput.model_validate(smk.params.source),
+            ExpressionInput.handed_over(smk.params.source),
             patients=set(smk.params.patients),
             tcga=smk.params.tcga,
             out={name: smk.output[name] for name in ("expression", "samples", "genes", "report")},

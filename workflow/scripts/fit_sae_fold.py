@@ -2,32 +2,25 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.gpu_job import gpu_job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.lease import lease
+    with gpu_job(smk):
+        from histoweave.mechanics.device import resolve_device
+        from histoweave.sae.fit_sae import fit_fold_stage
+        from histoweave.settings.sae import Sae
 
-        # Before torch is imported, which looks for devices once.
-        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
-            import torch
-
-            torch.set_num_threads(smk.threads)
-            from histoweave.cell_config import Sae
-            from histoweave.device import resolve_device
-            from histoweave.sae.stage import fit_fold_stage
-
-            fit_fold_stage(
-                tokens=smk.input.tokens,
-                images=smk.input.images,
-                folds=smk.input.folds,
-                fold=int(smk.wildcards.k),
-                settings=Sae.model_validate(smk.params.settings),
-                seed=smk.params.seed,
-                device=resolve_device(smk.resources.device),
-                folder=Path(smk.output.weights).parent,
-            )
+        fit_fold_stage(
+            tokens=smk.input.tokens,
+            images=smk.input.images,
+            folds=smk.input.folds,
+            fold=int(smk.wildcards.k),
+            settings=Sae.handed_over(smk.params.settings),
+            seed=smk.params.seed,
+            device=resolve_device(smk.resources.device),
+            folder=Path(smk.output.weights).parent,
+        )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """Rule folds: the cross-validation."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Folds
-        from histoweave.folds import make_folds
-        from histoweave.io import read_table, write_json, write_table
+    with job(smk):
+        from histoweave.cohort.folds import make_folds
+        from histoweave.settings.folds import Folds
+        from histoweave.storage.files import read_table, write_json, write_table
 
-        settings = Folds.model_validate(smk.params.settings)
+        settings = Folds.handed_over(smk.params.settings)
         patients = read_table(smk.input.patients)
         folds, how = make_folds(
             patients[patients["included"]],

@@ -2,23 +2,19 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.gpu_job import gpu_job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.lease import lease
-
-        # Before torch is imported, which looks for devices once.
-        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
-            fit(smk)
+    with gpu_job(smk):
+        fit(smk)
 
 
 def fit(smk):
-    from histoweave.config import Fusion
-    from histoweave.device import resolve_device
-    from histoweave.fusion.fold import run_fold
-    from histoweave.io import read_table
+    from histoweave.fusion.fusion_fold import run_fold
+    from histoweave.mechanics.device import resolve_device
+    from histoweave.settings.fusion import Fusion
+    from histoweave.storage.files import read_table
 
     needs = {
         name.removeprefix("needs_"): Path(path).parent for name, path in smk.input.items() if name.startswith("needs_")
@@ -31,7 +27,7 @@ def fit(smk):
         slides=read_table(smk.input.slides),
         expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
         classes=list(smk.params.classes),
-        settings=Fusion.model_validate(smk.params.settings),
+        settings=Fusion.handed_over(smk.params.settings),
         seed=smk.params.seed,
         permutations=smk.params.permutations,
         device=str(resolve_device(smk.resources.device)),

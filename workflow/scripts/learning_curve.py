@@ -1,15 +1,15 @@
 """Rule learning_curve: scores over the number of patients, and what the next ones are expected to bring."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Evaluation
-        from histoweave.decide.learning import learning, with_full
+    with job(smk):
+        from histoweave.decide.learning_curve import learning, with_full
         from histoweave.evaluation.clusters import with_clusters
         from histoweave.fusion import catalog
-        from histoweave.io import read_json, read_table, write_table
+        from histoweave.settings.evaluation import Evaluation
+        from histoweave.storage.files import read_json, read_table, write_table
 
         models = list(smk.params.models)
         known = {"patients": read_table(smk.input.patients), "how": read_json(smk.input.how_folded)}
@@ -24,7 +24,7 @@ def main(smk):
             modalities=list(smk.params.modalities),
             more_patients=smk.params.more_patients,
             titles={model: catalog.get(model).title for model in curves},
-            settings=Evaluation.model_validate(smk.params.evaluation),
+            settings=Evaluation.handed_over(smk.params.evaluation),
             seed=smk.params.seed,
         )
         print("\n".join(fits["says"]))

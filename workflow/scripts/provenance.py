@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.crate import CrateInputs, write_crate
-        from histoweave.io import read_table
+    with job(smk):
+        from histoweave.pages.crate import CrateInputs, write_crate
+        from histoweave.pages.kit.versions import package_versions
         from histoweave.privacy.share import check_shared, cohort_pseudonyms
         from histoweave.privacy.user_files import read_files
-        from histoweave.report.versions import package_versions
+        from histoweave.storage.files import read_table
 
         given = {name: [one] if isinstance(one, str) else list(one) for name, one in smk.input.items()}
         files = {name: given.get(name, []) for name in ("sources", "results", "pages")}

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.io import sha256_of, write_text
+    with job(smk):
+        from histoweave.pages.report.as_json import write_report_json
+        from histoweave.pages.report.figures import draw_figures
+        from histoweave.pages.report.inputs import ReportInputs, of_part, read_tables
+        from histoweave.pages.report.page import write_report
         from histoweave.privacy.share import check_shared, cohort_pseudonyms, shared_inputs
         from histoweave.privacy.user_files import read_files
-        from histoweave.report.figures import draw_figures
-        from histoweave.report.inputs import ReportInputs, of_part, read_tables
-        from histoweave.report.machine import write_report_json
-        from histoweave.report.page import write_report
+        from histoweave.storage.files import sha256_of, write_text
 
         given = {name: [files] if isinstance(files, str) else list(files) for name, files in smk.input.items()}
         lists = ("histories", "sources", "slide_indexes", "overlay_indexes")

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
+    with job(smk):
         import torch
 
-        from histoweave.concepts.score_stage import stability_stage
+        from histoweave.concepts.sae_stability import stability_stage
 
         torch.set_num_threads(smk.threads)
         stability_stage(

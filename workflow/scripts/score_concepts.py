@@ -2,27 +2,21 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.gpu_job import gpu_job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.lease import lease
-
-        # Before torch is imported, which looks for devices once.
-        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
-            import torch
-
-            torch.set_num_threads(smk.threads)
-            score(smk)
+    with gpu_job(smk):
+        score(smk)
 
 
 def score(smk):
-    from histoweave.cell_config import Concepts
     from histoweave.concepts.cohort_data import read_images
-    from histoweave.concepts.score_stage import score_stage
-    from histoweave.config import Evaluation, Folds
-    from histoweave.device import resolve_device
+    from histoweave.concepts.score_concepts import score_stage
+    from histoweave.mechanics.device import resolve_device
+    from histoweave.settings.concepts import Concepts
+    from histoweave.settings.evaluation import Evaluation
+    from histoweave.settings.folds import Folds
 
     dictionaries = [Path(path).parent for path in smk.input.sae]
     review = smk.input.get("review")
@@ -32,9 +26,9 @@ def score(smk):
         dictionaries=list(zip(dictionaries, smk.input.activations, strict=True)),
         targets=smk.params.targets,
         rejected=rejected(review, dictionaries[0]) if review else (),
-        settings=Concepts.model_validate(smk.params.settings),
-        fold_settings=Folds.model_validate(smk.params.folds),
-        evaluation=Evaluation.model_validate(smk.params.evaluation),
+        settings=Concepts.handed_over(smk.params.settings),
+        fold_settings=Folds.handed_over(smk.params.folds),
+        evaluation=Evaluation.handed_over(smk.params.evaluation),
         seed=smk.params.seed,
         device=resolve_device(smk.resources.device),
         out=dict(smk.output.items()),

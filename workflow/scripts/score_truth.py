@@ -1,14 +1,14 @@
 """Rule score_truth: how well tile attention ranks the planted tiles of a simulated cohort."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
+    with job(smk):
         import pandas as pd
 
-        from histoweave.io import read_table, write_table
         from histoweave.simulate.truth import score_attention
+        from histoweave.storage.files import read_table, write_table
 
         models = smk.params.models
         folds = len(smk.input.attention) // max(len(models), 1)

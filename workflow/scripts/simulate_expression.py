@@ -1,17 +1,17 @@
 """Rule simulate_expression: the demo cohort's RNA counts, and which patient carries which factor."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
+    with job(smk):
         import pandas as pd
 
-        from histoweave.config import Simulate
+        from histoweave.settings.cohorts import Simulate
         from histoweave.simulate.expression import write_expression, write_truth
 
         patients = pd.DataFrame(list(smk.params.patients))
-        settings = Simulate.model_validate(smk.params.settings)
+        settings = Simulate.handed_over(smk.params.settings)
         write_expression(smk.output.matrix, patients=patients, settings=settings)
         write_truth(smk.output.truth, patients=patients, settings=settings)
 

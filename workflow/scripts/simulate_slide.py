@@ -1,15 +1,15 @@
 """Rule simulate_slide: one slide of the demo cohort, and where its planted regions are."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Simulate
+    with job(smk):
+        from histoweave.settings.cohorts import Simulate
         from histoweave.simulate.slide import write_slide
 
         arguments = dict(smk.params.slide)
-        settings = Simulate.model_validate(arguments.pop("settings"))
+        settings = Simulate.handed_over(arguments.pop("settings"))
         write_slide(smk.output.slide, smk.output.truth, settings=settings, **arguments)
 
 

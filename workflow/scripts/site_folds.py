@@ -1,18 +1,18 @@
 """Rule site_folds: folds of whole sites for the side check, or why there are none."""
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Folds
-        from histoweave.io import read_table, write_json, write_table
-        from histoweave.site_check import site_check_folds
+    with job(smk):
+        from histoweave.cohort.site_folds import site_check_folds
+        from histoweave.settings.folds import Folds
+        from histoweave.storage.files import read_table, write_json, write_table
 
         patients = read_table(smk.input.patients)
         folds, how = site_check_folds(
             patients[patients["included"]],
-            settings=Folds.model_validate(smk.params.settings),
+            settings=Folds.handed_over(smk.params.settings),
             seed=smk.params.seed,
             where=smk.input.patients,
         )

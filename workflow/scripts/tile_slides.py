@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.job import job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.config import Tiles
-        from histoweave.slides.shard import tile_shard
+    with job(smk):
+        from histoweave.settings.tiles import Tiles
+        from histoweave.tiles.tile_slides import tile_shard
 
         tile_shard(
             smk.params.slides,
             index=Path(smk.output[0]),
-            settings=Tiles.model_validate(smk.params.settings),
+            settings=Tiles.handed_over(smk.params.settings),
             on_error=smk.resources.on_error,
             code=smk.params.code,
             workers=smk.threads,

@@ -2,35 +2,29 @@
 
 from pathlib import Path
 
-from histoweave.log import redirect
+from histoweave.mechanics.gpu_job import gpu_job
 
 
 def main(smk):
-    with redirect(smk.log[0]):
-        from histoweave.lease import lease
-
-        # Before torch is imported, which looks for devices once.
-        with lease(smk.resources.gpu, per_device=smk.resources.jobs_per_gpu):
-            import torch
-
-            torch.set_num_threads(smk.threads)
-            transfer(smk)
+    with gpu_job(smk):
+        transfer(smk)
 
 
 def transfer(smk):
-    from histoweave.cell_config import Concepts
     from histoweave.concepts.cohort_data import read_images
-    from histoweave.concepts.score_stage import shift_stage, transfer_stage
-    from histoweave.config import Evaluation, Folds
-    from histoweave.device import resolve_device
+    from histoweave.concepts.transfer_concepts import shift_stage, transfer_stage
+    from histoweave.mechanics.device import resolve_device
+    from histoweave.settings.concepts import Concepts
+    from histoweave.settings.evaluation import Evaluation
+    from histoweave.settings.folds import Folds
 
     dictionary = Path(smk.input.sae[0]).parent
     review = smk.input.get("review")
     common = {
         "train_activations": smk.input.activations[0],
         "external_activations": smk.input.activations[1],
-        "settings": Concepts.model_validate(smk.params.settings),
-        "evaluation": Evaluation.model_validate(smk.params.evaluation),
+        "settings": Concepts.handed_over(smk.params.settings),
+        "evaluation": Evaluation.handed_over(smk.params.evaluation),
         "seed": smk.params.seed,
     }
     transfer_stage(
@@ -38,7 +32,7 @@ def transfer(smk):
         read_images(smk.input.images[1], smk.input.target_tokens),
         dictionary=dictionary,
         rejected=rejected(review, dictionary) if review else (),
-        fold_settings=Folds.model_validate(smk.params.folds),
+        fold_settings=Folds.handed_over(smk.params.folds),
         device=resolve_device(smk.resources.device),
         out={
             "predictions": smk.output.transfer_predictions,

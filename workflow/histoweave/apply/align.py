@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from histoweave.apply_config import Align
 from histoweave.errors import InputError
+from histoweave.settings.apply import Align
 
 LEAST_PATIENTS = 20
 # Quantiles of each gene that a bundle keeps; between them values are interpolated, beyond them they are moved alike.

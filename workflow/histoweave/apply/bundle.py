@@ -25,9 +25,9 @@ from histoweave.errors import InputError
 from histoweave.expression.normalise import FORMULAS
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import load_fold
-from histoweave.io import atomic_path, read_json, sha256_of, write_json, write_table, write_text
 from histoweave.sae import format
 from histoweave.sae.model import SparseAutoencoder
+from histoweave.storage.files import atomic_path, read_json, sha256_of, write_json, write_table, write_text
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 

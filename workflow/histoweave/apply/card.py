@@ -9,7 +9,7 @@ import pandas as pd
 
 from histoweave.apply.manifest import Manifest
 from histoweave.apply.training import Training
-from histoweave.io import write_text
+from histoweave.storage.files import write_text
 
 SHOWN = ("auroc", "average_precision", "balanced_accuracy", "accuracy", "ece", "brier")
 

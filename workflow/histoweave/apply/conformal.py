@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from histoweave.apply.compatibility import Check
-from histoweave.apply.ensemble import OK
-from histoweave.class_sets import CLASS, MARGINAL, joined, parted
+from histoweave.apply.statuses import OK
+from histoweave.decide.class_sets import CLASS, MARGINAL, joined, parted
 from histoweave.decide.conformal import always_inside, least_patients
 from histoweave.evaluation.binomial import clopper_pearson
 
@@ -22,7 +22,7 @@ COVERAGE_TYPES = {
 def prediction_sets(
     members: pd.DataFrame, scores: pd.DataFrame, *, classes: list[str], level: float, kind: str = MARGINAL
 ) -> dict[tuple[str, str], str]:
-    """(model, patient) → the classes of the set (`class_sets.joined`); models without scores have none.
+    """(model, patient) → the classes of the set (`decide.class_sets.joined`); models without scores have none.
 
     Cross-conformal prediction (Vovk, Ann Math Artif Intell 2015;74:9): each fold model compares its own score of a class,
     1 − p, with the scores of the training patients that it had not seen. A class is in the set unless the share of those
@@ -33,7 +33,7 @@ def prediction_sets(
     ----------
     members : `model`, `fold`, `patient`, `p_<class>` of each fold model.
     scores : `model`, `fold`, `score`: 1 − p of the true class of each fold's test patients; by class also `y_true`.
-    kind : `class_sets.MARGINAL` or `CLASS`.
+    kind : `decide.class_sets.MARGINAL` or `CLASS`.
     """
     found = {}
     for model, rows in members.groupby("model", sort=False):

@@ -14,9 +14,9 @@ from histoweave.errors import InputError, short
 from histoweave.evaluation.tempered import BOUNDS
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import FittedModel, load_fold
-from histoweave.given_tables import Kind, has_column, read_given_table
 from histoweave.sae import format
-from histoweave.strict_json import read_object
+from histoweave.storage.given_tables import Kind, has_column, read_given_table
+from histoweave.storage.strict_json import read_object
 
 TEMPERATURES = "calibration/temperatures.parquet"
 SCORES = "calibration/conformal_scores.parquet"

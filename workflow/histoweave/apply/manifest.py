@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-from histoweave import strict_json
 from histoweave.errors import InputError, short
 from histoweave.fusion import catalog
 from histoweave.ids import ID
-from histoweave.section import Section
+from histoweave.settings.base import Section
+from histoweave.storage import strict_json
 
 NAME = "bundle.json"
 FORMAT = 1

@@ -14,7 +14,7 @@ import torch
 
 from histoweave.concepts.activations import encode_images
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.tokens import Tokens, slide_blocks
+from histoweave.sae.tokens import Tokens, slide_blocks
 
 TOTAL, ZEROS, LEVEL, SPREAD = (
     "total of the values", "share of genes at zero", "mean of standardised genes", "spread of standardised genes",

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from histoweave.apply import align, reference
-from histoweave.apply.align import Align
 from histoweave.apply.compatibility import Check
 from histoweave.apply.manifest import ExpressionIdentity
 from histoweave.apply.read import Bundle
 from histoweave.fusion import catalog
 from histoweave.fusion.catalog import EXPRESSION
 from histoweave.fusion.patients import PatientSet
+from histoweave.settings.apply import Align
 
 UNIT = "expression unit"
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from histoweave.apply.manifest import NAME, Manifest, parse
 from histoweave.errors import InputError
-from histoweave.given_files import is_absent, objection_to
-from histoweave.io import sha256_of
-from histoweave.strict_json import MAX_BYTES as MAX_MANIFEST_BYTES
+from histoweave.storage.files import sha256_of
+from histoweave.storage.given_files import is_absent, objection_to
+from histoweave.storage.strict_json import MAX_BYTES as MAX_MANIFEST_BYTES
 
 # A bundle's members are stored as they are. One that was packed anew, with compression, is read up to this: so many times
 # the size of the zip, and a little more for small ones.

@@ -12,8 +12,8 @@ from histoweave.apply import manifest
 from histoweave.apply.align import LEVELS
 from histoweave.apply.measures import Embedding
 from histoweave.errors import InputError
-from histoweave.given_tables import Kind, read_given_table
-from histoweave.tensors import not_finite, read_tensors
+from histoweave.storage.given_tables import Kind, read_given_table
+from histoweave.storage.tensors import not_finite, read_tensors
 
 SUMMARY, EMBEDDING = manifest.SUMMARY, manifest.EMBEDDING
 GENES, CONCEPTS, SCANNERS = "reference/genes.parquet", "reference/concepts.parquet", "reference/scanners.parquet"

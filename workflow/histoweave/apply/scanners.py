@@ -6,17 +6,14 @@ import math
 
 import pandas as pd
 
+from histoweave.evaluation.groups import scanner_name
+
 COLUMNS = ("vendor", "model", "share")
 UNSEEN = "share of slides from a scanner that training did not have"
 # Of the slides whose scanner is known this share may be of another; and of the training slides this share may be unknown.
 TOLERATED = 0.1
-UNKNOWN, EVERYWHERE = "unknown", "all"
+EVERYWHERE = "all"
 _SHOWN = 10
-
-
-def scanner_name(vendor: str, model: str) -> str:
-    """`vendor model`, as far as they are known; `unknown` without a vendor."""
-    return " ".join(filter(None, (vendor, model))) if vendor else UNKNOWN
 
 
 def scanner_shares(slides: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from histoweave.io import read_json, read_table
+from histoweave.storage.files import read_json, read_table
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from histoweave.apply.reference import (
     WIDE_RANGE,
 )
 from histoweave.apply.scanners import scanner_shares
-from histoweave.io import atomic_path, write_table
 from histoweave.sae.model import SparseAutoencoder
+from histoweave.storage.files import atomic_path, write_table
 
 MAX_COMPONENTS = 10
 _PATIENTS_PER_COMPONENT = 10

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from histoweave.cell_config import CellInput
 from histoweave.cells.given import embedding_files
 from histoweave.cells.table import BOX, read_cells_table
-from histoweave.config import Cohort, Config
+from histoweave.cohort.tables import read_patients_table
 from histoweave.errors import InputError
-from histoweave.shards import shards_of
-from histoweave.tables import read_patients_table
+from histoweave.storage.shards import shards_of
 from histoweave.tabular.reading import Reading
+
+if TYPE_CHECKING:
+    from histoweave.settings.cohorts import CellInput, Cohort
 
 PLACE = ["path", "member", *BOX]
 
@@ -27,7 +29,7 @@ class CellCohort:
     ----------
     rows: as `cells.table.read_cells` returns them, indexed by cell; of embeddings made elsewhere the files (`path`),
         indexed by patient.
-    patients: as `tables.read_patients` returns them, None without such a table.
+    patients: as `cohort.tables.read_patients` returns them, None without such a table.
     readings: what was read of the tables.
     """
 
@@ -70,19 +72,17 @@ class CellCohort:
         return sorted(set(self.rows.loc[list(items), "path"]))
 
 
-def read_cohorts(config: Config, *, check_paths: bool = True) -> dict[str, CellCohort]:
+def read_cohorts(cohorts: Mapping[str, Cohort], *, check_paths: bool = True) -> dict[str, CellCohort]:
     """Read the cells of every cohort that has some.
 
-    check_paths: as of `validation.check_inputs`.
+    check_paths: as of `wiring.validation.check_inputs`.
 
     Raises
     ------
     InputError
         one line naming file, row or key, what is wrong and how to mend it.
     """
-    return {
-        name: _read(name, cohort, check_paths=check_paths) for name, cohort in config.cohorts.items() if cohort.cells
-    }
+    return {name: _read(name, cohort, check_paths=check_paths) for name, cohort in cohorts.items() if cohort.cells}
 
 
 def _read(name: str, cohort: Cohort, *, check_paths: bool) -> CellCohort:

@@ -6,10 +6,13 @@ import logging
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from histoweave.cell_config import CellInput
 from histoweave.errors import InputError, nearest
 from histoweave.ids import ID
+
+if TYPE_CHECKING:
+    from histoweave.settings.cohorts import CellInput
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import h5py
 import pandas as pd
 
 from histoweave.errors import InputError
-from histoweave.io import write_table
-from histoweave.slides.refusal import OK
+from histoweave.storage.files import write_table
+from histoweave.storage.refusal import OK
 
 HEAD = ["image", "patient", "label", "patient_label", "site", "status", "reason", "content"]
 
@@ -45,7 +45,7 @@ def images_of_cells(
 
 
 def images_of_embeddings(*, patients: pd.DataFrame | None, shards: Iterable[str | os.PathLike]) -> pd.DataFrame:
-    """The same for embeddings made elsewhere (`shard.adopt_embeddings`), in the order of the shards."""
+    """The same for embeddings made elsewhere (`embed_cells.adopt_embeddings`), in the order of the shards."""
     table = shard_status(shards).rename(columns={"cell": "image"})
     return _images(table.assign(patient=table["image"].str.rsplit("-", n=1).str[0], label=None), patients, ())
 

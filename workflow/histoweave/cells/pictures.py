@@ -18,10 +18,9 @@ import pandas as pd
 
 from histoweave.cells.archive import read_member
 from histoweave.cells.table import BOX
-from histoweave.folders import check_readable
-from histoweave.pictures import read_picture
-from histoweave.slides.reader import resize
-from histoweave.slides.refusal import FAILED, Refusal, words_of
+from histoweave.storage.folders import check_readable
+from histoweave.storage.pictures import read_picture, resize
+from histoweave.storage.refusal import FAILED, Refusal, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +136,7 @@ class PictureReader:
 
 
 def decode(source: Path | BinaryIO, *, name: str) -> np.ndarray:
-    """The pixels of a cell's picture, (H,W,3) uint8, as `pictures.read_picture`; it refuses as `unreadable_cell`."""
+    """The pixels of a cell's picture, (H,W,3) uint8, as `storage.pictures.read_picture`; it refuses as `unreadable_cell`."""
     return read_picture(source, name=name, status=UNREADABLE)
 
 

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from histoweave.io import read_json, write_json
-from histoweave.sources import source
+from histoweave.storage.files import read_json, write_json
+from histoweave.storage.sources import source
 
 
 def notes_path(tokens: str | os.PathLike) -> Path:

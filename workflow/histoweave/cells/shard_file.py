@@ -10,8 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from histoweave.hdf5 import NewHdf5
-from histoweave.slides.refusal import OK, Refusal
+from histoweave.storage.hdf5 import NewHdf5
+from histoweave.storage.refusal import OK, Refusal
 
 CHUNK_BYTES = 2**20
 

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from histoweave.cohort.tables import check_one_patient_each
 from histoweave.errors import InputError, nearest
 from histoweave.ids import ID, check_ids, dashed
-from histoweave.tables import check_one_patient_each
 from histoweave.tabular.missing import check_name
 from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
@@ -66,7 +66,7 @@ def read_cells_table(
 
     Parameters
     ----------
-    file, attributes, label_map: `table`, `attributes` and `label_map` of `cell_config.CellInput`.
+    file, attributes, label_map: `table`, `attributes` and `label_map` of `settings.cohorts.CellInput`.
     patients: ids of the patients table `patients_file`; None for a cohort without one.
     check_paths: refuse folders and archives that do not exist (a single picture that is missing is refused later, by
         itself); the pictures of a simulated cohort are made later.

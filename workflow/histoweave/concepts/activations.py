@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from histoweave.hdf5 import new_hdf5
-from histoweave.io import atomic_path
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.tokens import Tokens
+from histoweave.sae.tokens import Tokens
+from histoweave.storage.files import atomic_path
+from histoweave.storage.hdf5 import new_hdf5
 
 # Activations are dense while they are made: tokens at once × latents, at most this many values (64 MB).
 _MAX_VALUES = 1 << 24

@@ -11,8 +11,8 @@ from histoweave.concepts import linear
 from histoweave.concepts.columns import Matrix
 from histoweave.concepts.levels import Level
 from histoweave.concepts.representations import REPRESENTATIONS, Choice, ImageData, fit_all
-from histoweave.concepts.scores import COMPARISON_TYPES, METRIC_TYPES, concat, score
-from histoweave.config import Evaluation
+from histoweave.concepts.score_tables import COMPARISON_TYPES, METRIC_TYPES, concat, score
+from histoweave.settings.evaluation import Evaluation
 
 PREDICTION_TYPES = dict.fromkeys(("level", "representation", "image", "patient"), "object") | {
     "fold": "int64",
@@ -86,7 +86,7 @@ def ordered(tables: list[pd.DataFrame]) -> pd.DataFrame:
 def score_levels(
     predictions: pd.DataFrame, levels: Iterable[Level], *, settings: Evaluation, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """The tables `metrics` and `comparisons` (see `scores.score`) of all levels that have predictions."""
+    """The tables `metrics` and `comparisons` (see `score_tables.score`) of all levels that have predictions."""
     metrics, comparisons = [], []
     for level in levels:
         rows = predictions[predictions["level"] == level.name]

@@ -14,9 +14,9 @@ from histoweave.concepts.activations import ImageActivations, encode_images
 from histoweave.concepts.images import usable
 from histoweave.concepts.representations import ImageData, random_dictionary, token_means
 from histoweave.errors import InputError
-from histoweave.io import read_table
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.tokens import Tokens, read_features, tokens_of
+from histoweave.sae.tokens import Tokens, read_features, tokens_of
+from histoweave.storage.files import read_table
 
 Path = str | os.PathLike
 

@@ -9,9 +9,9 @@ import pandas as pd
 from scipy.sparse import coo_array, csr_matrix
 
 from histoweave.concepts.columns import Matrix
+from histoweave.concepts.concept_folds import patient_groups
 from histoweave.concepts.images import patient_labels
-from histoweave.concepts.splits import patient_groups
-from histoweave.config import Folds
+from histoweave.settings.folds import Folds
 
 CLASS_TYPES = {"level": "str", "class": "str", "n_rows": "int64", "n_patients": "int64", "scored": "bool"} | {
     "reason": "str"

@@ -10,10 +10,10 @@ import pandas as pd
 
 from histoweave.concepts.columns import Matrix, column_auroc
 from histoweave.concepts.representations import Choice, ImageData, fit_all
-from histoweave.concepts.scores import concat, in_slices
-from histoweave.config import Evaluation
+from histoweave.concepts.score_tables import concat, in_slices
 from histoweave.evaluation.bootstrap import bootstrap, interval
 from histoweave.evaluation.metrics import auroc
+from histoweave.settings.evaluation import Evaluation
 
 # The best single concept beside the best single dimension of the mean token, and the best random direction.
 PROBED = ("concepts", "raw", "random")

@@ -18,7 +18,7 @@ from sklearn.cluster import MiniBatchKMeans
 from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.columns import Matrix
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.tokens import Tokens
+from histoweave.sae.tokens import Tokens
 
 POOLING = {"mean": "mean", "max": "peak", "count": "count"}
 MAX_CLUSTERS = 1024

@@ -9,13 +9,13 @@ import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 from scipy.stats import spearmanr
 
-from histoweave.cell_config import Concepts
 from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.columns import column_auroc
-from histoweave.concepts.scores import in_slices
+from histoweave.concepts.score_tables import in_slices
 from histoweave.concepts.statistics import label_statistics
-from histoweave.config import Evaluation
 from histoweave.evaluation.bootstrap import bootstrap, interval
+from histoweave.settings.concepts import Concepts
+from histoweave.settings.evaluation import Evaluation
 
 # A concept is pure if the entropy of its top images' labels (nats) is below this.
 PURE_BELOW = 0.5

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from histoweave.cell_config import Concepts
 from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.monosemanticity import monosemanticity
 from histoweave.errors import InputError
+from histoweave.settings.concepts import Concepts
 
 _EPSILON = 1e-9  # in the logarithm of CytoSAE's entropy
 NO_LABEL = -1

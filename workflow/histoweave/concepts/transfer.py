@@ -10,8 +10,8 @@ import pandas as pd
 from histoweave.concepts.classify import fit_level, ordered, predict
 from histoweave.concepts.levels import LEAST_PATIENTS, Level
 from histoweave.concepts.representations import REPRESENTATIONS, Choice, ImageData, fit_all
-from histoweave.concepts.scores import COMPARISON_TYPES, METRIC_TYPES, concat, score
-from histoweave.config import Evaluation
+from histoweave.concepts.score_tables import COMPARISON_TYPES, METRIC_TYPES, concat, score
+from histoweave.settings.evaluation import Evaluation
 
 CLASS_TYPES = {
     "level": "str", "class": "str", "n_train": "int64", "n_external": "int64", "scored": "bool", "reason": "str"
@@ -77,7 +77,7 @@ def transfer_classes(levels: Iterable[Level], external_levels: Iterable[Level]) 
 def score_transfer(
     predictions: pd.DataFrame, classes: pd.DataFrame, *, settings: Evaluation, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """The tables `metrics` and `comparisons` (see `scores.score`) on the classes that both cohorts have.
+    """The tables `metrics` and `comparisons` (see `score_tables.score`) on the classes that both cohorts have.
 
     The classifier knows more classes than are scored: its probabilities are divided by their sum over the scored ones,
     so it is judged given that the cell is one of these. Without labels there are no rows.

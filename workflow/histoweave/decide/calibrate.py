@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Evaluation
 from histoweave.decide.temperature import fit_temperature
 from histoweave.evaluation.bootstrap import interval
 from histoweave.evaluation.evaluate import reliability
 from histoweave.evaluation.metrics import brier, ece, weighted_mean
 from histoweave.evaluation.sample import Sample, probabilities
 from histoweave.evaluation.tempered import rescale
+from histoweave.settings.evaluation import Evaluation
 
 _SMALLEST = np.finfo(np.float64).eps
 

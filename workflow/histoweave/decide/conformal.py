@@ -22,7 +22,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from histoweave.class_sets import CLASS, MARGINAL, joined
+from histoweave.decide.class_sets import CLASS, MARGINAL, joined
 from histoweave.evaluation.binomial import clopper_pearson
 from histoweave.evaluation.sample import probabilities
 

@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Evaluation
 from histoweave.evaluation.bootstrap import interval
 from histoweave.evaluation.metrics import weighted_mean
 from histoweave.evaluation.sample import Sample
+from histoweave.settings.evaluation import Evaluation
 
 THRESHOLDS = np.arange(1, 100) / 100
 _PRICE = THRESHOLDS / (1 - THRESHOLDS)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from histoweave.config import Fusion
 from histoweave.decide.subsets import nested, priorities
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.fold import fold_roles, fold_seed, patients_by_role, tested
+from histoweave.fusion.fusion_fold import fold_roles, fold_seed, patients_by_role, tested
 from histoweave.fusion.patients import PatientSet
+from histoweave.settings.fusion import Fusion
 
 
 def learning_fold(
@@ -30,7 +30,7 @@ def learning_fold(
     seed: int,
     device: str,
 ) -> pd.DataFrame:
-    """Test predictions of a fold's model fitted on each share; arguments as of `fusion.fold.run_fold`.
+    """Test predictions of a fold's model fitted on each share; arguments as of `fusion.fusion_fold.run_fold`.
 
     Returns
     -------

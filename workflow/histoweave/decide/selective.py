@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Evaluation
 from histoweave.evaluation.bounds import interval_within, unseen_share
 from histoweave.evaluation.sample import Sample, probabilities
+from histoweave.settings.evaluation import Evaluation
 
 COVERAGES = (0.5, 0.8, 0.9, 1.0)
 DROP_AT = 0.8

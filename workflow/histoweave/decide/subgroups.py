@@ -7,38 +7,18 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Evaluation
 from histoweave.evaluation.bootstrap import MIN_CLUSTERS, MIN_PATIENTS, bootstrap
 from histoweave.evaluation.bounds import difference_intervals, metric_intervals, without_width
+from histoweave.evaluation.groups import groups
 from histoweave.evaluation.metrics import METRICS
 from histoweave.evaluation.sample import Sample
+from histoweave.settings.evaluation import Evaluation
 
-NOT_GIVEN = "not given"
-MAX_CATEGORIES = 5
 DIFFERENCES = {name: METRICS[name] for name in ("auroc", "accuracy", "brier")}
 TYPES = dict.fromkeys(("model", "column", "group", "metric"), "str") | {
     **dict.fromkeys(("estimate", "ci_low", "ci_high"), "float64"),
     "n": "int64",
 }
-
-
-def groups(values: pd.Series) -> pd.Series:
-    """The group of each patient (text). Numbers with more than five distinct values are cut at their terciles;
-    everything else is a group per value. Empty is 'not given'."""
-    text = values.astype("string").str.strip()
-    text = text.where(text.notna() & (text != ""), None)
-    given = text[text.notna()]
-    numbers = pd.to_numeric(given, errors="coerce")
-    if len(given) and numbers.notna().all() and numbers.nunique() > MAX_CATEGORIES:
-        text.loc[given.index] = _terciles(numbers)
-    return text.fillna(NOT_GIVEN).astype(object)
-
-
-def _terciles(numbers: pd.Series) -> pd.Series:
-    low, high = numbers.quantile([1 / 3, 2 / 3])
-    below, above = f"up to {low:g}", f"above {high:g}"
-    between = f"above {low:g}, up to {high:g}"
-    return pd.Series(np.select([numbers <= low, numbers > high], [below, above], between), index=numbers.index)
 
 
 def subgroups(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from histoweave.class_sets import CLASS, MARGINAL
+from histoweave.decide.class_sets import CLASS, MARGINAL
 from histoweave.decide.conformal import always_inside, class_counts, least_patients
 from histoweave.decide.selective import DROP_AT
 from histoweave.evaluation.bootstrap import MIN_PATIENTS

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from histoweave.encoders.fused import TOLERANCE, NotFusable, change_of, fuse, trial_images
+from histoweave.encoders.convolution import NotFusable
+from histoweave.encoders.fused import TOLERANCE, change_of, fuse, trial_images
 from histoweave.encoders.loading import LoadedEncoder
 from histoweave.errors import InputError
 

@@ -17,12 +17,12 @@ import torch
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import nn
 
-from histoweave.config import Encoder
 from histoweave.encoders import lite0
 from histoweave.encoders.entry import EncoderEntry
 from histoweave.encoders.registry import HUB, TIMM, check, get
 from histoweave.errors import InputError
-from histoweave.tensors import not_finite, objection_to_pickled, read_tensors
+from histoweave.settings.encoder import Encoder
+from histoweave.storage.tensors import not_finite, objection_to_pickled, read_tensors
 
 logger = logging.getLogger(__name__)
 

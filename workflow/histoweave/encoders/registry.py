@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from histoweave.config import Encoder
 from histoweave.encoders import blood, general, pathology
 from histoweave.encoders.entry import EncoderEntry
 from histoweave.errors import InputError, nearest
-from histoweave.given_files import objection_to
+from histoweave.settings.encoder import Encoder
+from histoweave.storage.given_files import objection_to
 
 TIMM = "timm:"
 HUB = "hf-hub:"

@@ -14,12 +14,12 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.stats import norm, t
 
-from histoweave.config import Evaluation
 from histoweave.evaluation.bootstrap import FEW_CLUSTERS, MAX_UNDEFINED
 from histoweave.evaluation.evaluate import pooled_scope
 from histoweave.evaluation.metrics import auroc
 from histoweave.evaluation.sample import Sample
 from histoweave.fusion import catalog
+from histoweave.settings.evaluation import Evaluation
 
 # Each model against an AUROC of 0.5; models of both modalities minus models of one; all other pairs.
 MODELS, FUSION_SINGLE, PAIRS = "models", "fusion_single", "pairs"

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from histoweave.evaluation import conclusion
-from histoweave.evaluation.conclusion import CHANCE, MARGIN, UNRELATED, USEFUL, Conclusion, Number
+from histoweave.evaluation.chosen_scores import CHANCE, Number
+from histoweave.evaluation.conclusion import MARGIN, UNRELATED, USEFUL, Conclusion
 from histoweave.fusion.catalog import EXPRESSION, IMAGE, MODALITIES, ModelInfo
 
 MODALITY_WORDS = {IMAGE: "the image", EXPRESSION: "RNA"}

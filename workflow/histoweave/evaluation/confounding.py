@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Evaluation
 from histoweave.evaluation import held_out
 from histoweave.evaluation.evaluate import pooled_scope
 from histoweave.evaluation.groups import SITE, Levels, known_columns, levels
@@ -20,6 +19,7 @@ from histoweave.evaluation.sample import check_predictions, probabilities
 from histoweave.evaluation.strata import Answer, Part, answer, rank_auroc
 from histoweave.fusion import catalog
 from histoweave.fusion.bags import BagStore
+from histoweave.settings.evaluation import Evaluation
 
 TYPES = dict.fromkeys(("column", "question", "model"), "str") | {
     **dict.fromkeys(("estimate", "ci_low", "ci_high"), "float64"),

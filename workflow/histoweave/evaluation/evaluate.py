@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve
 
-from histoweave.config import Evaluation
 from histoweave.errors import InputError
 from histoweave.evaluation import bounds
 from histoweave.evaluation.metrics import CLASS_METRICS, METRICS, N_BINS, confidence_bin
 from histoweave.evaluation.roc import roc
 from histoweave.evaluation.sample import Sample, check_predictions, probabilities
+from histoweave.settings.evaluation import Evaluation
 
 COMPARED = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1_macro")
 COMPARISON_TYPES = dict.fromkeys(("model_a", "model_b", "metric"), "str") | {

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from histoweave.apply.scanners import scanner_name
-from histoweave.decide.subgroups import NOT_GIVEN, groups
-
 SITE, SCANNER = "site", "scanner"
 SEVERAL = "several"
 # A level of fewer patients has too few to learn it from in a cross-validation.
@@ -85,3 +82,36 @@ def levels(values: pd.Series, patients: pd.Index) -> Levels:
 
 def _counted(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
+
+
+UNKNOWN = "unknown"
+
+
+def scanner_name(vendor: str, model: str) -> str:
+    """`vendor model`, as far as they are known; `unknown` without a vendor."""
+    return " ".join(filter(None, (vendor, model))) if vendor else UNKNOWN
+
+
+NOT_GIVEN = "not given"
+
+
+MAX_CATEGORIES = 5
+
+
+def groups(values: pd.Series) -> pd.Series:
+    """The group of each patient (text). Numbers with more than five distinct values are cut at their terciles;
+    everything else is a group per value. Empty is 'not given'."""
+    text = values.astype("string").str.strip()
+    text = text.where(text.notna() & (text != ""), None)
+    given = text[text.notna()]
+    numbers = pd.to_numeric(given, errors="coerce")
+    if len(given) and numbers.notna().all() and numbers.nunique() > MAX_CATEGORIES:
+        text.loc[given.index] = _terciles(numbers)
+    return text.fillna(NOT_GIVEN).astype(object)
+
+
+def _terciles(numbers: pd.Series) -> pd.Series:
+    low, high = numbers.quantile([1 / 3, 2 / 3])
+    below, above = f"up to {low:g}", f"above {high:g}"
+    between = f"above {low:g}, up to {high:g}"
+    return pd.Series(np.select([numbers <= low, numbers > high], [below, above], between), index=numbers.index)

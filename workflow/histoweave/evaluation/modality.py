@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Evaluation
 from histoweave.evaluation.bootstrap import bootstrap
 from histoweave.evaluation.bounds import interval_within, metric_range, metric_rooms, unseen_share
 from histoweave.evaluation.metrics import METRICS, weighted_mean
 from histoweave.evaluation.sample import Part, Sample
+from histoweave.settings.evaluation import Evaluation
 
 SCORED = {name: METRICS[name] for name in ("auroc", "average_precision", "accuracy")}
 ROUNDING = 1e-6  # of a probability in float32

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Evaluation
 from histoweave.evaluation.clusters import with_clusters
 from histoweave.evaluation.evaluate import evaluate, pool
 from histoweave.evaluation.metrics import METRICS
+from histoweave.settings.evaluation import Evaluation
 
 NOT_FITTED = "a fold with whole sites left out could not be fitted (see logs/sites)"
 TYPES = {

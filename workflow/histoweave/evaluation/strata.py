@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from histoweave.config import Evaluation
 from histoweave.evaluation.bootstrap import bootstrap, interval
 from histoweave.evaluation.metrics import concordance
+from histoweave.settings.evaluation import Evaluation
 
 # Fewer pairs that have no patient in common say nothing with any certainty.
 LEAST_PAIRS = 5

@@ -15,7 +15,7 @@ from histoweave.errors import InputError
 from histoweave.evaluation.bootstrap import bootstrap, interval
 from histoweave.explain.classes import class_means, gene_set_sums
 from histoweave.sae.model import SparseAutoencoder
-from histoweave.tokens import Block, Tokens, read
+from histoweave.sae.tokens import Block, Tokens, read
 
 # Concepts of a class whose interaction with gene sets is looked at: the leading ones.
 TOP_CONCEPTS = 20

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pandas as pd
 
-from histoweave.io import write_text
+from histoweave.storage.files import write_text
 
 
 def write_scores(

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from histoweave.explain.tile_measures import MEASURES
-from histoweave.hdf5 import new_hdf5
-from histoweave.io import atomic_path
-from histoweave.slides.refusal import OK
+from histoweave.storage.files import atomic_path
+from histoweave.storage.hdf5 import new_hdf5
+from histoweave.storage.refusal import OK
 
 FLAGS = ("leading", "trailing", "sampled")
 _SCORES = ("attribution", "z")

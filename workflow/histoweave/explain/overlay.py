@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 
-from histoweave.io import atomic_path
 from histoweave.slides.outlines import THUMBNAIL_PX
+from histoweave.storage.files import atomic_path
 
 _COLOURS = colormaps["RdBu_r"]  # blue: against the class, red: for it
 _FAINT, _STRONG = 0.25, 0.8  # opacity of a tile without attribution, and of the strongest

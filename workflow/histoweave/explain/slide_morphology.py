@@ -14,11 +14,12 @@ from PIL import Image
 
 from histoweave.explain.morphology_file import SlideMorphology, no_tiles, write_morphology
 from histoweave.explain.tile_measures import as_bytes, measure, nuclear_threshold, stains
-from histoweave.shards import Outcome, Record, SlideWork, read_index, run_shard
-from histoweave.slides.reader import resize
-from histoweave.slides.refusal import OK, Refusal
 from histoweave.slides.store import TileTable, read_tiles
 from histoweave.slides.tile_reader import TileReader
+from histoweave.storage.pictures import resize
+from histoweave.storage.records import Outcome, Record, read_index
+from histoweave.storage.refusal import OK, Refusal
+from histoweave.storage.shards import SlideWork, run_shard
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def look_at_slides(
     Raises
     ------
     InputError
-        as `shards.run_shard`.
+        as `storage.shards.run_shard`.
     """
     tiled = {record.slide: record.outcome.content for record in read_index(tiles_index)}
     rows = dict(iter(chosen.groupby("slide")))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from histoweave.io import read_table
+from histoweave.storage.files import read_table
 
 
 def read_folds(paths: Sequence[str | os.PathLike]) -> pd.DataFrame:

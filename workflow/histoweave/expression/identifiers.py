@@ -47,8 +47,8 @@ def has_version(name: str) -> bool:
 def plain_name(name: str) -> str:
     """One identifier of a gene, without a version.
 
-    `SYMBOL|ENTREZ`, `ENSG|SYMBOL` and `SYMBOL_ENSG` become the symbol, `?|ENTREZ` becomes `ENTREZ_<number>`, and an
-    Ensembl id loses its version and the mark of the copy on Y: both copies are one gene.
+    `SYMBOL|ENTREZ`, `ENSG|SYMBOL` and `SYMBOL_ENSG` become the symbol, `?|ENTREZ` and `|ENTREZ` become `ENTREZ_<number>`,
+    and an Ensembl id loses its version and the mark of the copy on Y: both copies are one gene. Never empty, unless `name` is.
     """
     name = name.strip()
     if len(name) > _LONGEST:
@@ -60,8 +60,9 @@ def plain_name(name: str) -> str:
             symbol = found[other].strip()
             return _stable(found[gene]) if is_missing(symbol) or kind(symbol) != SYMBOL else symbol
     first, _, second = (part.strip() for part in name.partition("|"))
-    if first == "?" and second:
+    if second and (first == "?" or (not first and second.isdecimal())):
         return f"ENTREZ_{second}"
+    first = first or second or name
     found = _TRANSCRIPT.fullmatch(first)
     return found[1].upper() if found else first
 

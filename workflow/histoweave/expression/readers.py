@@ -7,21 +7,24 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from histoweave.config import ExpressionInput
 from histoweave.errors import InputError, short
 from histoweave.expression.gene_rows import describes, keep_genes
 from histoweave.expression.star import read_star_folder
-from histoweave.given_files import objection_to
 from histoweave.ids import dashed, is_tcga, tcga_patient
+from histoweave.storage.given_files import objection_to
 from histoweave.tabular.matrix import check_unique, is_heading, read_matrix
 from histoweave.tabular.missing import is_missing
 from histoweave.tabular.named_matrix import NamedMatrix
 from histoweave.tabular.numbers import NUMBER
 from histoweave.tabular.reading import Reading
+
+if TYPE_CHECKING:
+    from histoweave.settings.cohorts import ExpressionInput
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +138,38 @@ def _oriented(
             f"{source.path}: the header ({short(matrix.corner)}, {short(matrix.column_names[0])}, …) reads like a line of "
             "values, so names may be missing above them; put a header in front, its first heading 'gene' or 'patient'"
         )
+    found = _samples_side(
+        matrix, source, in_columns=in_columns, in_rows=in_rows, patients=patients, is_patient=is_patient
+    )
+    by_samples = found == "samples_by_genes"
+    if by_samples and (column := _column_of_ids(matrix, is_patient)) is not None:
+        raise InputError(
+            f"{source.path}: both the names of its rows (such as {short(matrix.row_names[0])}) and its column {short(column)} "
+            "read as ids of patients, and they differ; keep the one that holds the ids"
+        )
+    if matrix.corner is None:
+        _check_headings_alone(matrix, by_samples=by_samples, is_patient=is_patient, file=source.path)
+    _check_sample_names(matrix, by_samples=by_samples, file=source.path)
+    values = pd.DataFrame(matrix.values, index=matrix.row_names, columns=matrix.column_names)
+    return values if by_samples else values.T, found, matrix.reading
+
+
+def _samples_side(
+    matrix: NamedMatrix,
+    source: ExpressionInput,
+    *,
+    in_columns: int,
+    in_rows: int,
+    patients: set[str],
+    is_patient: Callable[[str], bool],
+) -> str:
+    """`genes_by_samples` or `samples_by_genes`: at which side the names of patients stand, and what the configuration says.
+
+    Raises
+    ------
+    InputError
+        if no side has patients, both have and the configuration does not tell, or it tells the other side.
+    """
     if not in_columns and not in_rows:
         if (column := _column_of_ids(matrix, is_patient)) is not None:
             raise InputError(
@@ -159,17 +194,7 @@ def _oriented(
             f"{source.path}: the matrix is the wrong way round: orientation says {source.orientation}, but the patients "
             f"are in its {'columns' if found == 'genes_by_samples' else 'rows'}; set orientation: {found} or auto"
         )
-    by_samples = found == "samples_by_genes"
-    if by_samples and (column := _column_of_ids(matrix, is_patient)) is not None:
-        raise InputError(
-            f"{source.path}: both the names of its rows (such as {short(matrix.row_names[0])}) and its column {short(column)} "
-            "read as ids of patients, and they differ; keep the one that holds the ids"
-        )
-    if matrix.corner is None:
-        _check_headings_alone(matrix, by_samples=by_samples, is_patient=is_patient, file=source.path)
-    _check_sample_names(matrix, by_samples=by_samples, file=source.path)
-    values = pd.DataFrame(matrix.values, index=matrix.row_names, columns=matrix.column_names)
-    return values if by_samples else values.T, found, matrix.reading
+    return found
 
 
 def _column_of_ids(matrix: NamedMatrix, is_patient: Callable[[str], bool]) -> str | None:

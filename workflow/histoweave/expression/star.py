@@ -6,17 +6,20 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from histoweave.config import ExpressionInput
 from histoweave.errors import InputError
 from histoweave.expression.identifiers import is_missing
 from histoweave.ids import dashed, is_tcga
 from histoweave.tabular.reading import counted
 from histoweave.tabular.table import read_table
 from histoweave.tabular.text import read_text_file
+
+if TYPE_CHECKING:
+    from histoweave.settings.cohorts import ExpressionInput
 
 COLUMNS = {"counts": "unstranded", "tpm": "tpm_unstranded", "fpkm": "fpkm_unstranded"}
 # A file of 60,660 genes has 4 MB.

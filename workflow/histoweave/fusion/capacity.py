@@ -8,8 +8,8 @@ on validation patients instead, so they keep the largest size.
 
 from __future__ import annotations
 
-from histoweave.config import Fusion
 from histoweave.fusion.catalog import ModelInfo
+from histoweave.settings.fusion import Fusion
 
 AUTO = "auto"
 LARGEST = {"n_genes": 1000, "gene_tokens": 16, "image_components": 64}

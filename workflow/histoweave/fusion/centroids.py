@@ -11,7 +11,7 @@ from histoweave.errors import InputError, short
 from histoweave.expression.converted import refuse_converted
 from histoweave.expression.genes import current_names
 from histoweave.expression.identifiers import how_to_agree, is_missing
-from histoweave.given_files import objection_to
+from histoweave.storage.given_files import objection_to
 from histoweave.tabular.numbers import parse_numbers
 from histoweave.tabular.table import read_table
 

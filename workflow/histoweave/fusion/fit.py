@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Fusion
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.fusion.bags import BagStore
@@ -20,8 +19,10 @@ from histoweave.fusion.models.joint import Joint
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.reference_fit import fit_reference
 from histoweave.fusion.share import fit_share
-from histoweave.fusion.train import HISTORY, deterministic, train
+from histoweave.fusion.train import HISTORY, train
 from histoweave.fusion.transforms import Transforms, fit_expression, fit_image
+from histoweave.mechanics.repeatable import deterministic
+from histoweave.settings.fusion import Fusion
 
 
 def fit(

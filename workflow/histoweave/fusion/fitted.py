@@ -13,16 +13,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from histoweave import __version__
-from histoweave.config import Fusion
 from histoweave.errors import InputError, short
 from histoweave.fusion import catalog
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.transforms import Transforms, read_transforms, write_transforms
-from histoweave.io import atomic_path, write_json
-from histoweave.strict_json import read_object
-from histoweave.tensors import not_finite, read_tensors
+from histoweave.settings.fusion import Fusion
+from histoweave.storage.files import atomic_path, write_json
+from histoweave.storage.strict_json import read_object
+from histoweave.storage.tensors import not_finite, read_tensors
 
 _MEND = "copy the folder again, or fit the model again"
 _MAX_MEMBERSHIP = 1 << 28  # gene groups × genes

@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Fusion
 from histoweave.fusion import catalog
 from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import IMAGE, MODALITIES
-from histoweave.fusion.fold import fold_roles, fold_seed, patients_by_role, tested
+from histoweave.fusion.fusion_fold import fold_roles, fold_seed, patients_by_role, tested
 from histoweave.fusion.patients import PatientSet
+from histoweave.settings.fusion import Fusion
 
 KEPT_TILES = 16384  # of all patients together
 _KEYS = ["patient", "repeat", "fold", "role", "y_true", *(f"has_{modality}" for modality in MODALITIES)]
@@ -37,7 +37,7 @@ def refit(
     Parameters
     ----------
     model : one that needs no other model.
-    patients, folds, slides, expression : as `fold.run_fold` takes them, with shuffled labels and their folds.
+    patients, folds, slides, expression : as `fusion_fold.run_fold` takes them, with shuffled labels and their folds.
 
     Returns
     -------

@@ -7,7 +7,6 @@ import copy
 import numpy as np
 from torch import nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import EXPRESSION, IMAGE, ModelInfo
 from histoweave.fusion.centroids import check_genes, read_centroids
@@ -19,6 +18,7 @@ from histoweave.fusion.models.references import fit_best_gene, fit_logistic, fit
 from histoweave.fusion.models.top_pairs import fit_top_pairs
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.transforms import Transforms, fit_components, fit_expression
+from histoweave.settings.fusion import Fusion
 
 Fitted = tuple[Transforms, nn.Module, nn.Module | None]
 

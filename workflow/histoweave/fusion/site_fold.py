@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from histoweave.config import Fusion
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.fold import fold_roles, fold_seed, patients_by_role, tested
+from histoweave.fusion.fusion_fold import fold_roles, fold_seed, patients_by_role, tested
 from histoweave.fusion.patients import PatientSet
+from histoweave.settings.fusion import Fusion
 
 _HEAD = {
     "patient": "str", "repeat": "int64", "fold": "int64", "role": "str", "y_true": "str", "has_image": "bool",
@@ -31,7 +31,7 @@ def site_fold(
 ) -> tuple[pd.DataFrame, str]:
     """Test predictions of a fold (columns of `predictions.parquet`), and why there are none (empty if there are).
 
-    Arguments as of `fusion.fold.run_fold`; `folds` has no row where whole sites do not fill the folds. What would end a
+    Arguments as of `fusion_fold.run_fold`; `folds` has no row where whole sites do not fill the folds. What would end a
     fold of the main arm, such as a modality that only one site has, is a reason here.
     """
     columns = _HEAD | {f"p_{label}": "float64" for label in classes}

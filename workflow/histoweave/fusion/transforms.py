@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from histoweave.config import Fusion
 from histoweave.errors import InputError
 from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.genes import groups_from_sets, learned_groups, read_gmt
 from histoweave.fusion.ranks import standardised_ranks, within_patient_ranks
-from histoweave.given_tables import Kind, read_given_table
-from histoweave.io import write_table
+from histoweave.settings.fusion import Fusion
+from histoweave.storage.files import write_table
+from histoweave.storage.given_tables import Kind, read_given_table
 
 _SAMPLED_TILES = 8192
 _COLUMNS: dict[str, Kind] = {

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from histoweave.config import Tiles
-from histoweave.interop.formats import carry_refusal, open_h5, stated
+from histoweave.interop.formats import carry_refusal, stated
 from histoweave.interop.places import check_scale, coords_lv0, edge_lv0
-from histoweave.interop.storage import dataset, member
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.reader import coarsest_level
-from histoweave.slides.refusal import Refusal
 from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
 from histoweave.slides.scanner import Scanner
 from histoweave.slides.spacing import Spacing, objection
 from histoweave.slides.store import TileTable, tile_attributes
+from histoweave.storage.datasets import dataset, member
+from histoweave.storage.foreign_hdf5 import open_h5
+from histoweave.storage.refusal import Refusal
 
 logger = logging.getLogger(__name__)
 

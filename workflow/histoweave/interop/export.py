@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from histoweave.errors import InputError
-from histoweave.hdf5 import new_hdf5
 from histoweave.interop.formats import BLOCK_BYTES
-from histoweave.io import atomic_path
-from histoweave.slides.refusal import OK
 from histoweave.slides.store import read_tiles
+from histoweave.storage.files import atomic_path
+from histoweave.storage.hdf5 import new_hdf5
+from histoweave.storage.refusal import OK
 
 
 def _read_level(attributes: dict[str, Any]) -> tuple[int, float]:

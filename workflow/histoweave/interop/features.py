@@ -13,13 +13,14 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-from histoweave.config import Tiles
-from histoweave.interop.formats import BLOCK_BYTES, LARGEST, Stated, carry_refusal, names_in, open_h5, stated, text
+from histoweave.interop.formats import BLOCK_BYTES, Stated, carry_refusal, names_in, stated
 from histoweave.interop.places import MAX_TILES, check_scale, coords_lv0, edge_lv0
-from histoweave.interop.storage import dataset, member
-from histoweave.slides.refusal import Refusal
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, tile_attributes
+from histoweave.storage.datasets import dataset, member
+from histoweave.storage.foreign_hdf5 import LARGEST, open_h5, text
+from histoweave.storage.refusal import Refusal
 
 logger = logging.getLogger(__name__)
 

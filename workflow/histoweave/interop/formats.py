@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import h5py
 import numpy as np
 
-from histoweave.given_files import is_absent, objection_to
-from histoweave.interop.apart import try_reading
-from histoweave.interop.storage import dataset
-from histoweave.slides.refusal import OK, Refusal
 from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
 from histoweave.slides.scanner import Scanner
+from histoweave.storage.datasets import dataset
+from histoweave.storage.foreign_hdf5 import clean, text
+from histoweave.storage.refusal import OK, Refusal
 
 BLOCK_BYTES = 2**24  # of features in memory at a time
-LARGEST = 1e12  # no network gives more, and what is computed of it stays within float32
 _LEAST, _MOST, _LEVELS = 1e-9, 1e12, 64  # numbers that can be a size, a spacing or a magnification; levels of a pyramid
 _MOST_NAMES = 8
 _STATUS = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -60,30 +56,6 @@ class Stated:
     mpp_source: str = "none"
     scanner: Scanner = NO_SCANNER
     origin_lv0: tuple[int, int] = (0, 0)
-
-
-@contextlib.contextmanager
-def open_h5(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file of somebody else for reading. It is read in another process first: `apart.try_reading`.
-
-    Raises
-    ------
-    Refusal
-        `missing_file`; `unreadable` for what is no HDF5 file, is cut short or is damaged, also where that shows while the
-        block reads; `bad_features` or `bad_coords` for values that the file does not hold itself (`storage.dataset`).
-    """
-    if is_absent(path):
-        raise Refusal("missing_file", f"{path} does not exist")
-    if against := objection_to(path):
-        raise Refusal("unreadable", f"{path.name}: {against}")
-    try:
-        try_reading(path)
-        with h5py.File(path, "r") as file:
-            yield file
-    except Refusal:
-        raise
-    except Exception as error:  # the library answers damage with errors of any kind
-        raise Refusal("unreadable", f"{path.name} cannot be read as HDF5: {error}") from None
 
 
 def names_in(group: h5py.Group) -> str:
@@ -144,18 +116,6 @@ def _level(attributes: Mapping[str, Any]) -> int | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return level if abs(level) < _LEVELS else None
-
-
-def text(value: Any) -> str:
-    """A string attribute as one line, whichever way HDF5 holds it; empty if there is none."""
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    return clean(str(value if value is not None else ""))
-
-
-def clean(words: str, *, longest: int = 500) -> str:
-    """Words of a file that can be written anywhere: no control or half characters, and not too many."""
-    return "".join(letter if letter.isprintable() else " " for letter in words[:longest]).strip()
 
 
 def _size(attributes: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from histoweave.config import Tiles
 from histoweave.interop.formats import Stated
-from histoweave.slides.refusal import Refusal
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.store import NOMINAL_MAGNIFICATION_UM
+from histoweave.storage.refusal import Refusal
 
 MAX_DOWNSAMPLE_ERROR = 0.02
 MAX_TILES = 5_000_000  # of one slide; the largest slides have a tenth of that, with tiles that overlap by half

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from histoweave.errors import InputError
-from histoweave.io import read_table
 from histoweave.privacy.share import cohort_pseudonyms
-from histoweave.privacy_config import Privacy
+from histoweave.settings.privacy import Privacy
+from histoweave.storage.files import read_table
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 import itertools
 import os
 
 from histoweave.errors import InputError
-from histoweave.fingerprint import code_hash
-from histoweave.privacy_config import Privacy
 
 # Ids can be guessed (TCGA's are a public list), so whoever guesses the key can undo all pseudonyms.
 MIN_KEY_CHARACTERS = 16
@@ -63,35 +60,3 @@ def _free_characters(key: str) -> int:
     )
     said_before = (place > 1 and text[place - 2 : place + 1] in text[:place] for place in range(len(text)))
     return sum(not (row or before) for row, before in zip(in_a_row, said_before, strict=True))
-
-
-def privacy_params(settings: Privacy, *, required: bool = True) -> dict[str, str | list[str]]:
-    """What a rule of a shared artefact is told: nothing without pseudonyms, or `key_env`, `key` (a fingerprint),
-    `columns` and `code` (of what finds the names of files).
-
-    Another key makes shared artefacts anew, and the fingerprint does not tell the key.
-
-    Parameters
-    ----------
-    required : refuse a missing key. A job that shares nothing may run where the key is unknown.
-
-    Raises
-    ------
-    InputError
-        see `read_key`.
-    """
-    if not settings.pseudonyms:
-        return {}
-    told = {
-        "key_env": settings.key_env,
-        "columns": list(settings.columns),
-        "code": code_hash("histoweave.privacy.user_files"),
-    }
-    try:
-        key = read_key(settings.key_env)
-    except InputError:
-        if required:
-            raise
-        return told | {"key": ""}
-    fingerprint = hmac.digest(key, b"histoweave: fingerprint of the key", "sha256").hex()
-    return told | {"key": fingerprint[:16]}

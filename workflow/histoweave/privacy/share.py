@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from histoweave.io import read_table
 from histoweave.privacy.content import pseudonymised
 from histoweave.privacy.files import FileNames, UserFiles
 from histoweave.privacy.key import read_key
 from histoweave.privacy.pseudonyms import Pseudonyms
 from histoweave.privacy.values import HiddenValues
+from histoweave.storage.files import read_table
 
 
 def cohort_pseudonyms(

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from histoweave.cells.cohort import read_cohorts
-from histoweave.config import parse_config
+from histoweave.cohort.tables import read_patients, read_slides
 from histoweave.privacy.content import VOCABULARY
 from histoweave.privacy.files import UserFiles
-from histoweave.tables import read_patients, read_slides
+from histoweave.settings.config import parse_config
 
 # Columns of the tables of slides and of cells that name files.
 _FILES = ("path", "coords", "features", "member")
@@ -46,7 +46,7 @@ def read_files(config: Mapping[str, Any], cohorts: Iterable[str]) -> UserFiles:
             known = set(patients["patient"])
             pairs += _pairs(read_slides(cohort, patients=known, check_paths=False).set_index("slide"))
     with_cells = {name: cohort for name, cohort in parsed.cohorts.items() if name in wanted and cohort.cells}
-    for cells in read_cohorts(parsed.model_copy(update={"cohorts": with_cells}), check_paths=False).values():
+    for cells in read_cohorts(with_cells, check_paths=False).values():
         words |= _words(cells.rows) | (set() if cells.patients is None else _words(cells.patients))
         if not cells.simulated:
             pairs += _pairs(cells.rows)

@@ -15,8 +15,8 @@ import torch
 from histoweave.errors import InputError, short
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.parts import assemble, check
-from histoweave.strict_json import read_object
-from histoweave.tensors import objection_to_pickled, read_tensors
+from histoweave.storage.strict_json import read_object
+from histoweave.storage.tensors import objection_to_pickled, read_tensors
 
 # What must have this value, if it is said at all, for the weights alone to tell how tokens become activations.
 _SAELENS_NEUTRAL = {

@@ -10,12 +10,12 @@ import numpy as np
 import safetensors.numpy
 import torch
 
-from histoweave import io
 from histoweave.errors import InputError
 from histoweave.sae import foreign
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.parts import check, inside, tensors_of
-from histoweave.tensors import read_tensors
+from histoweave.storage import files as io
+from histoweave.storage.tensors import read_tensors
 
 CONFIG, WEIGHTS, TRAINING = "cfg.json", "sae_weights.safetensors", "training.safetensors"
 FILES = (CONFIG, WEIGHTS, TRAINING)

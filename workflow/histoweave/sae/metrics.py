@@ -10,7 +10,7 @@ import torch
 from histoweave.errors import InputError
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.stream import chunks
-from histoweave.tokens import Tokens, read
+from histoweave.sae.tokens import Tokens, read
 
 _PREACTIVATIONS_AT_ONCE = 1 << 25
 

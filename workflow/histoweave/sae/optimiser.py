@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from histoweave.cell_config import Sae
-from histoweave.eager import eager
+from histoweave.mechanics.eager import eager
 from histoweave.sae.dictionary import Dictionary
+from histoweave.settings.sae import Sae
 
 _MAX_WARMUP_SHARE = 0.1
 # (1 − β1)² = 1 − β2: a gradient after a long silence moves a weight by the learning rate, as a steady one does. With

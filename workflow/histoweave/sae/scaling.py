@@ -10,7 +10,7 @@ import torch
 
 from histoweave.errors import InputError
 from histoweave.sae.stream import chunks
-from histoweave.tokens import Tokens, read
+from histoweave.sae.tokens import Tokens, read
 
 _TOKENS_AT_ONCE = 8192
 

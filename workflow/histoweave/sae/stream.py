@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from histoweave.tokens import Block, Tokens, read
+from histoweave.sae.tokens import Block, Tokens, read
 
 BUFFER_BYTES = 256 << 20
 _CHUNKS_PER_BUFFER = 64  # so many stretches of the files are mixed with each other at any time

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from histoweave.cell_config import Sae
 from histoweave.errors import InputError
-from histoweave.memory import keep_freed_memory
+from histoweave.mechanics.memory import keep_freed_memory
 from histoweave.sae import scaling
 from histoweave.sae.dead import Silence, revival_loss
 from histoweave.sae.dictionary import Dictionary
@@ -21,8 +20,9 @@ from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.optimiser import Optimiser
 from histoweave.sae.scaling import Scaling
 from histoweave.sae.stream import Stream
+from histoweave.sae.tokens import Tokens
 from histoweave.sae.variants import VARIANTS, Variant
-from histoweave.tokens import Tokens
+from histoweave.settings.sae import Sae
 
 _MEDIAN_TOKENS = 16384
 _MAX_DEAD_WINDOW = 10_000_000

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from histoweave.cell_config import Sae
 from histoweave.sae import sparse
 from histoweave.sae.dictionary import Dictionary
 from histoweave.sae.model import Architecture
 from histoweave.sae.preactivations import LargestPreactivations, preactivations
 from histoweave.sae.scaling import Scaling
 from histoweave.sae.sparse import Pairs
+from histoweave.settings.sae import Sae
 
 _NESTED_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
 _THRESHOLD_MEMORY = 0.99  # of the running mean: the last hundred steps or so

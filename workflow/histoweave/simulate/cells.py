@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 import zipfile
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from histoweave.cell_config import SimulateCells
 from histoweave.errors import InputError, nearest
-from histoweave.io import atomic_path
 from histoweave.simulate.factors import rng_for
+from histoweave.storage.files import atomic_path
+
+if TYPE_CHECKING:
+    from histoweave.settings.cohorts import SimulateCells
 
 PICTURE_PX = 160
 ATTRIBUTES = {

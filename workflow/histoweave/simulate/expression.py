@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from histoweave.config import Simulate
 from histoweave.expression.genes import PAM50
 from histoweave.ids import is_tcga
-from histoweave.io import atomic_path, write_table
 from histoweave.simulate.factors import factors, rng_for
+from histoweave.storage.files import atomic_path, write_table
+
+if TYPE_CHECKING:
+    from histoweave.settings.cohorts import Simulate
 
 # Direction of the genes in basal-like against luminal tumours (Parker et al., J Clin Oncol 2009).
 RAISED = (

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pandas as pd
 import tifffile
 
-from histoweave.config import Simulate
-from histoweave.io import atomic_path, write_table
 from histoweave.simulate.factors import rng_for
 from histoweave.simulate.scene import FIBRE_UM, MASK_UM, Scene, Site, make_scene, planted_squares, site_of
+from histoweave.storage.files import atomic_path, write_table
+
+if TYPE_CHECKING:
+    from histoweave.settings.cohorts import Simulate
 
 SQUARE_UM = 28.0  # edge of a square of the truth
 _DOWNSAMPLES = (1, 4, 16)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from histoweave.slides.reader import Overview, resize
-from histoweave.slides.refusal import Refusal
+from histoweave.slides.reader import Overview
+from histoweave.storage.pictures import resize
+from histoweave.storage.refusal import Refusal
 
 # Rec. 601 luma, as OpenCV's RGB to grey.
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from histoweave.folders import check_readable, files_in
-from histoweave.slides.refusal import Refusal, words_of
+from histoweave.storage.dicom_files import _MAGIC, _PREAMBLE_BYTES, is_dicom
+from histoweave.storage.folders import check_readable, files_in
+from histoweave.storage.refusal import Refusal, words_of
 
-_PREAMBLE_BYTES, _MAGIC = 128, b"DICM"
-# Never DICOM, and often many: they are not opened to find out.
-_OTHER = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".xml", ".json", ".txt", ".csv", ".tsv")
 _IMPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _TRANSFER_SYNTAX, _IMAGE_TYPE, _CLASS, _SERIES = (0x0002, 0x0010), (0x0008, 0x0008), (0x0008, 0x0016), (0x0020, 0x000E)
@@ -28,22 +26,6 @@ _ITEM, _ITEM_ENDS, _SEQUENCE_ENDS = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE,
 _UNKNOWN_LENGTH = 0xFFFFFFFF
 _LONGEST_VALUE = 1024
 _MOST_ELEMENTS = 10_000_000  # in what is skipped, such as where each of many tiles lies
-
-
-def may_be_dicom(file: Path) -> bool:
-    """Whether the name of a file leaves it open that it is DICOM, which needs no suffix."""
-    return file.suffix.lower() not in _OTHER
-
-
-def is_dicom(file: Path) -> bool:
-    """Whether a file is DICOM by its content, whatever it is called; False for one that cannot be read."""
-    try:
-        if not may_be_dicom(file) or not file.is_file():
-            return False
-        with open(file, "rb") as opened:
-            return opened.read(_PREAMBLE_BYTES + 4)[_PREAMBLE_BYTES:] == _MAGIC
-    except OSError:
-        return False
 
 
 def dicom_files(folder: str | Path) -> list[Path]:

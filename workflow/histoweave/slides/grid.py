@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from histoweave.config import Tiles
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.reader import coarsest_level
 from histoweave.slides.tissue import Tissue
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from histoweave.slides.refusal import Refusal
+from histoweave.storage.refusal import Refusal
 
 # Properties that state the kind of microscopy: `mirax.GENERAL.SLIDE_TYPE`, `leica.illumination-source`, DICOM's optical
 # path, contrast method and illumination type of Zeiss. Not names and comments, where people write what they like.

@@ -12,8 +12,8 @@ from shapely.affinity import translate
 from shapely.geometry import Polygon, mapping
 from shapely.geometry.polygon import orient
 
-from histoweave.io import atomic_path, write_json
-from histoweave.slides.reader import resize
+from histoweave.storage.files import atomic_path, write_json
+from histoweave.storage.pictures import resize
 
 THUMBNAIL_PX = 1024
 _TISSUE_RGB = (0, 150, 60)

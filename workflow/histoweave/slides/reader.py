@@ -12,16 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import openslide
 from PIL import Image
 
-from histoweave.folders import check_readable
-from histoweave.pictures import NoPicture, on_white, read_channels
-from histoweave.slides.dicom import check_series, is_dicom, slide_file
-from histoweave.slides.refusal import Refusal
+from histoweave.slides.dicom import check_series, slide_file
 from histoweave.slides.tiff_header import huge_tile, is_tiff
+from histoweave.storage.dicom_files import is_dicom
+from histoweave.storage.folders import check_readable
+from histoweave.storage.pictures import NoPicture, on_white, read_channels, resize
+from histoweave.storage.refusal import Refusal
 
 STRIP_PX = 8_000_000
 STRIPS_AT_ONCE = 2
@@ -154,14 +154,6 @@ def read_region(
         if the pixels cannot be read; the handle is of no use afterwards.
     """
     return np.asarray(slide.read_region((x_lv0, y_lv0), level, (width_px, height_px)))
-
-
-def resize(image: np.ndarray, *, width: int, height: int, enlarge: int = cv2.INTER_CUBIC) -> np.ndarray:
-    """Resize with area averaging when shrinking and OpenCV's interpolation `enlarge` otherwise."""
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = height <= image.shape[0] and width <= image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else enlarge)
 
 
 def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import openslide
 
-from histoweave.config import Tiles
-from histoweave.slides.refusal import Refusal
+from histoweave.settings.tiles import Tiles
+from histoweave.storage.refusal import Refusal
 
 PLAUSIBLE_MPP = (0.05, 20.0)
 MAX_ANISOTROPY = 0.05

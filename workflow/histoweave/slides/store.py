@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import h5py
 import numpy as np
 
-from histoweave.hdf5 import new_hdf5
-from histoweave.io import atomic_path
 from histoweave.slides.bounds import as_attributes, origin_of
-from histoweave.slides.refusal import OK
 from histoweave.slides.scanner import UNKNOWN as NO_SCANNER
 from histoweave.slides.scanner import Scanner
 from histoweave.slides.spacing import UNKNOWN, Spacing
+from histoweave.storage.files import atomic_path
+from histoweave.storage.hdf5 import new_hdf5
+from histoweave.storage.refusal import OK
 
 NOMINAL_MAGNIFICATION_UM = 10.0
 

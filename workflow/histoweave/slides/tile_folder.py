@@ -12,17 +12,16 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from histoweave.config import Tiles
-from histoweave.folders import check_readable, files_in, may_read, shown_name
-from histoweave.pictures import read_picture
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.dicom import dicom_files, shows_slide
 from histoweave.slides.outlines import THUMBNAIL_PX, text_picture
-from histoweave.slides.reader import resize
-from histoweave.slides.refusal import Refusal
 from histoweave.slides.spacing import UNKNOWN, Spacing
 from histoweave.slides.store import TileTable, tile_attributes
 from histoweave.slides.tile_forms import Form, common_form, forms_of, picture_of
 from histoweave.slides.tile_names import NamedPlace, are_positions, named_places
+from histoweave.storage.folders import check_readable, files_in, may_read, shown_name
+from histoweave.storage.pictures import read_picture, resize
+from histoweave.storage.refusal import Refusal
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _OTHER_PICTURES = (".webp", ".gif", ".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".heic", ".avif", ".jfif")
@@ -58,7 +57,7 @@ def tile_images(folder: Path) -> list[Path]:
 
 
 def read_tile_image(path: str | Path) -> np.ndarray:
-    """Read one tile image: (H,W,3) uint8 RGB, as `pictures.read_picture`.
+    """Read one tile image: (H,W,3) uint8 RGB, as `storage.pictures.read_picture`.
 
     Raises
     ------

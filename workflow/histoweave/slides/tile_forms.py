@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from histoweave.pictures import open_picture
-from histoweave.slides.refusal import Refusal
 from histoweave.slides.tile_names import NamedPlace
+from histoweave.storage.pictures import open_picture
+from histoweave.storage.refusal import Refusal
 
 _LEAST_SHARE = 0.2  # of coloured pictures among those of their size: a tile may have several masks
 _COLOURED = ("RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV")

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import openslide
 
-from histoweave.folders import check_readable, file_of
-from histoweave.pictures import on_white
 from histoweave.slides.blocks import is_worth_a_region
-from histoweave.slides.reader import open_slide, read_region, resize
-from histoweave.slides.refusal import Refusal, words_of
+from histoweave.slides.reader import open_slide, read_region
 from histoweave.slides.store import TileTable
 from histoweave.slides.tile_folder import read_tile_image
+from histoweave.storage.folders import check_readable, file_of
+from histoweave.storage.pictures import on_white, resize
+from histoweave.storage.refusal import Refusal, words_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from shapely.geometry import Polygon
 
-from histoweave.config import Tiles
+from histoweave.settings.tiles import Tiles
 from histoweave.slides.colour import (
     FLAT_UM,
     LUMA,
@@ -23,7 +23,7 @@ from histoweave.slides.colour import (
 )
 from histoweave.slides.pen import find_ink
 from histoweave.slides.reader import Overview
-from histoweave.slides.refusal import Refusal
+from histoweave.storage.refusal import Refusal
 
 # Chroma (largest minus smallest channel, 0 to 255) that separates tissue from glass lies between these:
 # below the first is noise of empty glass, above the second pale stroma is lost on slides with much dark or

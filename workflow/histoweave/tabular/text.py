@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 
 from histoweave.errors import InputError
-from histoweave.given_files import objection_to
+from histoweave.storage.given_files import objection_to
 
 _BLOCK_BYTES = 1 << 22
 _NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8 with a byte order mark", "latin-1": "Latin-1"}

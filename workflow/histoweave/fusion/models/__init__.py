@@ -6,7 +6,6 @@ from functools import partial
 
 from torch import nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.models.centroid import Centroid
 from histoweave.fusion.models.concat import Concat
@@ -18,6 +17,7 @@ from histoweave.fusion.models.joint import Joint
 from histoweave.fusion.models.products import Products
 from histoweave.fusion.models.references import LateMean, LinearExpression, LinearImage
 from histoweave.fusion.models.top_pairs import TopPairs
+from histoweave.settings.fusion import Fusion
 
 _BUILDERS = {
     "majority": LinearExpression,

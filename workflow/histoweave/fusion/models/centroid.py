@@ -14,8 +14,8 @@ from scipy.special import logsumexp
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.settings.fusion import Fusion
 
 LEAST_SLOPE, MOST_SLOPE = 1.0, 100.0
 _SPREAD_OF_SLOPE = 10.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens, head
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.settings.fusion import Fusion
 
 MODALITY_DROPOUT = 0.05
 

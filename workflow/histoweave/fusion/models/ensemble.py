@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.settings.fusion import Fusion
 
 
 class Ensemble(nn.Module):

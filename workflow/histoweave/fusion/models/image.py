@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.layers import GatedAttentionPool, TileTokens, head
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.settings.fusion import Fusion
 
 
 class Image(nn.Module):

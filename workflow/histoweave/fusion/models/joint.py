@@ -12,10 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.products import Products
+from histoweave.settings.fusion import Fusion
 
 
 class Joint(nn.Module):

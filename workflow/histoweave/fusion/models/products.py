@@ -12,10 +12,10 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.layers import masked_mean
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.references import Linear, fit_logistic
+from histoweave.settings.fusion import Fusion
 
 COMPONENTS = 16
 

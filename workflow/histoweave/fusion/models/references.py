@@ -13,12 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.fusion.layers import masked_mean
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.expression import Expression
 from histoweave.fusion.models.image import Image
+from histoweave.settings.fusion import Fusion
 
 INVERSE_REGULARISATION = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _ITERATIONS = 5000

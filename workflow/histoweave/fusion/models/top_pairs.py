@@ -12,10 +12,10 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from histoweave.config import Fusion
 from histoweave.errors import InputError
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.references import auroc, logistic, validation_loss
+from histoweave.settings.fusion import Fusion
 
 MOST_PAIRS = 9
 CANDIDATES = 100

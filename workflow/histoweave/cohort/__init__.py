@@ -1,0 +1,1 @@
+"""From the tables of a user to patients, slides and folds."""

@@ -1,0 +1,1 @@
+"""What people read: the report, the page of an external cohort, the concepts; and the provenance."""

@@ -1,0 +1,1 @@
+"""The page of an external cohort, to which frozen models were applied."""

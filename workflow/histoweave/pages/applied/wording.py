@@ -1,0 +1,164 @@
+"""What applying a bundle to another cohort has shown, in plain words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from histoweave.apply.statuses import ABSTAINED
+from histoweave.decide.class_sets import CLASS, MARGINAL
+from histoweave.evaluation.shown import estimate_text, promise_text
+from histoweave.pages.applied import scores as applied_scores
+from histoweave.pages.applied.calls import leading, reasons, standing
+from histoweave.pages.applied.inputs import AppliedTables
+
+MODALITY_WORDS = {"image": "the images", "expression": "the RNA", "concepts": "the concepts", "slides": "the slides"}
+
+
+def summary(tables: AppliedTables, *, trained_on: str, level: float) -> list[str]:
+    """A few sentences: who was predicted, does the bundle fit, how far the cohort lies off, what was right."""
+    return [
+        _predicted(tables),
+        _compatibility(tables, trained_on),
+        *alignment(tables),
+        _drift(tables.drift),
+        *(_scores(tables, level) if tables.labelled else [UNSCORED if tables.has_labels else UNLABELLED]),
+    ]
+
+
+UNLABELLED = (
+    "The patients have no labels, so nothing here says how often a call is right: drift and disagreement are the only "
+    "warnings."
+)
+UNSCORED = "No patient with a label has a prediction, so nothing could be scored."
+
+
+def _compatibility(tables: AppliedTables, trained_on: str) -> str:
+    checks = tables.compatibility["checks"]
+    refused, withheld, warned = (
+        [check for check in checks if check["status"] == status] for status in ("refused", "withheld", "warn")
+    )
+    if refused:
+        return f"The bundle of {trained_on} does not fit this cohort: {_listed(check['what'] for check in refused)}."
+    if withheld:
+        what = _listed(check["what"].partition(" ")[0] for check in withheld)
+        return (
+            f"The bundle of {trained_on} reads what this cohort has, and values of some or all patients lie outside what "
+            f"its models were fitted on ({what})."
+        )
+    if warned:
+        return (
+            f"The bundle of {trained_on} can be applied, with {_counted(len(warned), 'reservation')}: "
+            f"{_listed(check['what'] for check in warned)}."
+        )
+    return f"The bundle of {trained_on} fits this cohort in all {len(checks)} respects that were checked."
+
+
+def alignment(tables: AppliedTables) -> list[str]:
+    """That the RNA was aligned, where it was."""
+    says = tables.compatibility["alignment"]["says"]
+    return [f"{says}."] if says else []
+
+
+def _predicted(tables: AppliedTables) -> str:
+    counted, calls = standing(tables), leading(tables)
+    sentence = applied_scores.standing_words(tables)
+    n = int((calls["model"] == tables.main).sum())
+    if n < counted.predicted:
+        sentence += f" {n} were called by {tables.titles[tables.main]}, the others by a model of what they have."
+    if counted.partly:
+        why = "; ".join(reasons(tables, ABSTAINED, only=set(calls["patient"]))["reason"])
+        sentence += f" Of {counted.partly} of them other models are withheld: {why}."
+    return sentence
+
+
+def _drift(drift: pd.DataFrame) -> str:
+    drift = drift[drift["value"].notna()]
+    if drift.empty:
+        return "How far the cohort lies from the training cohort could not be measured."
+    flagged = drift[drift["flagged"]]
+    if flagged.empty:
+        return f"All {len(drift)} values that were compared lie within what the training cohort showed."
+    shares = [
+        f"{int(part['flagged'].sum())} of {len(part)} of {MODALITY_WORDS.get(modality, modality)}"
+        for modality, part in drift.groupby("modality", sort=False)
+        if part["flagged"].any()
+    ]
+    return (
+        f"{len(flagged)} of the {len(drift)} values that were compared lie outside what the training cohort showed "
+        f"({'; '.join(shares)}): where that is so, the training cohort's scores are no promise."
+    )
+
+
+def _scores(tables: AppliedTables, level: float) -> list[str]:
+    rows, title = applied_scores.pooled(tables), tables.titles[tables.main]
+    known = {name: row for name, row in rows.items() if not pd.isna(row["estimate"])}
+    if not known:
+        sentences = [f"Nothing of {title} could be scored here."]
+    else:
+        insisted = applied_scores.insisted_on(tables)
+        words = [f"{_NAMES[name]} of {_with_interval(row)}" for name, row in known.items()]
+        sentences = [
+            f"Against the labels of {next(iter(known.values()))['n']} patients, {title} reaches "
+            f"{', '.join(words[:-1])}{' and ' if words[1:] else ''}{words[-1]}{f' ({insisted})' if insisted else ''}."
+        ]
+        if "auroc" not in known:
+            sentences.append(f"An AUROC of {title} could not be computed here.")
+    coverage = tables.coverage
+    own = coverage[(coverage["model"] == tables.main) & (coverage["level"].sub(level).abs() < 1e-9)]
+    rows = own[(own["scope"] == "pooled") & (own["kind"] == MARGINAL)]
+    return sentences + [covered(row) for row in rows.to_dict("records")] + within_classes(own)
+
+
+def within_classes(coverage: pd.DataFrame) -> list[str]:
+    """How often the sets of each kind held the true class within each class; `coverage` of one model and level."""
+    of_class = coverage[coverage["scope"].str.startswith("class:")]
+    words = {
+        MARGINAL: "Within the classes the sets hold it in",
+        CLASS: "Sets with a threshold for each class hold it in",
+    }
+    sentences = []
+    for kind, start in words.items():
+        rows = of_class[of_class["kind"] == kind].to_dict("records")
+        shares = [
+            f"{row['coverage']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}] of {row['n']} "
+            f"{row['scope'].removeprefix('class:')}"
+            for row in rows
+        ]
+        short = [row["scope"].removeprefix("class:") for row in rows if row["ci_high"] < row["level"]]
+        if shares:
+            told = f": less than the level for {_listed(short)}" if short else ""
+            sentences.append(f"{start} {_listed(shares)}{told}.")
+    return sentences
+
+
+_NAMES = {"accuracy": "an accuracy", "balanced_accuracy": "a balanced accuracy", "auroc": "an AUROC"}
+
+
+def _with_interval(row: pd.Series) -> str:
+    interval = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    return f"{row['estimate']:.2f}{interval}"
+
+
+def covered(row: dict) -> str:
+    """Whether conformal sets kept their promise."""
+    reached = estimate_text(
+        row["coverage"], row["ci_low"], row["ci_high"], against=row["level"], digits=0, percent=True
+    )
+    sets = "Sets made per class that" if row.get("kind") == "class" else "Sets that"
+    start = (
+        f"{sets} should hold the true class in {promise_text(row['level'])} of the patients do so in {reached} of "
+        f"{row['n']}, with {row['mean_set_size']:.2f} classes on average"
+    )
+    if row["ci_high"] < row["level"]:
+        return f"{start}: too seldom, so they cannot be taken at their word here."
+    if row["ci_low"] > row["level"]:
+        return f"{start}: more often than promised, so they are wider than they need be."
+    return f"{start}: as promised, as far as so many patients can tell."
+
+
+def _counted(n: int, word: str) -> str:
+    return f"{n} {word}{'' if n == 1 else 's'}"
+
+
+def _listed(words) -> str:
+    return ", ".join(words)

@@ -1,0 +1,1 @@
+"""What else may explain a result: site, other columns, chance."""

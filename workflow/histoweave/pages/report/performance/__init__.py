@@ -1,0 +1,1 @@
+"""How well models predict, and what a run comes down to."""

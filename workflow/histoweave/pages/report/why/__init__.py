@@ -1,0 +1,1 @@
+"""Why a model predicts as it does."""

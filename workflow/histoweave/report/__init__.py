@@ -1,1 +1,0 @@
-"""The report: figures as SVG files, and one self-contained HTML page."""

@@ -1,0 +1,1 @@
+"""The configuration: a file for each of its sections, and `config` for the whole."""

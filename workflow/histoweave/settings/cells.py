@@ -1,0 +1,19 @@
+"""The cell arm's part of the configuration: pictures of cells, their tokens, the sparse autoencoder, its concepts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from histoweave.settings.base import Section
+from histoweave.settings.encoder import Encoder
+
+
+class Cells(Section):
+    """From the picture of a cell to tokens."""
+
+    encoder: Encoder = Encoder(name="dinobloom_b")
+    block: int = Field(-2, description="Block whose output is taken, from the end if negative; CNN: feature map.")
+    final_norm: bool = Field(False, description="Take the output after the network's last norm (CNN: its head).")
+    precision: Literal["float32", "float16"] = Field("float16", description="Number format of the stored tokens.")

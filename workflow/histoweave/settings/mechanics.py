@@ -1,0 +1,20 @@
+"""Section mechanics: how the machine does it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from histoweave.settings.base import Section
+
+
+class Mechanics(Section):
+    """How the machine does it. Changing these reruns nothing."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tile_batch: int = Field(32, ge=1, description="Tiles per forward pass.")
+    read_workers: int = Field(2, ge=1, description="Threads that read tiles of a slide.")
+    jobs_per_gpu: int = Field(1, ge=1, description="Jobs that may share one GPU of a workstation.")
+    slides_per_shard: int = Field(32, ge=1, description="Slides in one job, at most about this many.")
+    cells_per_shard: int = Field(4096, ge=1, description="Cells in one job and one file, at most about this many.")

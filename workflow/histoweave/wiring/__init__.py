@@ -1,0 +1,1 @@
+"""What the rules ask: paths, parameters, plans, and fingerprints of code. Nothing here runs in a job."""

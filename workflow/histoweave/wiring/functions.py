@@ -1,0 +1,30 @@
+"""Functions that rules are written with, in place of lambdas: of wildcards, of memory and of time."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def by_wildcards(function: Callable[..., Any], *names: str) -> Callable[[Any], Any]:
+    """For `input` and `params`: `function` of a job's wildcards.
+
+    Parameters
+    ----------
+    names : the wildcards, in the order of the function's arguments; default: those that are called as its arguments are.
+    """
+    asked = names or tuple(inspect.signature(function).parameters)
+    return lambda wildcards: function(*(getattr(wildcards, name) for name in asked))
+
+
+def memory(megabytes: int, *, per_input_mb: float = 0) -> Callable[..., int]:
+    """For `mem_mb`: so much, and so much more per MB of input; as much again with each attempt."""
+    if not per_input_mb:
+        return lambda wildcards, attempt: megabytes * attempt
+    return lambda wildcards, input, attempt: int(megabytes + per_input_mb * input.size_mb) * attempt
+
+
+def minutes(number: int) -> Callable[..., int]:
+    """For `runtime`: so many minutes; as many again with each attempt."""
+    return lambda wildcards, attempt: number * attempt

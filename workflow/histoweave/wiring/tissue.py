@@ -1,0 +1,297 @@
+"""What the rules ask: which files a job needs, as plain ordered values. No rule decides anything itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from histoweave.errors import InputError
+from histoweave.fusion import catalog
+from histoweave.settings.config import Config
+from histoweave.simulate.factors import factors
+from histoweave.storage.records import untrue_indexes
+from histoweave.storage.shards import shards_of
+from histoweave.wiring.fingerprint import code_hash
+from histoweave.wiring.validation import CohortTables, models_of
+
+EVALUATION_TABLES = (
+    "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions", "choice",
+    "roc", "operating", "operating_thresholds",
+)  # fmt: skip
+STAGES = {
+    "tiles": "tiles.tile_slides", "features": "features.extract_features", "expression": "expression.prepare", "cohort": "cohort.join",
+    "folds": "cohort.folds", "fusion": "fusion.fusion_fold", "control": "fusion.null", "evaluation": "evaluation.evaluate", "report": "pages.report.page",
+}  # fmt: skip
+
+
+class Wiring:
+    """Paths and parameters of one run.
+
+    Parameters
+    ----------
+    config, tables : as `load` returns them.
+    """
+
+    def __init__(self, config: Config, tables: dict[str, CohortTables]):
+        self.config = config
+        self.tables = tables
+        self._slides = {
+            name: {row.slide: row for row in table.slides.itertuples(index=False)} for name, table in tables.items()
+        }
+        per_shard = config.mechanics.slides_per_shard
+        self._shards = {name: shards_of(slides, slides_per_shard=per_shard) for name, slides in self._slides.items()}
+        self._labels = {name: table.patients.set_index("patient") for name, table in tables.items()}
+
+    def classes(self, cohort: str) -> list[str]:
+        """The classes of a cohort's label, the positive one last."""
+        return self.tables[cohort].classes
+
+    def patient_ids(self, cohort: str) -> list[str]:
+        """The ids of the patients table, sorted."""
+        return sorted(self.tables[cohort].patients["patient"])
+
+    def is_tcga(self, cohort: str) -> bool:
+        """Whether the rules of TCGA barcodes hold."""
+        return self.tables[cohort].tcga
+
+    def expression_source(self, cohort: str) -> dict:
+        """The section `expression` of a cohort."""
+        return self.tables[cohort].cohort.expression.model_dump()
+
+    def shard(self, cohort: str, shard: str) -> list[dict[str, str | float | None]]:
+        """The slides of a shard: `slide`, `path`, `mpp` (the override, None without one), `coords`, `features`."""
+        rows = [self._slide(cohort, slide) for slide in self._shards[cohort][shard]]
+        return [
+            {
+                "slide": row.slide,
+                "path": row.path,
+                "mpp": None if row.mpp != row.mpp else row.mpp,
+                "coords": row.coords,
+                "features": row.features,
+            }
+            for row in rows
+        ]
+
+    def simulated_slides(self, cohort: str, shard: str) -> list[str]:
+        """The slides of a shard that a rule makes.
+
+        The user's own are no inputs: a job whose input has vanished would end the run, and whether they changed is
+        known from the records (`untrue_indexes`).
+        """
+        return [row["path"] for row in self.shard(cohort, shard)] if self.tables[cohort].cohort.simulate else []
+
+    def shard_minutes(self, per_slide: int) -> int:
+        """Minutes that a shard's job may take at `per_slide` minutes a slide, and half an hour to be sure."""
+        return 30 + per_slide * self.config.mechanics.slides_per_shard
+
+    def _slide(self, cohort: str, slide: str):
+        try:
+            return self._slides[cohort][slide]
+        except KeyError:
+            raise InputError(f"slide '{slide}' is not in the slides table of cohort '{cohort}'") from None
+
+    def tile_indexes(self, cohort: str) -> list[str]:
+        """The index of every shard's tiles."""
+        return [f"results/{cohort}/tiles/shards/{shard}.json" for shard in self._shards[cohort]]
+
+    def feature_indexes(self, cohort: str) -> list[str]:
+        """The index of every shard's features, in the order of `tile_indexes`."""
+        return [self.feature_index(cohort, shard) for shard in self._shards[cohort]]
+
+    def feature_index(self, cohort: str, shard: str) -> str:
+        """The index of a shard's features."""
+        return f"results/{cohort}/features/{self.config.features.encoder.folder}/shards/{shard}.json"
+
+    def encoder_weights(self) -> list[str]:
+        """The user's weights file, if there is one: other bytes under the same name are other features."""
+        weights = self.config.features.encoder.weights
+        return [weights] if weights else []
+
+    def export_indexes(self) -> list[str]:
+        """The indexes of all exports of all cohorts."""
+        return [
+            f"results/{cohort}/exports/{form}/shards/{shard}.json"
+            for cohort, shards in self._shards.items()
+            for form in self.config.exports.forms
+            for shard in shards
+        ]
+
+    def patients_of(self, cohort: str, shard: str) -> dict[str, str]:
+        """The patient of each slide of a shard."""
+        return {slide: self._slide(cohort, slide).patient for slide in self._shards[cohort][shard]}
+
+    def indexes(self) -> list[str]:
+        """The indexes of all shards of all cohorts."""
+        return [path for name in self.tables for path in (*self.tile_indexes(name), *self.feature_indexes(name))]
+
+    def untrue_indexes(self) -> dict[Path, list[str]]:
+        """The indexes of shards whose files have gone or whose slides have changed, and those slides.
+
+        With `on_error: stop` also of shards that hold a slide that cannot be used, so that their jobs end the run.
+        """
+        return untrue_indexes(map(Path, self.indexes()), on_error=self.config.on_error)
+
+    def folders(self) -> list[Path]:
+        """Folders that a run writes to, as far as they are there: each cohort's, and those directly in it."""
+        roots = [Path("results", name) for name in self.tables]
+        return [folder for root in roots for folder in (root, *sorted(root.glob("*/")))]
+
+    def expression_sources(self, cohort: str) -> dict[str, str]:
+        """The user's RNA files."""
+        source = self.tables[cohort].cohort.expression
+        return {"matrix": source.path} | ({"sample_sheet": source.sample_sheet} if source.sample_sheet else {})
+
+    def cohort_inputs(self, cohort: str) -> dict[str, str | list[str]]:
+        """What the join reads."""
+        table = self.tables[cohort]
+        inputs: dict[str, str | list[str]] = {"patients": table.cohort.patients}
+        if table.cohort.slides:
+            inputs |= {
+                "slides": table.cohort.slides,
+                "tiles": self.tile_indexes(cohort),
+                "features": self.feature_indexes(cohort),
+            }
+        if table.cohort.expression:
+            inputs["samples"] = f"results/{cohort}/expression/samples.parquet"
+        return inputs
+
+    def join_settings(self, cohort: str) -> dict:
+        """The keys of a cohort that its join reads. `ids` as it was decided: `auto` is no change from what it means."""
+        table = self.tables[cohort]
+        external = table.cohort.role == "external"
+        read = table.cohort.model_dump(include={"patients", "slides", "label_map"} | ({"role"} if external else set()))
+        # A label column that the user did not name may be missing in an external cohort.
+        read |= table.cohort.model_dump(include={"label"}, exclude_unset=external)
+        return read | {"ids": "tcga" if table.tcga else "plain"}
+
+    def trained(self) -> list[str]:
+        """Cohorts that models are fitted on."""
+        return [name for name, table in self.tables.items() if table.cohort.role == "train"]
+
+    def models(self, cohort: str) -> list[str]:
+        """Models that are fitted for a cohort."""
+        return models_of(self.tables[cohort].cohort, self.config)
+
+    def n_splits(self) -> int:
+        """Number of folds over all repeats."""
+        return self.config.folds.n_folds * self.config.folds.repeats
+
+    def fold_inputs(self, cohort: str, arm: str, model: str, k: str) -> dict[str, str]:
+        """What fitting one model on one fold reads."""
+        root = f"results/{cohort}"
+        inputs = {
+            "patients": f"{root}/cohort/patients.parquet",
+            "folds": f"{root}/folds.parquet" if arm == "fusion" else f"{root}/{arm}/folds.parquet",
+            "slides": f"{root}/cohort/slides.parquet",
+        }
+        if self.tables[cohort].cohort.expression:
+            inputs["expression"] = f"{root}/expression/expression.parquet"
+        if self.config.fusion.gene_sets:
+            inputs["gene_sets"] = self.config.fusion.gene_sets
+        if model == "centroid" and self.config.fusion.centroids:
+            inputs["centroids"] = self.config.fusion.centroids
+        for needed in catalog.get(model).needs:
+            inputs[f"needs_{needed}"] = f"{root}/{arm}/{needed}/fold{k}/model.safetensors"
+        return inputs
+
+    def fold_settings(self, model: str) -> dict:
+        """The settings that fitting a model reads."""
+        others = {"models"} if model == "centroid" else {"models", "centroids"}
+        return self.config.fusion.model_dump(exclude=others)
+
+    def fold_files(self, cohort: str, arm: str, name: str, models: list[str] | None = None) -> list[str]:
+        """One file of every fold of `models` (default: all models of the cohort), by model, then k."""
+        return [
+            f"results/{cohort}/{arm}/{model}/fold{k}/{name}"
+            for model in (models or self.models(cohort))
+            for k in range(self.n_splits())
+        ]
+
+    def fold_models(self, cohort: str) -> list[str]:
+        """The model of each file that `fold_files` lists."""
+        return [model for model in self.models(cohort) for _ in range(self.n_splits())]
+
+    def modalities(self, cohort: str) -> list[str]:
+        """The modalities that any model of the cohort reads."""
+        return sorted(frozenset().union(*(catalog.get(model).modalities for model in self.models(cohort))))
+
+    def gpus(self, model: str) -> int:
+        """GPUs that fitting a model asks for: one for the neural models unless the config says cpu."""
+        return int(catalog.get(model).neural and self.config.mechanics.device != "cpu")
+
+    def attention_models(self, cohort: str) -> list[str]:
+        """Models that pool tiles by attention: the trained ones that read the image."""
+        infos = [catalog.get(model) for model in self.models(cohort)]
+        return [info.name for info in infos if info.neural and catalog.IMAGE in info.modalities]
+
+    def report_inputs(self, cohort: str) -> dict[str, str | list[str]]:
+        """What the report reads: tables by the names of `pages.report.inputs.ReportInputs`, and lists of files."""
+        root, table = f"results/{cohort}", self.tables[cohort]
+        inputs: dict[str, str | list[str]] = {
+            "patients": f"{root}/cohort/patients.parquet",
+            "flow": f"{root}/cohort/flow.parquet",
+            "read": f"{root}/cohort/read.parquet",
+            "folds": f"{root}/folds.parquet",
+            "folds_json": f"{root}/folds.json",
+        }
+        inputs |= {name: f"{root}/{name}.parquet" for name in EVALUATION_TABLES}
+        sources = [table.cohort.patients]
+        if table.cohort.slides:
+            sources.append(table.cohort.slides)
+            inputs["slides"] = f"{root}/cohort/slides.parquet"
+            inputs["slide_indexes"] = [*self.tile_indexes(cohort), *self.feature_indexes(cohort)]
+        if table.cohort.expression:
+            sources += self.expression_sources(cohort).values()
+            inputs["expression_report"] = f"{root}/expression/report.json"
+            inputs["genes"] = f"{root}/expression/genes.parquet"
+        if self.config.control.permuted_labels:
+            inputs |= {f"control_{name}": f"{root}/control/{name}.parquet" for name in ("null", "summary")}
+            inputs["control_how"] = f"{root}/control/shuffles.json"
+        if table.cohort.simulate and self.attention_models(cohort):
+            inputs["truth"] = f"{root}/simulated/truth.parquet"
+        neural = [model for model in self.models(cohort) if catalog.get(model).neural]
+        inputs["histories"] = self.fold_files(cohort, "fusion", "history.parquet", neural) if neural else []
+        return inputs | {"sources": sources}
+
+    def shown_config(self, cohort: str) -> dict:
+        """The configuration of one cohort with its defaults, without what changes no result."""
+        others = {"mechanics", "exports", "cells", "sae", "concepts", "apply"}
+        shown = self.config.model_dump(mode="json", exclude=others)
+        return shown | {"cohorts": {cohort: shown["cohorts"][cohort]}}
+
+    def code_of_stages(self) -> dict[str, str]:
+        """The code fingerprint of every stage."""
+        return {stage: code_hash(f"histoweave.{module}") for stage, module in STAGES.items()}
+
+    def truth_files(self, cohort: str) -> list[str]:
+        """Where the planted regions of a simulated cohort are written."""
+        return [f"results/{cohort}/simulated/truth/{slide}.parquet" for slide in self._slides[cohort]]
+
+    def simulated_slide(self, cohort: str, slide: str) -> dict:
+        """Arguments of `simulate.slide.write_slide`, with only those settings that concern this slide."""
+        settings = self.tables[cohort].cohort.simulate
+        patient = self._slide(cohort, slide).patient
+        row = self._labels[cohort].loc[patient]
+        truth = factors(patient, positive=row["label"] == self.tables[cohort].classes[-1], seed=settings.seed)
+        own: dict = {"without_rna": [], "duplicate_aliquot": [], "library_scale": 1.0}
+        own |= {key: [slide] if slide in getattr(settings, key) else [] for key in ("no_mpp", "no_tissue", "truncated")}
+        return {
+            "slide": slide,
+            "patient": patient,
+            "site": row["site"],
+            "image_factor": truth.image,
+            "settings": settings.model_copy(update=own).model_dump(),
+        }
+
+    def simulated_patients(self, cohort: str) -> list[dict]:
+        """`patient`, `label`, `positive`, `site` of the simulated patients, in the order of the table."""
+        positive = self.tables[cohort].classes[-1]
+        table = self.tables[cohort].patients
+        return [
+            {"patient": row.patient, "label": row.label, "positive": row.label == positive, "site": row.site}
+            for row in table.itertuples(index=False)
+        ]
+
+    def expression_settings(self, cohort: str) -> dict:
+        """The simulation settings that concern the RNA."""
+        settings = self.tables[cohort].cohort.simulate
+        return settings.model_copy(update={"no_mpp": [], "no_tissue": [], "truncated": [], "stain": 0.0}).model_dump()
