@@ -13,8 +13,8 @@ from histoweave.decide.class_sets import CLASS, MARGINAL
 from histoweave.decide.conformal import always_inside, class_counts, least_patients
 from histoweave.decide.selective import DROP_AT
 from histoweave.evaluation.bootstrap import MIN_PATIENTS
+from histoweave.evaluation.metrics import WORDS
 from histoweave.evaluation.shown import estimate_text, interval_text, promise_text
-from histoweave.evaluation.wording import METRIC_WORDS
 
 NOTHING = 0.005  # rounds to 0.00
 FAR = 2  # patients more per patient now, beyond which a curve is not believed
@@ -175,7 +175,7 @@ def subgroup_finding(differences: pd.DataFrame, title: str) -> str:
         return f"{told} that exclude 0: no evidence that it serves a group better or worse."
     row = clear.loc[clear["difference"].abs().idxmax()]
     largest = (
-        f"{row['column']} '{row['group']}', {METRIC_WORDS.get(row['metric'], 'Brier score')} "
+        f"{row['column']} '{row['group']}', {WORDS[row['metric']]} "
         f"{estimate_text(row['difference'], row['ci_low'], row['ci_high'], signed=True)}"
     )
     return f"{told} that exclude 0; the largest: {largest}."
@@ -186,7 +186,7 @@ def learning_finding(row: Row, titles: Mapping[str, str]) -> str:
 
     The interval does not hold the luck of the training, so a claim must also survive the law's misfit to the scores.
     """
-    title, metric, more = titles[row["model"]], METRIC_WORDS[row["metric"]], row["n_more"]
+    title, metric, more = titles[row["model"]], WORDS[row["metric"]], row["n_more"]
     subject = f"{more} patients more than the {row['n_now']:.0f} that {title} learns from"
     if math.isnan(row["expected_gain"]):
         return f"{subject}: a curve of fewer than three sizes cannot tell what they would bring to {metric}."

@@ -74,8 +74,8 @@ def class_metric_rooms(sample: Sample, *, n_classes: int, confidence: float) -> 
 
 def metric_range(names: list[str], *, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Least and largest possible value of metrics of `METRICS`, each (K,)."""
-    high = {"brier": 1.0 if n_classes == 2 else 2.0}
-    return np.array([-1.0 if name == "mcc" else 0.0 for name in names]), np.array([high.get(n, 1.0) for n in names])
+    low, high = zip(*(METRICS[name].range(n_classes) for name in names), strict=True)
+    return np.array(low), np.array(high)
 
 
 def metric_intervals(

@@ -10,12 +10,12 @@ from sklearn.metrics import precision_recall_curve
 
 from histoweave.errors import InputError
 from histoweave.evaluation import bounds
-from histoweave.evaluation.metrics import CLASS_METRICS, METRICS, N_BINS, confidence_bin
+from histoweave.evaluation.metrics import CLASS_METRICS, METRICS, N_BINS, SHOWN, confidence_bin
 from histoweave.evaluation.roc import roc
 from histoweave.evaluation.sample import Sample, check_predictions, probabilities
 from histoweave.settings.evaluation import Evaluation
 
-COMPARED = ("auroc", "average_precision", "accuracy", "balanced_accuracy", "f1_macro")
+COMPARED = tuple(name for name in SHOWN if METRICS[name].compared)
 COMPARISON_TYPES = dict.fromkeys(("model_a", "model_b", "metric"), "str") | {
     **dict.fromkeys(("difference", "ci_low", "ci_high"), "float64"),
     "n": "int64",

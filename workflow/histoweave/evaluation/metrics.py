@@ -10,12 +10,13 @@ class is the most probable one, the first of them in a tie. With two classes the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 N_BINS = 10
 
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Function = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -131,7 +132,7 @@ def _binary_average_precision(score: np.ndarray, positive: np.ndarray, w: np.nda
     return np.where(one_class, np.nan, _ratio(steps.sum(axis=1), tp[:, -1]))
 
 
-def _each_class(binary: Metric, y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
+def _each_class(binary: Function, y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
     return np.stack([binary(p[:, c], y == c, w) for c in range(p.shape[1])], axis=1)
 
 
@@ -182,22 +183,88 @@ def brier(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
     return weighted_mean(squares[:, 1] if p.shape[1] == 2 else squares.sum(axis=1), w)
 
 
-METRICS: dict[str, Metric] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "f1_macro": f1_macro,
-    "f1_weighted": f1_weighted,
-    "auroc": auroc,
-    "average_precision": average_precision,
-    "mcc": mcc,
-    "ece": ece,
-    "brier": brier,
-}
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric, for whoever computes, shows or names it. A new one is one entry of `METRICS`.
 
-CLASS_METRICS: dict[str, Metric] = {
-    "auroc": class_auroc,
-    "average_precision": class_average_precision,
-    "f1": class_f1,
-    "precision": class_precision,
-    "recall": class_recall,
-}
+    Attributes
+    ----------
+    name : in tables and JSON. title : as a heading. words : in a sentence.
+    function : (y, p, w) → (B,), see above; of a metric of classes (B, C).
+    higher_is_better : False for errors.
+    ranks : whether it looks at the order of patients only.
+    compared : whether models are compared by it, pair by pair.
+    least, most : possible values; `most_of_many` with more than two classes, where that differs.
+    """
+
+    name: str
+    title: str
+    words: str
+    function: Function
+    higher_is_better: bool = True
+    ranks: bool = False
+    compared: bool = False
+    least: float = 0.0
+    most: float = 1.0
+    most_of_many: float | None = None
+
+    def __call__(self, y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
+        return self.function(y, p, w)
+
+    def range(self, n_classes: int) -> tuple[float, float]:
+        """Least and largest possible value."""
+        return self.least, self.most if n_classes == 2 or self.most_of_many is None else self.most_of_many
+
+
+def _by_name(*metrics: Metric) -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics}
+
+
+METRICS = _by_name(
+    Metric(name="accuracy", title="Accuracy", words="accuracy", function=accuracy, compared=True),
+    Metric(
+        name="balanced_accuracy",
+        title="Balanced accuracy",
+        words="balanced accuracy",
+        function=balanced_accuracy,
+        compared=True,
+    ),
+    Metric(name="f1_macro", title="F1 (macro)", words="macro F1", function=f1_macro, compared=True),
+    Metric(name="f1_weighted", title="F1 (weighted)", words="weighted F1", function=f1_weighted),
+    Metric(name="auroc", title="AUROC", words="AUROC", function=auroc, ranks=True, compared=True),
+    Metric(
+        name="average_precision",
+        title="Average precision",
+        words="average precision",
+        function=average_precision,
+        ranks=True,
+        compared=True,
+    ),
+    Metric(name="mcc", title="MCC", words="Matthews correlation", function=mcc, least=-1.0),
+    Metric(name="ece", title="ECE", words="calibration error", function=ece, higher_is_better=False),
+    Metric(name="brier", title="Brier", words="Brier score", function=brier, higher_is_better=False, most_of_many=2.0),
+)
+
+# Of each class against the rest.
+CLASS_METRICS = _by_name(
+    Metric(name="auroc", title="AUROC", words="AUROC", function=class_auroc, ranks=True),
+    Metric(
+        name="average_precision",
+        title="Average precision",
+        words="average precision",
+        function=class_average_precision,
+        ranks=True,
+    ),
+    Metric(name="f1", title="F1", words="F1", function=class_f1),
+    Metric(name="precision", title="Precision", words="precision", function=class_precision),
+    Metric(name="recall", title="Recall", words="recall", function=class_recall),
+)
+# As pages and comparisons show them: those that look at the order of patients first.
+SHOWN = tuple(sorted(METRICS, key=lambda name: not METRICS[name].ranks))
+TITLES = {name: metric.title for name, metric in (METRICS | CLASS_METRICS).items()}
+# The direction of all metrics of a table, in a sentence.
+DIRECTIONS = (
+    " and ".join(metric.title for metric in METRICS.values() if not metric.higher_is_better)
+    + " are better when smaller, everything else when larger."
+)
+WORDS = {name: metric.words for name, metric in (METRICS | CLASS_METRICS).items()}

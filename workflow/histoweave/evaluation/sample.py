@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from histoweave.evaluation.bootstrap import bootstrap
-from histoweave.evaluation.metrics import Metric
+from histoweave.evaluation.metrics import METRICS, Metric
 from histoweave.fusion import catalog
 
-RANKING = ("auroc", "average_precision")
+RANKING = tuple(name for name, metric in METRICS.items() if metric.ranks)
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from histoweave.evaluation.metrics import WORDS
 from histoweave.evaluation.null_wording import leak_finding
 from histoweave.evaluation.shown import estimate_text
 from histoweave.fusion import catalog
 
-METRIC_WORDS = {
-    "auroc": "AUROC",
-    "average_precision": "average precision",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_macro": "macro F1",
-}
 MODALITY_WORDS = {catalog.IMAGE: "the image", catalog.EXPRESSION: "RNA"}
 
 Row = Mapping[str, Any] | pd.Series
@@ -61,7 +55,7 @@ def summary(
 
 
 def _comparison_finding(row: Row, titles: Mapping[str, str]) -> str:
-    a, b, metric = row["model_a"], row["model_b"], METRIC_WORDS[row["metric"]]
+    a, b, metric = row["model_a"], row["model_b"], WORDS[row["metric"]]
     # A network on one modality is named after it; other models of one modality differ in method as well.
     if len(catalog.get(a).modalities) > 1 and b in catalog.MODALITIES:
         other = catalog.EXPRESSION if b == catalog.IMAGE else catalog.IMAGE
@@ -89,7 +83,7 @@ def _use_finding(row: Row, titles: Mapping[str, str]) -> str:
     if row["metric"] == "changed_calls":
         share = estimate_text(row["drop"], row["ci_low"], row["ci_high"], digits=0, percent=True)
         return f"{given} changes its call in {share} of the patients."
-    metric = METRIC_WORDS[row["metric"]]
+    metric = WORDS[row["metric"]]
     if row["drop"] == row["ci_low"] == row["ci_high"] == 0:
         return f"{given} keeps exactly the same {metric}: it does not rely on {modality}."
     change = f"changes its {metric} by {estimate_text(-row['drop'], -row['ci_high'], -row['ci_low'], signed=True)}"

@@ -14,6 +14,7 @@ import yaml
 from histoweave.apply.scanners import EVERYWHERE, UNSEEN
 from histoweave.apply.statuses import ABSTAINED, GIVEN, INSISTED
 from histoweave.decide.class_sets import parted
+from histoweave.evaluation.metrics import CLASS_METRICS, DIRECTIONS, SHOWN
 from histoweave.pages.applied import scores as applied_scores
 from histoweave.pages.applied import wording as applied_wording
 from histoweave.pages.applied.calls import calls_table, leading, reading, reasons_table, standing
@@ -44,7 +45,7 @@ def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
     tables = read_applied(inputs)
     flagged, n_more = drift_table(tables.drift)
     classes, sites = (views.scopes_like(tables, prefix) for prefix in ("class:", "site:"))
-    all_metrics = [metric for metric in views.METRIC_TITLES if metric not in views.CLASS_METRICS[2:]]
+    all_metrics = list(SHOWN)
     page = render(
         "applied.html.j2",
         folder=Path(__file__).parent,
@@ -78,9 +79,10 @@ def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
         by_model=models_table(tables),
         n_more_patients=max(0, len(leading(tables)) - views.MAX_PATIENT_ROWS),
         without=without_table(tables),
+        directions=DIRECTIONS,
         pooled=views.metric_table(tables, scopes=["pooled"], metrics=all_metrics),
         incomplete=views.metric_table(tables, scopes=["incomplete"], metrics=all_metrics),
-        by_class=views.metric_table(tables, scopes=classes, metrics=views.CLASS_METRICS, scope_title="Class"),
+        by_class=views.metric_table(tables, scopes=classes, metrics=CLASS_METRICS, scope_title="Class"),
         by_site=views.metric_table(tables, scopes=sites, metrics=views.SITE_METRICS, scope_title="Site"),
         coverage=coverage_table(tables),
         confidence=inputs.config.get("evaluation", {}).get("confidence", 0.95),

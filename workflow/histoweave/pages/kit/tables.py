@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from histoweave.evaluation.metrics import TITLES
 from histoweave.evaluation.shown import interval_text, value_text
 
 METRIC_TITLES = {
-    "auroc": "AUROC", "average_precision": "Average precision", "balanced_accuracy": "Balanced accuracy",
-    "accuracy": "Accuracy", "f1_macro": "F1 (macro)", "f1_weighted": "F1 (weighted)", "mcc": "MCC",
-    "ece": "ECE", "brier": "Brier", "f1": "F1", "precision": "Precision", "recall": "Recall",
-    "mean_abs_change": "Mean change of probability", "changed_calls": "Share of changed calls",
+    **TITLES,
+    "mean_abs_change": "Mean change of probability",
+    "changed_calls": "Share of changed calls",
     "attention_auroc": "AUROC of attention",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

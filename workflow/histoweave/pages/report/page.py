@@ -11,6 +11,7 @@ import yaml
 from jinja2.utils import htmlsafe_json_dumps
 
 from histoweave.evaluation import wording
+from histoweave.evaluation.metrics import CLASS_METRICS, DIRECTIONS, SHOWN
 from histoweave.pages.kit import plotly_js as bundle
 from histoweave.pages.kit.embed import inline_svg
 from histoweave.pages.kit.interactive import as_json
@@ -129,7 +130,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
     stands, use = tables.conclusion.stands(main or ""), tables.modality_use
     use_rows = use[(use["metric"] == "auroc") & (use["model"] == main)].to_dict("records")
     classes, sites, folds = (views.scopes_like(tables, prefix) for prefix in ("class:", "site:", "fold"))
-    all_metrics = [metric for metric in views.METRIC_TITLES if metric not in ("f1", "precision", "recall")]
+    all_metrics = list(SHOWN)
     by_patient, n_more_patients = views.patients_table(tables)
     return {
         "summary": findings(tables),
@@ -153,12 +154,13 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "resampled": "whole sites, as the folds keep them" if tables.folds_how["group_by"] == "site" else "patients",
         "folds_table": views.folds_table(tables),
         "folds_how": settings_table({k: v for k, v in tables.folds_how.items() if k != "test_counts"}),
+        "directions": DIRECTIONS,
         "pooled": views.metric_table(tables, scopes=["pooled"], metrics=all_metrics),
         "incomplete": views.metric_table(tables, scopes=["incomplete"], metrics=all_metrics),
         "by_fold": views.metric_table(tables, scopes=folds, metrics=all_metrics, scope_title="Fold"),
         "class_grid": views.scope_grid(tables, scopes=classes, metric="auroc", scope_title="Class"),
         "site_grid": views.scope_grid(tables, scopes=sites, metric="auroc", scope_title="Site"),
-        "by_class": views.metric_table(tables, scopes=classes, metrics=views.CLASS_METRICS, scope_title="Class"),
+        "by_class": views.metric_table(tables, scopes=classes, metrics=CLASS_METRICS, scope_title="Class"),
         "by_site": views.metric_table(tables, scopes=sites, metrics=views.SITE_METRICS, scope_title="Site"),
         "findings": [wording.finding(row, tables.titles) for row in views.key_comparisons(tables) if stands],
         "comparisons": views.comparison_table(tables),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
+from histoweave.evaluation.metrics import TITLES
+from histoweave.evaluation.sample import RANKING
 from histoweave.pages.kit.interactive import Plot, colour, figure, forest, level, line_of, marker_of, rounded, text
 from histoweave.pages.kit.style import BLUE, marks
 from histoweave.pages.report.inputs import ReportTables
 from histoweave.pages.report.performance.still import chance_level, prevalence
 from histoweave.pages.report.run.still import stage_times
 
-_METRICS = {"auroc": "AUROC", "average_precision": "Average precision"}
+_METRICS = {name: TITLES[name] for name in RANKING}
 
 
 def metrics(tables: ReportTables) -> list[Plot]:

@@ -7,6 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from histoweave.evaluation.metrics import TITLES
+from histoweave.evaluation.sample import RANKING
 from histoweave.pages.kit.style import (
     INK,
     MUTED,
@@ -22,7 +24,7 @@ from histoweave.pages.kit.style import (
 )
 from histoweave.pages.report.inputs import ReportTables
 
-_METRIC_TITLES = {"auroc": "AUROC", "average_precision": "Average precision"}
+_METRIC_TITLES = {name: TITLES[name] for name in RANKING}
 
 
 def prevalence(tables: ReportTables, label: str) -> float:

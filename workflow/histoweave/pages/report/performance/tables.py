@@ -11,7 +11,6 @@ from histoweave.pages.report.models import main_fusion
 from histoweave.pages.report.run.still import fold_counts, stage_times
 
 MAX_PATIENT_ROWS = 500
-CLASS_METRICS = ("auroc", "average_precision", "f1", "precision", "recall")
 SITE_METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "auroc")
 _COMPARISON = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high", "n")
 _MODALITY_WORDS = {"image": "image", "expression": "RNA"}
