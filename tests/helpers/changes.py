@@ -30,6 +30,16 @@ from stubs import COHORT, EXTERNAL, PATIENTS, SLIDES, base_config, patient_row, 
 
 _RESULTS = f"results/{COHORT}"
 
+PLUGIN = """
+import torch
+
+def encoder():
+    module = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+    half = (0.5, 0.5, 0.5)
+    return {"module": module, "dim": 12, "input_px": 224, "mean": half, "std": half, "licence": "none"}
+"""
+
+
 # Every key that the tissue arm reads, `cohorts.<name>` being the cohort of stubs.
 KEYS: dict[str, Any] = {
     "cohorts.<name>.patients": "copy/patients.tsv",
@@ -56,6 +66,7 @@ KEYS: dict[str, Any] = {
     "tiles.max_failed_share": 0.2,
     "features.encoder.name": "timm:vit_small_patch16_224",
     "features.encoder.weights": "other.safetensors",
+    "features.encoder.plugin": "plugin.py",
     "features.encoder.input_px": 128,
     "features.encoder.mean": [0.5, 0.5, 0.5],
     "features.encoder.std": [0.5, 0.5, 0.5],
@@ -150,6 +161,7 @@ def _files_to_name(folder: Path) -> None:
         if (folder / name).exists():
             shutil.copy2(folder / name, folder / "copy")
     shutil.copy2(folder / "weights.safetensors", folder / "other.safetensors")
+    (folder / "plugin.py").write_text(PLUGIN)
     shutil.copy2(folder / "sets.gmt", folder / "other.gmt")
     write_bundle(folder / "other_bundle")
     (folder / "sheet.tsv").write_text("stub\n")

@@ -8,14 +8,14 @@ from histoweave.mechanics.gpu_job import gpu_job
 def main(smk):
     with gpu_job(smk, spins=False):
         from histoweave.features.extract_features import extract_shard
-        from histoweave.settings.encoder import Encoder
+        from histoweave.settings.encoder import TileEncoder
         from histoweave.settings.tiles import Tiles
 
         extract_shard(
             smk.params.slides,
             index=Path(smk.output[0]),
             tiles_index=Path(smk.input.tiles),
-            encoder=Encoder.handed_over(smk.params.encoder),
+            encoder=TileEncoder.handed_over(smk.params.encoder),
             arithmetic=smk.params.arithmetic,
             precision=smk.params.precision,
             tiles=Tiles.handed_over(smk.params.tiles),

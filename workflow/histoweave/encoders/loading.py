@@ -19,9 +19,10 @@ from torch import nn
 
 from histoweave.encoders import lite0
 from histoweave.encoders.entry import EncoderEntry
+from histoweave.encoders.plugin import read_plugin
 from histoweave.encoders.registry import HUB, TIMM, check, get
 from histoweave.errors import InputError
-from histoweave.settings.encoder import Encoder
+from histoweave.settings.encoder import Encoder, TileEncoder
 from histoweave.storage.tensors import not_finite, objection_to_pickled, read_tensors
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ def load(encoder: Encoder) -> LoadedEncoder:
         for an unknown name, weights that cannot be had (offline, gated) or do not fit, or an input size
         that the network cannot take.
     """
+    if isinstance(encoder, TileEncoder) and encoder.plugin is not None:
+        return _from_plugin(encoder)
     check(encoder)
     if encoder.name.startswith((TIMM, HUB)):
         network = _timm_network(encoder)
@@ -102,6 +105,23 @@ def load(encoder: Encoder) -> LoadedEncoder:
         weights_sha256=_weights_sha256(network),
     )
     return replace(loaded, dim=_feature_length(loaded, network))
+
+
+def _from_plugin(encoder: TileEncoder) -> LoadedEncoder:
+    """The user's own network; the hash is of its tensors and of the plugin's file."""
+    given = read_plugin(encoder.plugin)
+    logger.info("encoder '%s' of %s, licence %s", encoder.name, encoder.plugin, given["licence"])
+    of_both = hashlib.sha256((_weights_sha256(given["module"]) + given["sha256"]).encode()).hexdigest()
+    own = {key: getattr(encoder, key) or given[key] for key in ("input_px", "mean", "std")}
+    loaded = LoadedEncoder(
+        name=encoder.name,
+        module=given["module"],
+        dim=given["dim"],
+        **own,
+        interpolation="bicubic",
+        weights_sha256=of_both,
+    )
+    return replace(loaded, dim=_feature_length(loaded, loaded.module))
 
 
 def _feature_length(loaded: LoadedEncoder, network: nn.Module) -> int:

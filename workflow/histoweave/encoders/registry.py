@@ -7,8 +7,9 @@ from pathlib import Path
 
 from histoweave.encoders import blood, general, pathology
 from histoweave.encoders.entry import EncoderEntry
+from histoweave.encoders.plugin import try_plugin
 from histoweave.errors import InputError, nearest
-from histoweave.settings.encoder import Encoder
+from histoweave.settings.encoder import Encoder, TileEncoder
 from histoweave.storage.given_files import objection_to
 
 TIMM = "timm:"
@@ -61,8 +62,14 @@ def check(encoder: Encoder) -> None:
     Raises
     ------
     InputError
-        if the name is unknown or malformed, or if the weights file is missing or of another format.
+        if the name is unknown or malformed, if the weights file is missing or of another format, or if a plugin does not
+        encode a tile.
     """
+    if isinstance(encoder, TileEncoder) and encoder.plugin is not None:
+        if encoder.weights is not None:
+            raise InputError("encoder.weights is given, but encoder.plugin loads its own weights; remove one of them")
+        try_plugin(encoder.plugin)
+        return
     if encoder.name.startswith(HUB):
         if not _HUB_FORM.fullmatch(encoder.name):
             raise InputError(f"encoder '{encoder.name}' is malformed; write '{HUB}<owner>/<model>'")

@@ -57,7 +57,7 @@ def extract_shard(
     decides = {
         "precision": precision,
         "encoder": encoder.model_dump(mode="json"),
-        "weights": source_stamp(encoder.weights),
+        "weights": [source_stamp(file) for file in encoder.files],
         "arithmetic": arithmetic,
         "code": code,
     }

@@ -31,3 +31,29 @@ class Encoder(Section):
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def files(self) -> list[str]:
+        """Files of the user that decide what it gives: other bytes under the same name are other features."""
+        return [self.weights] if self.weights else []
+
+
+class TileEncoder(Encoder):
+    """An encoder of tiles, which may be the user's own."""
+
+    plugin: str | None = Field(
+        None,
+        description="Python file with a function `encoder`, in place of an entry of the registry (docs/extend.md).",
+    )
+
+    @property
+    def files(self) -> list[str]:
+        """As of `Encoder`, and the plugin."""
+        return [*super().files, *([self.plugin] if self.plugin else [])]
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _named_after_its_file(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("plugin"), str) and "name" not in value:
+            return {**value, "name": Path(value["plugin"]).stem}
+        return value

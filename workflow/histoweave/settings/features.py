@@ -7,13 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from histoweave.settings.base import Section
-from histoweave.settings.encoder import Encoder
+from histoweave.settings.encoder import TileEncoder
 
 
 class Features(Section):
     """Tile features."""
 
-    encoder: Encoder = Encoder()
+    encoder: TileEncoder = TileEncoder()
     precision: Literal["float32", "float16"] = Field("float32", description="Number format of the stored features.")
     arithmetic: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Number format inside the network; auto: bfloat16 or float16 where the device has it."

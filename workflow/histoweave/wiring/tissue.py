@@ -102,9 +102,8 @@ class Wiring:
         return f"results/{cohort}/features/{self.config.features.encoder.folder}/shards/{shard}.json"
 
     def encoder_weights(self) -> list[str]:
-        """The user's weights file, if there is one: other bytes under the same name are other features."""
-        weights = self.config.features.encoder.weights
-        return [weights] if weights else []
+        """The user's files that the encoder is made of: its weights, or the plugin."""
+        return self.config.features.encoder.files
 
     def export_indexes(self) -> list[str]:
         """The indexes of all exports of all cohorts."""

@@ -51,7 +51,8 @@ def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, Cohor
         one line naming file, row or key, what is wrong and how to mend it.
     """
     if any(cohort.slides for cohort in config.cohorts.values()):
-        _once("encoder", config.features.encoder.model_dump_json(), [], lambda: encoders.check(config.features.encoder))
+        encoder = config.features.encoder
+        _once("encoder", encoder.model_dump_json(), encoder.files, lambda: encoders.check(encoder))
     return {
         name: _check_cohort(name, cohort, check_paths) for name, cohort in config.cohorts.items() if cohort.has_tissue
     }
