@@ -141,6 +141,10 @@ SIMULATE: dict[str, Any] = {
 }
 
 
+# Keys that exclude each other.
+TOGETHER = {"features.encoder.plugin": {"features.encoder.weights": None}}
+
+
 def changed_run(done: Path, folder: Path, change: str, *, simulated: bool = False) -> Run:
     """A copy of the finished cohort after one change, a row of docs/reruns.md."""
     shutil.copytree(done, folder, copy_function=shutil.copy2)
@@ -149,6 +153,8 @@ def changed_run(done: Path, folder: Path, change: str, *, simulated: bool = Fals
     if change in values:
         _files_to_name(folder)
         run.set(change, values[change])
+        for key, value in TOGETHER.get(change, {}).items():
+            run.set(key, value)
     elif change != NOTHING:
         EVENTS[change](run)
     run.write()

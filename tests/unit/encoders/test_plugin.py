@@ -10,6 +10,7 @@ from changes import PLUGIN
 from histoweave.encoders import registry
 from histoweave.encoders.inference import TileEncoder as Inference
 from histoweave.encoders.loading import load
+from histoweave.encoders.plugin import read_plugin
 from histoweave.errors import InputError
 from histoweave.settings.config import parse_config
 from histoweave.settings.encoder import TileEncoder
@@ -52,13 +53,23 @@ CASES = {
     "two means": (PLUGIN.replace("(0.5, 0.5, 0.5)", "(0.5, 0.5)"), "'mean' is not three numbers"),
     "no licence": (PLUGIN.replace('"none"', '" "'), "name the licence"),
     "not a number": (PLUGIN.replace("torch.nn.Flatten()", "torch.nn.Flatten(), torch.nn.Threshold(9, float('nan'))"), "NaN"),
-    "its process ended": ("import os\nos._exit(3)\n", "its process ended with 3"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_does_not_fit_is_refused_before_the_run(plugin, case):
+def test_what_does_not_fit_is_refused(plugin, case):
     text, words = CASES[case]
+    with pytest.raises(InputError, match=words) as caught:
+        read_plugin(plugin(text).plugin)
+    assert "\n" not in str(caught.value) and "my_encoder.py" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [CASES["another length"], ("import os\nos._exit(3)\n", "my_encoder.py': its process ended with 3")],
+    ids=["another length", "its process ended"],
+)
+def test_it_is_refused_before_the_run(plugin, text, words):
     with pytest.raises(InputError, match=words) as caught:
         registry.check(plugin(text))
     assert "\n" not in str(caught.value) and "my_encoder.py" in str(caught.value)
