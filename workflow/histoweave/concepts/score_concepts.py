@@ -1,4 +1,4 @@
-"""What the rules call: read a cohort's files, score them, write the tables."""
+"""What concepts predict in a cohort, beside the raw embedding and other baselines: read its files, score, write the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cell arm's part of the configuration: pictures of cells, their tokens, the sparse autoencoder, its concepts."""
+"""Section cells: from the picture of a cell to tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network that turns pictures into vectors, which two sections name."""
+"""The network that turns pictures into vectors, which the sections features and cells name."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a slide (or a folder of ready-made tiles) to tile coordinates."""
+"""Reading a slide (or a folder of ready-made tiles): its spacing, glass, tissue and grid."""

@@ -1,4 +1,4 @@
-"""Many slides in one job, each slide still its own artefact: who is in which shard, what is done, what went wrong.
+"""Many slides in one job, each slide still its own artefact: who is in which shard, and the work on it.
 
 A shard's job writes the files of each slide when that slide is finished, then the slide's record, and last the shard's
 index, which is all that Snakemake declares. A job that is killed keeps what it finished; a job that is run again works

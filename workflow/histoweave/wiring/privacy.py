@@ -1,4 +1,4 @@
-"""Whether the columns that are to be hidden are there."""
+"""What rules of shared artefacts are told of the pseudonyms, and whether the columns that are to be hidden are there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages from templates: everything escaped, styles and scripts of both pages inside the file."""
+"""Pages from templates: everything escaped, styles and scripts inside the file."""
 
 from __future__ import annotations
 

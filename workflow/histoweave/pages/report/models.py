@@ -1,4 +1,4 @@
-"""What still and interactive figures of explanations and decisions have in common: which rows are drawn, and how."""
+"""Which models figures show, in which order and how; and the one that is shown where there is room for one."""
 
 from __future__ import annotations
 

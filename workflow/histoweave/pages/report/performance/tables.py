@@ -1,4 +1,4 @@
-"""Tables of a run in the shape the page shows them: cells with a text, a small second line and a sort key."""
+"""Tables of what the models reached, as the page shows them, and of the run and its patients."""
 
 from __future__ import annotations
 
