@@ -67,12 +67,12 @@ except InputError as error:
 if UNTRUE:
     LOST = [slide for slides in UNTRUE.values() for slide in slides]
     print(
-        f"{len(LOST)} slides or pictures have changed or lost files since they were done, or cannot be used in a run "
-        f"with on_error: stop, first '{LOST[0]}': they are due again",
+        f"{len(LOST)} slides or pictures have changed or lost files since they were processed, or cannot be used in a run "
+        f"with on_error: stop, first '{LOST[0]}': they will be processed again",
         file=sys.stderr,
     )
 
-# What is made anew; every chain of jobs begins with a rule that asks it.
+# What is computed again; every chain of jobs begins with a rule that asks it.
 PLAN = planning.Plan(
     workflow,
     untrue=UNTRUE,

@@ -113,7 +113,7 @@ def test_a_full_disk_of_results_and_logs_stops_a_strict_run(tmp_path, disk):
 def test_a_read_only_results_folder(tmp_path, disk):
     folder = cohort(tmp_path / "run")
     results = disk(folder / "results", 20 * MIB)
-    line = "error: results/c cannot be written: Read-only file system; mend that and run again"
+    line = "error: results/c cannot be written: Read-only file system; fix this and run again"
     code, terminal = run(folder, "--until", "tile_slides")
     assert code == 0, terminal[-4000:]
     finished, before = prints(folder, "tiles", IDS), hashes(folder / "results/c")
@@ -149,7 +149,7 @@ def test_a_read_only_results_folder(tmp_path, disk):
     configure(folder, max_failed_share=0.2)
     code, terminal = run(folder)
     assert code == 1 and said(terminal) == [line], terminal[-4000:]
-    assert "are made again" in terminal
+    assert "will be computed again" in terminal
 
 
 def test_a_read_only_or_full_working_directory(tmp_path, disk):
@@ -158,9 +158,9 @@ def test_a_read_only_or_full_working_directory(tmp_path, disk):
     place.remount("ro")
     code, terminal = run(place.folder / "c")
     assert code == 1
-    assert said(terminal) == ["error: .snakemake cannot be written: Read-only file system; mend that and run again"]
+    assert said(terminal) == ["error: .snakemake cannot be written: Read-only file system; fix this and run again"]
     place.remount("rw")
     place.fill()
     code, terminal = run(place.folder / "c")
     assert code == 1
-    assert said(terminal) == ["error: .snakemake cannot be written: No space left on device; mend that and run again"]
+    assert said(terminal) == ["error: .snakemake cannot be written: No space left on device; fix this and run again"]

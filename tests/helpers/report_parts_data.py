@@ -49,12 +49,11 @@ def write_slides(folder: Path, slides: pd.DataFrame, *, rng: np.random.Generator
 
 
 def write_overlays(folder: Path, slides: Iterable[str], *, rng: np.random.Generator, edge_px: int) -> dict[str, Path]:
-    """An attribution overlay per slide: tiles from blue to red, nothing around them."""
+    """An attribution overlay per slide: tiles from blue to orange, nothing around them."""
     folder.mkdir(parents=True, exist_ok=True)
     values = rng.normal(size=(36, 36))
     pixels = np.zeros((36, 36, 4), np.uint8)
-    pixels[..., 0] = np.where(values > 0, 200, 20)
-    pixels[..., 2] = np.where(values > 0, 20, 200)
+    pixels[..., :3] = np.where(values[..., None] > 0, [0xE6, 0x9F, 0x00], [0x00, 0x72, 0xB2])
     pixels[..., 3] = np.minimum(np.abs(values) * 140, 255)
     y, x = np.mgrid[:36, :36]
     pixels[((x - 18) / 13) ** 2 + ((y - 17) / 10) ** 2 > 1] = 0
@@ -127,9 +126,9 @@ def _faithfulness(rng: np.random.Generator, patients: pd.DataFrame) -> pd.DataFr
 
 def _tests() -> pd.DataFrame:
     rows = [
-        ("deletion_gain", "image", "attribution", 0.12, True, "Removing tiles by attribution lowers the call faster than at random."),
+        ("deletion_gain", "image", "attribution", 0.12, True, "Removing tiles by attribution lowers the probability faster than in random order."),
         ("deletion_gain", "image", "attention", 0.01, False, "Attention is not faithful here: removing the tiles it looks at most is no better than random order."),
-        ("insertion_gain", "expression", "attribution", 0.2, True, "Putting genes back by attribution raises the call faster than at random."),
+        ("insertion_gain", "expression", "attribution", 0.2, True, "Putting genes back by attribution raises the probability faster than in random order."),
         ("stability", "expression", "attribution", 0.004, False, "Two folds' models disagree on which genes matter."),
         ("planted_tiles_auroc", "image", "attribution", 0.91, True, "Attribution ranks the planted tiles above the others."),
     ]  # fmt: skip

@@ -146,7 +146,7 @@ def test_raw_counts_are_refused_by_models_of_rsem_values(tcga):
     cohorts = {"er": {"role": "external", "patients": "er.tsv"} | rna(raw, "counts")}
     process = run(tcga, "counts", {"cohorts": cohorts, "apply": {"bundle": "results/tcga/bundle.zip"}}, check=False)
     says, traceback = refusal(process)
-    assert "cohorts.er.expression" in says and "given as counts, the models were fitted on rsem" in says
+    assert "cohorts.er.expression" in says and "given as counts, but the models were fitted on rsem" in says
     assert "set it to" not in says and "in rsem, or train a bundle" in says
     assert not traceback
 
@@ -181,7 +181,7 @@ def renamed(form, unit, **settings):
 
 def test_fpkm_is_refused_and_nobody_is_told_to_call_it_rsem(tcga, fpkm):
     says, traceback = refusal(run(tcga, "fpkm", renamed("linear", "fpkm"), check=False))
-    assert "given as fpkm, the models were fitted on rsem" in says and not traceback
+    assert "given as fpkm, but the models were fitted on rsem" in says and not traceback
     assert "fusion.expression_transform: ranks" in says and "apply.align" in says and "set it to" not in says
 
 
@@ -202,7 +202,7 @@ def test_fpkm_that_is_called_rsem_is_withheld(tcga, fpkm, form):
         "given": 60, "predicted": 0, "insisted": 0, "withheld": 60, "unable": 0, "partly": 0,
     }  # fmt: skip
     assert content["warnings"][0].startswith(
-        "0 of 60 patients were predicted, 60 withheld: RNA: the medians of 50% or more of the genes"
+        "0 of 60 patients have a prediction, 60 withheld: RNA: the medians of 50% or more of the genes"
     )
 
 
@@ -241,10 +241,10 @@ def vdx(file, unit, **settings):
 
 def test_microarrays_are_refused_for_their_unit_and_for_their_genes(tcga, arrays):
     says, traceback = refusal(run(tcga, "log2", vdx("vdx_log2.csv", "log2"), check=False))
-    assert "cohorts.vdx.expression" in says and "given as log2, the models" in says and not traceback
+    assert "cohorts.vdx.expression" in says and "given as log2, but the models" in says and not traceback
     process = run(tcga, "linear", vdx("vdx_linear.csv", "rsem"), check=False)
     log = (tcga / "results/vdx/logs/applied/tcga/apply.log").read_text()
-    assert process.returncode and "genes that the models read are missing" in log and "missing_genes_limit 20%" in log
+    assert process.returncode and "genes used by the models are missing" in log and "missing_genes_limit (20%)" in log
     content = read_json(tcga / "results/vdx/applied/tcga/compatibility.json")
     assert 0.3 < content["missing_genes_share"] < 0.5 and "MIA" not in content["missing_genes"][:1]
 

@@ -162,7 +162,7 @@ def test_what_more_patients_would_bring_is_told_with_its_doubt(tables):
     assert len(fits) == 6 and (fits["n_more"] == 50).all() and fits["n_now"].between(45, 49).all()
     assert (fits["gain_low"] <= fits["gain_high"]).all() and (fits["gain_low"] >= 0).all()
     assert (fits["now"] + fits["expected_gain"] <= 1 + 1e-12).all()
-    assert fits["says"].str.startswith("50 patients more").all()
+    assert fits["says"].str.startswith("50 more training patients for ").all()
 
 
 # ---------------------------------------------------------------- what reruns

@@ -102,7 +102,10 @@ def test_strips_and_sentences_stand_on_the_page(results, explained):
     page = (results / "report.html").read_text(encoding="utf-8")
     section = page.partition('<section id="morphology"')[2].partition("</section>")[0]
     assert section.count('<img src="data:image/webp') == 24 and section.count('alt="Tile of patient TCGA-') == 24
-    assert "In Basal_Her2 the tiles that speak for the class have a larger part covered by nuclei" in section
-    assert "no validated segmentation" in section
+    assert (
+        "Basal_Her2: compared with other tiles of the same patients, the tiles that speak for the class have a larger area"
+        in section
+    )
+    assert "not a validated segmentation" in section
     table = read_json(results / "report.json")["explain"]["morphology"]
     assert len(table) == 2 * len(MEASURES) and {"mean", "ci_low", "ci_high", "difference", "unit"} <= set(table[0])

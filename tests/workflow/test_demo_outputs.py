@@ -64,4 +64,4 @@ def test_snakemakes_report_holds_every_figure(demo, tmp_path):
         names = {name.rpartition("/")[2] for name in archive.namelist()}
         text = archive.read("report/report.html").decode()
     assert {f"{name}.svg" for name in FILES} | {"concept_scores.svg", "concepts.json", "report.json"} <= names
-    assert {"Why", "Decisions", "Concepts"} <= set(re.findall(r"\b(Why|Decisions|Concepts)\b", text))
+    assert {"Explanations", "Decisions", "Concepts"} <= set(re.findall(r"\b(Explanations|Decisions|Concepts)\b", text))

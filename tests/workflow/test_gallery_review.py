@@ -61,11 +61,11 @@ def test_spreadsheets_way_of_saving_is_read(open_page, gallery, tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("1,a,accepted,,{other}", "row 2 is of another dictionary"),
+        ("1,a,accepted,,{other}", "row 2 belongs to another dictionary"),
         ("1,a,maybe,,{sha}", "unknown verdict 'maybe'"),
         ("4000,a,,,{sha}", "no concept '4000'"),
-        ("1,a,,,{sha}\n1,b,,,{sha}", "concept 1 is there twice"),
-        ('1,"a,,,{sha}', "a quote is never closed"),
+        ("1,a,,,{sha}\n1,b,,,{sha}", "concept 1 occurs twice"),
+        ('1,"a,,,{sha}', "a quotation mark is not closed"),
     ],
 )
 def test_a_broken_review_is_refused_in_words(open_page, gallery, tmp_path, row, message):
@@ -89,7 +89,7 @@ def test_answers_that_are_in_no_file_are_kept_and_warned_of(open_page, gallery):
     page.reload()
     assert warnings == ["beforeunload"]
     assert page.locator(f"#concept-{concept} h3").text_content() == "blast"
-    assert "1 unsaved answer of an earlier visit is back" in page.locator("#message").inner_text()
+    assert "1 unsaved answer restored from an earlier visit" in page.locator("#message").inner_text()
 
 
 def test_next_run_shows_the_review_and_newer_names_win(open_page, tmp_path):

@@ -47,7 +47,7 @@ def test_only_a_run_changes_results(run):
     (index.parents[1] / f"{slide}.h5").unlink()
     before = files(run)
     plain = dry_run(*CONFIG, directory=run)
-    assert planned(plain)["tile_slides"] == 1 and "they are due again" in plain.stdout + plain.stderr
+    assert planned(plain)["tile_slides"] == 1 and "they will be processed again" in plain.stdout + plain.stderr
     summary = snakemake("--summary", *CONFIG, directory=run).stdout
     assert f"results/{COHORT}/tiles/shards/{index.name}" in summary and "update pending" in summary
     for arguments in (["--unlock"], ["--report", "report.zip"]):
@@ -81,14 +81,14 @@ def test_results_of_two_settings_stay_suspect_until_everything_was_made(run):
     assert planned(dry_run("prepare", *CONFIG, directory=run)) == {}, "Snakemake's own records still stand"
     shutil.rmtree(run / ".snakemake")
     said = dry_run(*CONFIG, directory=run)
-    assert planned(said)["report"] == 1 and "the settings were changed in between" in said.stdout + said.stderr
+    assert planned(said)["report"] == 1 and "the settings were changed in the meantime" in said.stdout + said.stderr
 
 
 def test_results_that_nothing_tells_of_are_made_again(run):
     shutil.rmtree(run / ".snakemake")
     (run / f"results/{COHORT}/{SETTINGS}").write_text("[cut sho")
     said = dry_run(*CONFIG, directory=run)
-    assert planned(said)["folds"] == 1 and f"no {SETTINGS} tells by which settings" in said.stdout + said.stderr
+    assert planned(said)["folds"] == 1 and f"there is no {SETTINGS} with their settings" in said.stdout + said.stderr
 
 
 def test_a_real_run_makes_again_what_other_settings_made(tmp_path):

@@ -117,9 +117,9 @@ def test_contents_mark_what_is_read_and_fold_on_a_narrow_window(open_page, repor
     unfold = page.get_by_role("button", name="Contents")
     assert not page.locator("#contents-list").is_visible()
     unfold.click()
-    page.locator("#contents-list").get_by_role("link", name="Net benefit").click()
-    until(page, "document.querySelector('nav [aria-current]')?.textContent === 'Net benefit'")
-    assert not page.locator("#contents-list").is_visible() and "Net benefit" in unfold.inner_text()
+    page.locator("#contents-list").get_by_role("link", name="Decision curves (net benefit)").click()
+    until(page, "document.querySelector('nav [aria-current]')?.textContent === 'Decision curves (net benefit)'")
+    assert not page.locator("#contents-list").is_visible() and "net benefit" in unfold.inner_text()
     # Figures that are drawn on the way do not push the section away.
     until(page, "document.querySelector('#decision-curve .live .main-svg')")
     page.wait_for_timeout(1500)
@@ -130,7 +130,7 @@ def test_contents_mark_what_is_read_and_fold_on_a_narrow_window(open_page, repor
 def test_long_tables_can_be_searched(open_page, report):
     page = open_page(report)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    box = page.get_by_label("Find rows: Calls per patient and model")
+    box = page.get_by_label("Find rows: Predictions per patient and model")
     rows = page.locator("section#patients tbody tr")
     box.fill("0007")
     assert rows.filter(visible=True).count() == 1
@@ -151,7 +151,7 @@ def _layers(page: Page) -> list[float]:
 
 def test_slides_zoom_and_move_and_show_what_is_asked_for(open_page, report):
     page = open_page(report)
-    page.get_by_role("button", name="Look closer at slide TCGA-ZA-0006").click()
+    page.get_by_role("button", name="Enlarge slide TCGA-ZA-0006").click()
     viewer = page.locator("#viewer")
     assert viewer.get_by_role("heading").inner_text().startswith("TCGA-ZA-0006")
     fitted = _layers(page)
@@ -196,18 +196,18 @@ def test_patients_are_explained_one_by_one(open_page, report):
     says = page.locator("#patient-says")
     until(page, "document.querySelector('#patient-genes .main-svg')")
     assert (
-        says.inner_text().startswith("TCGA-ZA-0001 is")
+        says.inner_text().startswith("TCGA-ZA-0001: true class")
         and "no usable slide" in page.locator("#patient-slides").inner_text()
     )
     page.locator("#patient").select_option("6")
-    assert says.inner_text().startswith("TCGA-ZA-0007 is") and "a wrong call" in says.inner_text()
+    assert says.inner_text().startswith("TCGA-ZA-0007: true class") and "wrong prediction" in says.inner_text()
     until(page, "document.querySelector('#patient-cross .main-svg')")
     assert page.locator("#patient-slides rect.for").count() == page.locator("#patient-slides rect.against").count() == 6
-    page.get_by_label("Wrong calls only").check()
+    page.get_by_label("Wrong predictions only").check()
     page.get_by_role("button", name="Next patient").click()
-    assert says.inner_text().startswith("TCGA-ZA-0013 is")
+    assert says.inner_text().startswith("TCGA-ZA-0013: true class")
     # What is drawn stands in tables as well; a gene's name is a text, whatever it holds.
-    page.get_by_text("This patient as tables").click()
+    page.get_by_text("Data of this patient as tables").click()
     assert page.locator("#patient-tables table").count() == 3
     assert "<img src=x" in page.locator("#patient-tables").inner_text()
     assert page.locator("#patient-browser img:not([alt])").count() == 0

@@ -132,7 +132,7 @@ def test_drift_is_that_of_the_values_as_they_came(home, tmp_path):
 def test_few_patients_are_answered_by_the_comparison_and_refused_by_the_application(home, tmp_path):
     _, others, bundle = home
     few = others.without("expression", ["P040"])
-    with pytest.raises(InputError, match=r"needs the RNA of at least 20 patients, and this cohort has 19"):
+    with pytest.raises(InputError, match=r"needs the RNA of at least 20 patients, but this cohort has 19"):
         few.apply(bundle, tmp_path, settings=Apply(align="median"))
     content, _ = few.compare(bundle, tmp_path, settings=Apply(align="median"))
     assert content["alignment"] == {"method": "none", "n_patients": 0, "says": ""}
@@ -147,7 +147,7 @@ def test_a_bundle_of_before_can_be_aligned_by_medians_only_and_has_no_sets_by_cl
     found = others.apply(old, tmp_path / "median", settings=Apply(align="median"))
     assert found["predictions"]["set"].notna().all() and found["predictions"]["set_class"].isna().all()
     assert set(found["coverage"]["kind"]) == {"marginal"}
-    with pytest.raises(InputError, match="which this bundle does not hold"):
+    with pytest.raises(InputError, match="which this bundle does not have"):
         others.apply(old, tmp_path / "quantile", settings=Apply(align="quantile"))
 
 

@@ -172,7 +172,7 @@ def test_missing_genes_count_as_their_training_mean(home, tmp_path):
     assert content["missing_genes"] == genes
     assert content["missing_genes_share"] == pytest.approx(len(genes) / len(held.manifest.expression.genes), abs=1e-6)
     says = {check["what"]: check for check in content["checks"]}["genes"]
-    assert says["status"] == "warn" and "training mean, that is 0 after standardising" in says["says"]
+    assert says["status"] == "warn" and "training mean (0 after standardising)" in says["says"]
     found = lacking.apply(bundle, tmp_path / "apply")["members"].set_index(["model", "fold", "patient"]).sort_index()
     for k in range(N_FOLDS):
         fitted = load_fold(training.fold_folder("expression", k))
@@ -189,7 +189,7 @@ def test_too_many_missing_genes_are_refused(home, tmp_path):
     with opened(bundle) as held:
         genes = held.manifest.expression.genes
     lacking = replace(others, expression=others.expression.drop(columns=genes[: len(genes) // 4]))
-    with pytest.raises(InputError, match=r"genes that the models read are missing .*missing_genes_limit 20%"):
+    with pytest.raises(InputError, match=r"genes used by the models are missing .*missing_genes_limit \(20%\)"):
         lacking.apply(bundle, tmp_path)
     assert (tmp_path / "drift.parquet").exists(), "how far it lies is told all the same"
     lacking.apply(bundle, tmp_path, settings=Apply(missing_genes_limit=0.5))
@@ -217,7 +217,7 @@ def test_other_features_are_refused(home, tmp_path, changes, words):
     copy.write_bytes(Path(slides.loc["P041", "features"]).read_bytes())
     state(copy, **changes)
     slides.loc["P041", "features"] = str(copy)
-    with pytest.raises(InputError, match="the bundle does not fit") as caught:
+    with pytest.raises(InputError, match="the bundle is not compatible with this cohort") as caught:
         replace(others, slides=slides.reset_index()).apply(bundle, tmp_path)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
@@ -238,7 +238,7 @@ def test_other_dimensions_and_units_are_refused_and_rounding_is_told(home, tmp_p
             "weights", "tile size in px", "spacing of tiles", "arithmetic", "tissue and grid",
         }  # fmt: skip
     content, _ = others.compare(bundle, tmp_path, unit="tpm")
-    with pytest.raises(InputError, match="the RNA is given as tpm, the models were fitted on counts"):
+    with pytest.raises(InputError, match="the RNA is given as tpm, but the models were fitted on counts"):
         compatibility.refuse(content, where="x")
 
 
@@ -255,5 +255,5 @@ def test_a_cohort_that_lost_everybody_is_refused(home, tmp_path):
     nobody = others.without("image", list(others.patients["patient"])).without(
         "expression", list(others.patients["patient"])
     )
-    with pytest.raises(InputError, match="of which no patient has any"):
+    with pytest.raises(InputError, match="but no patient has any"):
         nobody.apply(bundle, tmp_path)

@@ -84,7 +84,7 @@ def change_first(value):
         (OF_IMAGE, with_table, lambda table: table[:-1], "takes features of 63 values"),
         (OF_IMAGE, with_table, lambda table: table.drop(columns="scale"), "'scale' is missing"),
         (OF_IMAGE, with_table, lambda table: table.assign(mean=table["mean"].astype(str)), "'mean' holds"),
-        (OF_RNA, with_table, first_row("feature", "G1"), "a gene is there twice"),
+        (OF_RNA, with_table, first_row("feature", "G1"), "a gene occurs twice"),
         (OF_RNA, with_table, lambda table: table.assign(kept=False), "no gene is kept"),
         (OF_RNA, with_table, lambda table: table.assign(scale=-1.0), "scale of a kept gene"),
         (OF_RNA, with_table, lambda table: table.assign(group=10**12), "groups of the genes"),
@@ -103,7 +103,7 @@ def change_first(value):
         (SCORES, with_table, first_row("score", np.nan), "not a finite number"),
         (SCORES, with_table, lambda table: table[table["fold"] == 0], "lacks fold 1"),
         (SCORES, with_table, first_row("fold", 9), "has no model of fold 9"),
-        (GENES, with_table, first_row("gene", "G101"), "'G101' is there twice"),
+        (GENES, with_table, first_row("gene", "G101"), "'G101' occurs twice"),
         (SUMMARY, with_table, first_row("low", 1e9), "'low' is above 'median'"),
         (EMBEDDING, with_tensors, lambda t: t.update(scale=0 * t["scale"]), "'scale' is not above 0"),
         (EMBEDDING, with_tensors, setting(mean=torch.zeros(3, dtype=torch.float64)), "64 values"),
@@ -168,7 +168,7 @@ def test_names_and_modalities_of_models_are_those_of_the_catalogue(content, tmp_
     models = [model.model_dump() for model in read_manifest(packed(tmp_path / "good.zip", content)).models]
     for change, words in (
         ({"name": "new"}, "'new' is not known"),
-        ({"name": "image"}, "'image' is there twice"),
+        ({"name": "image"}, "'image' occurs twice"),
         ({"modalities": []}, "is said to read nothing"),
     ):
         said = answer(lambda c=change: read_manifest(sealed(tmp_path / "b.zip", content, models=[*models[:-1], models[-1] | c])))  # fmt: skip
@@ -220,7 +220,7 @@ def test_repeated_encrypted_and_oddly_packed_members_are_refused(content, tmp_pa
     path = packed(tmp_path / "b.zip", content)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(WEIGHTS, b"other")
-    assert f"'{WEIGHTS}' is there twice" in answer(lambda: read(path))
+    assert f"'{WEIGHTS}' occurs twice" in answer(lambda: read(path))
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         path = packed(tmp_path / "b.zip", content, method)
         assert "compressed in a form that is not read" in answer(lambda p=path: read(p))

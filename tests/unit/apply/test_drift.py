@@ -118,7 +118,7 @@ def test_few_patients_are_shown_and_not_judged():
     site = pd.Series(["a"] * 5 + ["b"] * 4, index=values.index)
     rows = {r["site"]: r for r in module._outside("expression", OUTSIDE_GENES, values, limits, site)}
     assert rows["a"]["flagged"] and rows["all"]["flagged"] and not rows["b"]["flagged"]
-    assert rows["b"]["value"] == 1 and "too few patients (4) to judge" in rows["b"]["says"]
+    assert rows["b"]["value"] == 1 and "there are too few patients (4)" in rows["b"]["says"]
 
 
 def test_measures_are_their_definitions(home):

@@ -119,10 +119,10 @@ def test_another_scanner_is_judged_above_the_limit():
         False,
     ) and "1 of 10 slides, from c 7 (1); in training: a 1 (100%)" in words
     share, n, odd, words = compare_scanners(slides(*nine, *more * 2, ("", "")), shares(a_1=1.0))
-    assert share == pytest.approx(2 / 11) and n == 11 and odd and "of 1 more slides it cannot be told" in words
+    assert share == pytest.approx(2 / 11) and n == 11 and odd and "unknown for 1 more slides" in words
     # Where training's own scanners are unknown, nothing is new.
     share, _, odd, words = compare_scanners(slides(*more * 5), shares(a_1=0.5, _=0.5))
-    assert share == 1 and not odd and "not judged" in words and "unknown (50%)" in words
+    assert share == 1 and not odd and "not flagged" in words and "unknown (50%)" in words
     many = compare_scanners(slides(*[("z", str(i)) for i in range(15)]), shares(a_1=1.0))[3]
     assert "5 others" in many
 
@@ -172,7 +172,7 @@ def test_a_bundle_without_scanners_still_applies(home, tmp_path, monkeypatch):
     table = others.compare(old, tmp_path)[1]
     found = table[table["feature"] == UNSEEN]
     assert found["value"].isna().all() and not found["flagged"].any()
-    assert found["says"].str.contains("the bundle does not tell").all()
+    assert found["says"].str.contains("the bundle does not record").all()
     words = {row[1].text: row[5].text for row in drift_table(table)[0].rows}
     assert words[UNSEEN] == "unknown" and scanner_table(table).rows[0][1].text == "–"
     n = int((table["site"].eq("all") & table["modality"].eq("slides")).sum()) - 1

@@ -41,7 +41,7 @@ def test_groups_are_sites_and_patients_without_one_are_a_group():
     assert list(groups) == ["s", "s", "no site", "no site", "t", "t"]
     assert how == {"within": "site", "patients": 6, "sites": 2, "one_class_sites": 1, "fixed": 2}
     assert how_shuffled(how) == (
-        "Labels are shuffled within sites; 2 of 6 patients keep theirs, because of sites with one class only (1)."
+        "Labels are shuffled within sites; 2 of 6 patients keep their label, because of sites with only one class (1)."
     )
     assert how_shuffled(how | {"one_class_sites": 0, "fixed": 0}) == "Labels are shuffled within sites."
 
@@ -49,9 +49,9 @@ def test_groups_are_sites_and_patients_without_one_are_a_group():
 @pytest.mark.parametrize(
     ("sites", "said"),
     [
-        (["s", "s", "t", "t"], "not within sites: in the sites of 4 of 4 patients there is one class only."),
-        (["s"] * 4, "among all patients: no two sites are known."),
-        ([None] * 4, "among all patients: no two sites are known."),
+        (["s", "s", "t", "t"], "not within sites: 4 of 4 patients come from sites with only one class."),
+        (["s"] * 4, "among all patients, because fewer than two sites are known."),
+        ([None] * 4, "among all patients, because fewer than two sites are known."),
     ],
 )
 def test_labels_are_shuffled_over_all_where_sites_do_not_serve(sites, said):

@@ -85,11 +85,11 @@ def test_where_nothing_can_be_fitted_it_stays_one_with_the_reason():
     certain = np.tile([1.0, 0.0], (20, 1))
     assert fit_temperature(certain, np.arange(20) % 2) == (
         1.0,
-        "a probability is exactly 0, which no temperature moves",
+        "a probability is exactly 0, which temperature scaling cannot change",
     )
     right = np.where(np.eye(2)[np.arange(20) % 2] == 1, 0.7, 0.3)
     found = fit_temperature(right, np.arange(20) % 2)
-    assert found.value == 1.0 and "called right" in found.reason
+    assert found.value == 1.0 and "predicted correctly" in found.reason
     assert fit_temperature(1 - right, np.arange(20) % 2) == (BOUNDS[1], AT_UPPER_BOUND)
 
 

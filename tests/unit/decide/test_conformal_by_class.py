@@ -125,8 +125,11 @@ def test_few_patients_of_a_class_are_told_and_put_it_in_every_set():
     assert always_inside(counts, CLASSES, 0.9) == {"rare": 6} and always_inside(counts, CLASSES, 0.8) == {}
     measured = coverage(found, patients=table[["patient"]], classes=CLASSES, confidence=0.95)
     says = wording.class_finding(measured, scores, 0.9, "the model")
-    assert "A level of 90% needs 9 patients of a class: rare (6 in the other folds) is in every set by class." in says
-    assert "100% [63%, 100%]" in says.split("threshold for each class")[1]
+    assert (
+        "A coverage of 90% needs 9 patients of a class: rare (6 in the other folds) is therefore in every set with one "
+        "threshold per class." in says
+    )
+    assert "100% [63%, 100%]" in says.split("With one threshold per class")[1]
     (check,) = check_classes(scores, classes=CLASSES, level=0.9)
     assert check.status == "warn" and "fewer than 9 training patients" in check.says and "rare (8)" in check.says
     (check,) = check_classes(scores, classes=CLASSES, level=0.8)
@@ -139,7 +142,7 @@ def test_a_class_that_one_threshold_covers_too_seldom_is_named():
         cross_sets(table, CLASSES, [0.9]), patients=table[["patient"]], classes=CLASSES, confidence=0.95
     )
     says = wording.class_finding(measured, table, 0.9, "the model")
-    assert "One threshold covers rare less than the level: look at the sets by class there." in says
+    assert "With one threshold for all, rare is covered less often than stated: see the sets" in says
     assert "as well" not in says and "needs" not in says
     rows = measured[(measured["kind"] == "class") & measured["scope"].str.startswith("class:")]
     assert (rows["ci_high"] >= 0.9).all()

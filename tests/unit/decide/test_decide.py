@@ -73,7 +73,9 @@ def test_the_certain_model_keeps_its_probabilities_and_gets_full_sets(tables):
     assert own["temperatures"]["reason"].str.contains("exactly 0").all()
     assert set(own["sets"]["set"]) == {"neg; pos"} and own["sets"]["covered"].all()
     says = own["findings"].set_index("topic")["says"]
-    assert "keeps its probabilities" in says["calibration"] and "Over no range of thresholds" in says["decision_curve"]
+    assert (
+        "keeps its probabilities" in says["calibration"] and "There is no range of thresholds" in says["decision_curve"]
+    )
 
 
 def test_labels_of_test_patients_reach_no_probability(tables):
@@ -96,13 +98,13 @@ def test_sentences_state_what_was_not_found(tables):
     assert not says["says"].str.contains("nan").any()
     one = tables["calibration"].set_index(["model", "metric"]).loc["cross_attention"]
     own = tables["temperatures"][tables["temperatures"]["model"] == "cross_attention"]
-    for interval, verdict in (((-0.2, -0.1), "makes the probabilities better"), ((0.1, 0.2), "worse")):
+    for interval, verdict in (((-0.2, -0.1), "improves the probabilities"), ((0.1, 0.2), "worse")):
         changed = one.assign(ci_low=interval[0], ci_high=interval[1])
         assert verdict in wording.calibration_finding(changed, own, "x")
     assert "no evidence" in wording.calibration_finding(one.assign(ci_low=-0.1, ci_high=0.1), own, "x")
     row = {"level": 0.9, "coverage": 0.7, "n": 10, "mean_set_size": 1.0, "singletons": 5, "empty": 1}
-    assert "less than they should" in wording.conformal_finding(row | {"ci_low": 0.5, "ci_high": 0.8}, "x")
-    assert "more than they need" in wording.conformal_finding(row | {"ci_low": 0.95, "ci_high": 1}, "x")
+    assert "less often than stated" in wording.conformal_finding(row | {"ci_low": 0.5, "ci_high": 0.8}, "x")
+    assert "more often than stated" in wording.conformal_finding(row | {"ci_low": 0.95, "ci_high": 1}, "x")
 
 
 def test_intervals_of_width_zero_and_small_groups_are_no_finding():
@@ -115,11 +117,11 @@ def test_intervals_of_width_zero_and_small_groups_are_no_finding():
         "ci_high": 0.5,
         "n": 20,
     }
-    assert "has 1 that exclude 0" in wording.subgroup_finding(pd.DataFrame([row]), "m")
+    assert "M: 1 of 1 differences" in wording.subgroup_finding(pd.DataFrame([row]), "m")
     for change in ({"ci_low": 0.3, "ci_high": 0.3}, {"n": 9}, {"ci_low": np.nan, "ci_high": np.nan}):
         assert wording.subgroup_finding(pd.DataFrame([row | change]), "m") == "M: too few patients to compare groups."
         said = wording.subgroup_finding(pd.DataFrame([row | change, row | {"group": "y"}]), "m")
-        assert "Of 1 differences" in said and "'y'" in said
+        assert "1 of 1 differences" in said and "'y'" in said
 
 
 def test_no_error_is_not_told_as_no_doubt():
@@ -129,7 +131,7 @@ def test_no_error_is_not_told_as_no_doubt():
     assert (rows["ci_low"] < rows["ci_high"]).all()
     says = wording.selective_finding(rows, "x")
     # 1 − 0.025 ** (1 / 40): 40 of 50 are answered for.
-    assert "errs in 0% [0%, 9%] of them in place of 0% of all: no evidence" in says
+    assert "its error rate is 0% [0%, 9%], compared with 0% for all patients: no evidence" in says
 
 
 def test_short_stretches_of_thresholds_are_not_reported():
@@ -186,7 +188,7 @@ def test_targets_are_the_outputs_of_the_rules(rna):
     ("changes", "message"),
     [
         ({"learning_curve": {"models": ["imag"]}}, "names 'imag'.*image.*not in fusion.models"),
-        ({"learning_curve": {"models": ["late_mean"]}}, "late_mean.*made of other models"),
+        ({"learning_curve": {"models": ["late_mean"]}}, "late_mean.*combines other models"),
         ({"subgroups": ["sex"]}, "patients.tsv: column 'sex', which decide.subgroups names, is missing.*site, age"),
         ({"levels": [90]}, "decide.levels.0"),
         ({"learning_curve": {"shares": [1.0]}}, "decide.learning_curve.shares.0"),

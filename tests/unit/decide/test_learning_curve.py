@@ -100,7 +100,7 @@ def test_fits_see_nested_training_and_validation_patients_only(cohort, monkeypat
 
 
 def test_a_model_made_of_others_is_refused(cohort):
-    with pytest.raises(InputError, match=r"late_mean.*made of other models"):
+    with pytest.raises(InputError, match=r"late_mean.*combines other models"):
         refit(cohort, "late_mean", [0.5])
 
 
@@ -180,21 +180,23 @@ def test_scores_of_each_share_and_the_gain():
     assert 0 <= fit["gain_low"] <= fit["expected_gain"] <= fit["gain_high"] < 1 - fit["now"] + 0.1
     strays = [abs(law(row.n_train) - row.estimate) for row in rows.itertuples()]
     assert fit["misfit"] == pytest.approx(max(strays))
-    assert "50 patients more than the 48 that the model learns from" in fit["says"]
+    assert "50 more training patients for the model (now 48)" in fit["says"]
 
 
 def test_a_flat_curve_promises_nothing():
     fit = run({"m": curve(signals=[1.0, 1.0, 1.0, 1.0])})[1].set_index("metric").loc["auroc"]
     assert fit["b"] == 0 and fit["expected_gain"] == fit["gain_high"] == 0
-    assert "next to nothing" in fit["says"]
+    assert "would hardly change" in fit["says"]
     unsure = run({"m": curve(signals=[0.9, 1.2, 0.8, 1.0])})[1].set_index("metric").loc["auroc"]
-    assert unsure["gain_low"] < unsure["misfit"] and re.search(r"cannot tell .* stray up to 0\.\d\d", unsure["says"])
+    assert unsure["gain_low"] < unsure["misfit"] and re.search(
+        r"do not show .* deviate by up to 0\.\d\d", unsure["says"]
+    )
 
 
 def test_a_curve_is_not_believed_far_beyond_its_sizes():
     rising = curve(signals=[0.0, 0.7, 1.1, 1.4])
     near, far = (run({"m": rising}, more_patients=n)[1].set_index("metric").loc["auroc", "says"] for n in (96, 97))
-    assert "too far" not in near and "too far" in far and "cannot tell" in far
+    assert "too far" not in near and "too far" in far and "do not show" in far
 
 
 def test_no_gain_passes_a_score_of_one():

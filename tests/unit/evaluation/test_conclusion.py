@@ -128,7 +128,8 @@ def test_a_site_that_is_not_ruled_out_needs_skill_within_sites():
     assert (found.kind, found.reason, found.column) == ("site", "not_ruled_out", "site") and not found.stands("image")
     said = sentences(found, MODELS)
     assert (
-        said[0].startswith("No model is shown to know more than the site") and "0.6 or more is not excluded" in said[1]
+        said[0].startswith("No model is shown to carry information beyond the site")
+        and "0.6 or more is not excluded" in said[1]
     )
     strong = confounding(alone, ("label_within_column", "image", 0.8, 0.66, 0.94))
     assert concluded(table, confounding=strong).kind == "one_modality" == concluded(table).kind
@@ -202,8 +203,8 @@ def test_a_gain_that_is_not_excluded_is_said_to_be_possible():
 
 
 def test_the_other_modality_is_named_where_it_does_as_well():
-    assert of(GOOD).rival == "image" and "does less well" in " ".join(sentences(of(GOOD), MODELS))
-    assert "the two are not told apart" in " ".join(sentences(of(GOOD, half=0.2), MODELS))
+    assert of(GOOD).rival == "image" and "performs worse" in " ".join(sentences(of(GOOD), MODELS))
+    assert "the two are not shown to differ" in " ".join(sentences(of(GOOD, half=0.2), MODELS))
     assert of(GOOD | {"image": (0.55, 0.1)}).rival == ""
 
 
@@ -216,17 +217,18 @@ def test_what_cannot_be_decided():
     found = conclude(table_of({}), models=MODELS, counts=COUNTS, confidence=0.95)
     assert (found.kind, found.reason) == ("undecided", "no_model") and len(sentences(found, MODELS)) == 1
     alone = of({"image": (0.8, 0.1)})
-    assert alone.kind == "one_modality" and "no model here reads both" in sentences(alone, MODELS)[0]
+    assert alone.kind == "one_modality" and "no model in this run uses both" in sentences(alone, MODELS)[0]
 
 
 def test_cautions_name_the_models_that_are_not_better_than_chance():
     found = of(GOOD | {"image": (0.55, 0.1), "best_gene": (0.5, 0.1)})
     both = cautions(found, [catalog.get(name) for name in ("image", "best_gene", "expression", "majority")])
-    assert len(both) == 1 and "image alone, single best gene" in both[0] and "their arithmetic, not biology" in both[0]
+    assert (
+        len(both) == 1 and "image alone, single best gene" in both[0] and "describe the models, not biology" in both[0]
+    )
     one = cautions(found, [catalog.get("image")])
     assert one == [
-        "This model (image alone) is not shown to be better than chance: what follows describes its arithmetic, not "
-        "biology."
+        "This model (image alone) is not shown to be better than chance. The results below describe the model, not biology."
     ]
     assert cautions(found, [catalog.get("expression")]) == []
 
@@ -271,7 +273,7 @@ def test_no_sentence_contradicts_its_numbers(aurocs, half, told_by_site, width, 
         assert low["best"] > 0.5
     if found.kind == "one_modality":
         assert low["single"] > 0.5
-    gain = re.search(r"changes it by (\S+) \[(\S+), (\S+)\]: a gain of 0.05 or more is (not )?excluded", text)
+    gain = re.search(r"changes the AUROC by (\S+) \[(\S+), (\S+)\]: a gain of 0.05 or more is (not )?excluded", text)
     if gain:
         assert (float(gain.group(3)) < MARGIN) == (gain.group(4) is None) and float(gain.group(2)) <= 0
     if found.kind == "fusion":

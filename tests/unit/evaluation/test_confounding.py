@@ -49,7 +49,7 @@ def test_two_sites_are_told_apart_by_predictions_that_know_nothing_else():
 def test_a_model_that_holds_within_associated_sites_is_said_to():
     predictions, patients, folds = cohort(n=90, by_site=0.3, effect=2.5)
     found = verdict(predictions, ask(predictions, patients, folds))
-    assert found.status == "associated" and "holds between patients of the same site" in found.says
+    assert found.status == "associated" and "holds among patients of the same site" in found.says
 
 
 def test_predictions_that_tell_the_site_are_noted_where_labels_do_not():

@@ -33,15 +33,29 @@ def said(table, *, low=0.6, by_patient=True):
             0.6,
             True,
             "explained",
-            "which does not exclude chance: its result may be explained by the site.",
+            "which does not exclude chance: the site may explain its result.",
         ),
-        (FOUND, WORSE, 0.6, True, "explained", f"between patients of the same site {MAIN} is worse than chance"),
-        (FOUND, UNKNOWN, 0.6, True, "explained", "is not known: its result may be explained"),
-        (FOUND, HOLDS, 0.6, True, "associated", "holds between patients of the same site: AUROC 0.80 [0.70, 0.90]."),
-        (FOUND, CHANCE, 0.5, True, "associated", "is no better than chance, so there is none to explain."),
-        (NOTHING, CHANCE, 0.6, True, "told", f"but the predictions of {MAIN} tell the site (AUROC 0.81 [0.70, 0.90]"),
+        (FOUND, WORSE, 0.6, True, "explained", f"Among patients of the same site, {MAIN} is worse than chance"),
+        (FOUND, UNKNOWN, 0.6, True, "explained", f"It is not known whether {MAIN} separates the classes"),
+        (FOUND, HOLDS, 0.6, True, "associated", "holds among patients of the same site: AUROC 0.80 [0.70, 0.90]."),
+        (FOUND, CHANCE, 0.5, True, "associated", "so there is no result to explain."),
+        (
+            NOTHING,
+            CHANCE,
+            0.6,
+            True,
+            "told",
+            f"the predictions of {MAIN} carry information about the site (AUROC 0.81 [0.70, 0.90]",
+        ),
         (NOTHING, CHANCE, 0.6, False, "clear", "no sign that it explains the results."),
-        (UNKNOWN, CHANCE, 0.6, True, "unknown", "cannot be told: too few patients."),
+        (
+            UNKNOWN,
+            CHANCE,
+            0.6,
+            True,
+            "unknown",
+            "It is not known whether the site predicts the label: too few patients.",
+        ),
     ],
 )
 def test_the_rules(alone, within, low, by_patient, status, words):
@@ -55,9 +69,12 @@ def test_the_others_and_the_whole_sites_are_told_of():
     image = (table["question"] == "label_within_column") & (table["model"] == "image")
     table.loc[image, ["estimate", "ci_low", "ci_high"]] = HOLDS
     found = said(table).says
-    assert f"Of 3 models looked at, 1 ({TITLES['image']}) has an interval above 0.5 within the same site." in found
+    assert (
+        f"1 of 3 evaluated models ({TITLES['image']}) has an interval above 0.5 among patients of the same site."
+        in found
+    )
     assert f"With whole sites left out of the fitting, the AUROC of {MAIN} is 0.51 [0.40, 0.62]." in found
-    assert "Of 3 models looked at, none have" in said(answers(MODELS, within=CHANCE)).says
+    assert "None of 3 evaluated models has" in said(answers(MODELS, within=CHANCE)).says
 
 
 def test_each_column_has_its_verdict_and_its_name_in_words():
@@ -69,9 +86,9 @@ def test_each_column_has_its_verdict_and_its_name_in_words():
     assert "that the year of surgery alone predicts" in found[2].says
     assert (
         found[1].says
-        == "Whether the scanner predicts the label cannot be told: fewer than two levels have enough patients."
+        == "It is not known whether the scanner predicts the label: fewer than two levels have enough patients."
     )
-    assert looked_at(table).startswith("3 columns and 3 models were looked at.")
+    assert looked_at(table).startswith("3 columns and 3 models were evaluated.")
 
 
 def test_the_main_model_is_chosen_by_its_place():

@@ -142,12 +142,12 @@ def test_sentences():
     titles = {"image": "image alone"}
     table = summary_of(list(np.linspace(0.4, 0.6, 20)))
     assert leak_finding(table, titles) == (
-        "With shuffled labels no model ranks patients above chance (highest mean AUROC 0.50 [0.47, 0.53] in 20 shuffles, "
+        "With shuffled labels, no model ranks patients better than chance (highest mean AUROC 0.50 [0.47, 0.53] in 20 shuffles, "
         "image alone): no sign of a leak."
     )
     assert chance_findings(table, titles) == [
-        "image alone: AUROC 0.80; with shuffled labels 0.50 on average, mostly 0.41 to 0.59; none of 20 shuffles reaches it "
-        "(p = 0.048)."
+        "image alone: AUROC 0.80; with shuffled labels 0.50 on average, mostly between 0.41 and 0.59; none of 20 shuffles "
+        "reaches it (p = 0.048)."
     ]
     few = summary_of([0.4]).to_dict("records")[0]
     assert chance_finding(few, titles).endswith("with shuffled labels 0.40 (one shuffle, too few for a p value).")

@@ -43,7 +43,7 @@ def control(*, leak=False):
 )
 def test_comparison(row, said):
     sentence = finding(row, TITLES)
-    assert sentence.startswith(f"Adding the image to RNA ({FUSION} against {TITLES['expression']}) "[:-1])
+    assert sentence.startswith(f"Adding the image to RNA ({FUSION} compared with {TITLES['expression']}) "[:-1])
     assert said in sentence
     assert finding(pd.Series(row), titles=TITLES) == sentence
 
@@ -56,7 +56,7 @@ def test_only_the_single_modality_networks_speak_of_adding():
         ("expression", "image"),
     ]:
         sentence = finding(comparison(0.1, 0.05, 0.2, a=a, b=b), TITLES)
-        assert sentence == f"Choosing {TITLES[a]} over {TITLES[b]} improves AUROC by +0.10 [+0.05, +0.20]."
+        assert sentence == f"Using {TITLES[a]} instead of {TITLES[b]} improves AUROC by +0.10 [+0.05, +0.20]."
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_only_the_single_modality_networks_speak_of_adding():
         (use(0.2, math.nan, math.nan), "too few patients to tell whether it relies on the image."),
         (
             use(0.2, 0.1, 0.3, metric="mean_abs_change"),
-            "moves its probabilities by 0.20 [0.10, 0.30] on average.",
+            "changes its probabilities by 0.20 [0.10, 0.30] on average.",
         ),
-        (use(0.2, 0.1, 0.3, metric="changed_calls"), "changes its call in 20% [10%, 30%] of the patients."),
+        (use(0.2, 0.1, 0.3, metric="changed_calls"), "changes its predicted class in 20% [10%, 30%] of the patients."),
     ],
 )
 def test_modality_use(row, said):
     sentence = finding(row, TITLES)
-    assert sentence.startswith(f"Given the image of another patient, {FUSION}")
+    assert sentence.startswith(f"With the image of another patient, {FUSION}")
     assert said in sentence
 
 

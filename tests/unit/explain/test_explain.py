@@ -114,7 +114,7 @@ def test_a_verdict_is_passed_if_the_whole_interval_beats_chance():
     row = verdict("planted_tiles_auroc", "image", "attention", **numbers, chance=0.5)
     assert row["passed"] and "AUROC 0.60 (0.55 to 0.65, 30 patients)" in row["says"]
     row = verdict("planted_tiles_auroc", "image", "attention", **numbers, chance=0.56)
-    assert not row["passed"] and "not demonstrably" in row["says"]
+    assert not row["passed"] and "is not shown to" in row["says"]
     row = verdict("deletion_gain", "image", "attention", estimate=0.01, ci_low=-0.1, ci_high=0.1, n=30)
     assert not row["passed"] and "attention is not faithful" in row["says"]
     row = verdict("stability", "image", "attribution", estimate=0.9, ci_low=np.nan, ci_high=np.nan, n=5)
@@ -251,7 +251,7 @@ def test_a_tiles_attribution_is_shared_out_among_its_active_concepts(slides):
 
 def test_features_that_changed_since_are_refused(slides):
     tiles, _, tokens = slides
-    with pytest.raises(InputError, match=r"s00-0.*explain the folds anew"):
+    with pytest.raises(InputError, match=r"s00-0.*explain the folds again"):
         contributions(tiles.iloc[1:], tokens=tokens, sae=dictionary(6), classes=["pos"], device=torch.device("cpu"))
 
 

@@ -294,7 +294,7 @@ def test_a_cohort_without_pixels_has_tables_without_numbers(slide):
     assert len(tables["morphology"]) == 2 * len(MEASURES) and tables["morphology"]["mean"].isna().all()
     assert tables["class_tiles"].empty
     said = morphology_views.says("pos", tables["morphology"][tables["morphology"]["class"] == "pos"])
-    assert said == "Of pos nothing could be measured: it has a value in 0 of 1 patients."
+    assert said == "pos: nothing could be measured (it has a value in 0 of 1 patients)."
 
 
 # ---------------------------------------------------------------- in words
@@ -313,10 +313,10 @@ def test_a_class_in_a_sentence():
         row("eosin_od", 2, -0.05, 0.01), row("nuclei_per_mm2", 1, 1310.4, 200), row("nuclei_share", 3, 0.1, 0.2),
     ]  # fmt: skip
     assert morphology_views.says("LumA", pd.DataFrame(rows)) == (
-        "In LumA the tiles that speak for the class have more nuclei (+1,310 per mm², +1,110 to +1,510) and "
-        "less eosin (-0.05, -0.06 to -0.04) than other tiles of the same patients."
+        "LumA: compared with other tiles of the same patients, the tiles that speak for the class have more nuclei (+1,310 "
+        "per mm², +1,110 to +1,510) and less eosin (-0.05, -0.06 to -0.04)."
     )
-    assert "no measure tells" in morphology_views.says("LumA", pd.DataFrame(rows[2:]))
+    assert "no measure differs clearly" in morphology_views.says("LumA", pd.DataFrame(rows[2:]))
     few = pd.DataFrame([row("eosin_od", 1, -0.05, np.nan)])
     assert "too few patients (30)" in morphology_views.says("LumA", few)
 

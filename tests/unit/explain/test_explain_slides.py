@@ -26,12 +26,14 @@ def drawn(coords, values, **changes):
     return draw(np.array(coords), np.array(values), **arguments)
 
 
-def test_red_speaks_for_the_class_blue_against_it_and_glass_is_transparent():
+def test_orange_speaks_for_the_class_blue_against_it_and_glass_is_transparent():
     picture = drawn([[0, 0], [100, 0], [200, 100]], [1.0, -1.0, 0.0])
     assert picture.shape == (20, 40, 4) and picture.dtype == np.uint8
-    red, blue, white = picture[5, 5].astype(int), picture[5, 15].astype(int), picture[15, 25].astype(int)
-    assert red[0] > red[2] and blue[2] > blue[0] and white[:3].min() > 240
-    assert red[3] == blue[3] > white[3] > 0
+    orange, blue, white = picture[5, 5].astype(int), picture[5, 15].astype(int), picture[15, 25].astype(int)
+    assert (
+        orange[:3].tolist() == [0xE6, 0x9F, 0x00] and blue[:3].tolist() == [0x00, 0x72, 0xB2] and white[:3].min() > 240
+    )
+    assert orange[3] == blue[3] > white[3] > 0
     covered = picture[..., 3] > 0
     expected = np.zeros((20, 40), bool)
     expected[:10, :20] = expected[10:, 20:30] = True

@@ -51,7 +51,7 @@ def test_lists_of_genes():
     ("classes", "genes", "notice", "lists"),
     [
         (("Luminal", "Basal_Her2"), ["ESR1", "G1"], "PAM50 labels are computed from RNA", True),
-        (("low", "high"), list(PAM50), "The genes of this run are those of PAM50.", True),
+        (("low", "high"), list(PAM50), "The genes of this run are the PAM50 genes.", True),
         (("low", "high"), ["ESR1", "G1"], "If the labels of this cohort were computed from RNA", False),
     ],
 )
@@ -64,7 +64,7 @@ def test_the_page_speaks_of_pam50_where_it_is_pam50(tmp_path, classes, genes, no
     text = text_of(inputs, tmp_path / "report.html")
     notices = (
         "PAM50 labels are computed",
-        "The genes of this run are those of PAM50",
+        "The genes of this run are the PAM50 genes",
         "If the labels of this cohort were",
     )
     assert notice in text and sum(each in text for each in notices) == 1

@@ -138,7 +138,7 @@ def test_older_symbols_and_missing_genes_of_a_file(tmp_path):
         (None, "does not exist"),
         ("gene\tx\nA\t1\n", "its columns 'x' are not the classes of the cohort, 'x', 'y'"),
         ("gene\tx\ty\tz\nA\t1\t2\t3\n", "'x', 'y', 'z' are not the classes"),
-        ("gene\tx\ty\nA\t1\t2\nA\t1\t3\n", "row 3: gene 'A' is there twice"),
+        ("gene\tx\ty\nA\t1\t2\nA\t1\t3\n", "row 3: gene 'A' occurs twice"),
         ("gene\tx\ty\nA\t1\t\nB\t1\t3\n", "row 2: gene 'A' has no number for class 'y'"),
         ("gene\tx\ty\nA\t1\tup\nB\t1\tdown\n", "row 2 .'A'.: value 'up' of 'y' is not a number"),
         ("gene\tx\ty\nA\t1\t2\n1-Mar\t1\t3\n", "row 3: gene '1-Mar'"),

@@ -137,6 +137,6 @@ def test_a_bundle_of_ranks_says_so_and_takes_rna_of_any_unit(tmp_path):
     changed = values.assign(**np.exp(values.select_dtypes("number")))
     content, _ = away(expression=changed).compare(bundle, tmp_path / "other", unit="tpm")
     unit = {check["what"]: check for check in content["checks"]}["expression unit"]
-    assert unit["status"] == "warn" and "read ranks within each patient" in unit["says"]
+    assert unit["status"] == "warn" and "use ranks within each patient" in unit["says"]
     pd.testing.assert_frame_equal(found, away(expression=changed).apply(bundle, tmp_path / "more")["predictions"])
     assert found["status"].eq("ok").all() and found["p_pos"].std() > 0.05

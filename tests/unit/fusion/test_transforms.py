@@ -200,7 +200,7 @@ def test_genes_of_other_identifiers_are_named_as_such():
     ("text", "message"),
     [
         ("one\tdescription\n", "line 1: is not a GMT line"),
-        ("one\td\ta\none\td\tb\n", "line 2: gene set 'one' is there twice"),
+        ("one\td\ta\none\td\tb\n", "line 2: gene set 'one' occurs twice"),
         ("\n\n", "is empty"),
         ("", "is empty; copy it again"),
         ("one\td\ta\ntwo\td\t2-Sep\n", "line 2: gene '2-Sep' is a date"),

@@ -139,7 +139,7 @@ def test_any_trident_file_keeps_its_tiles_whatever_their_order(tmp_path_factory,
         ([[0, -1], [-5, 0]], "row 0: (0, -1) is off the slide (and 1 more rows)"),
         ([[0, 0], [0.5, 0]], "row 1: (0.5, 0) is not whole level-0 px"),
         ([[0, 0], [np.nan, 0]], "row 1: (nan, 0) is not finite"),
-        ([[7, 8], [0, 0], [7, 8]], "row 2: (7, 8) is there twice"),
+        ([[7, 8], [0, 0], [7, 8]], "row 2: (7, 8) occurs twice"),
         ([1, 2, 3], "coords has shape (3,)"),
     ],
 )

@@ -131,7 +131,7 @@ def spoilt(row, value, dtype=np.float32):
         (np.empty((0, 6), np.float32), np.empty((0, 2), np.int64), "no_tissue", "no tiles"),
         (np.empty((0, 6), np.float32), CORNERS, "bad_features", "0 rows of features but 4"),
         (vectors(), CORNERS + 0.25, "bad_coords", "whole level-0 px"),
-        (vectors(), np.concatenate([CORNERS[:3], CORNERS[:1]]), "bad_coords", "row 3: (512, 0) is there twice"),
+        (vectors(), np.concatenate([CORNERS[:3], CORNERS[:1]]), "bad_coords", "row 3: (512, 0) occurs twice"),
     ],
 )
 def test_features_that_cannot_be_used_are_refused(tmp_path, features, coords, status, says):

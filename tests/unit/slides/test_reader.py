@@ -255,7 +255,7 @@ def test_an_overview_that_would_not_fit_is_refused():
         level_downsamples = (1.0,)
 
     for downsample in (16.0, 2.0**21):
-        with pytest.raises(Refusal, match="too large to be looked at") as refused:
+        with pytest.raises(Refusal, match="too large to be read") as refused:
             read_overview(Claims(), downsample=downsample)
         assert refused.value.status == "unreadable"
     assert MAX_OVERVIEW_PX > 152_000 * 104_000 / 16**2, "a double slide of 76 x 52 mm at 0.5 µm per px"

@@ -112,7 +112,7 @@ def test_a_log_that_cannot_be_made_is_one_line(tmp_path):
     begun = []
     path = tmp_path / "logs" / "tiles" / "job.log"
     with (
-        pytest.raises(SystemExit, match=f"^error: {path} cannot be written: Not a directory; mend that") as caught,
+        pytest.raises(SystemExit, match=f"^error: {path} cannot be written: Not a directory; fix this") as caught,
         redirect(str(path)),
     ):
         begun.append(1)
@@ -123,7 +123,7 @@ def test_a_folder_is_tried_before_it_is_needed(tmp_path):
     check_writable(tmp_path / "not" / "yet" / "there")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file/results cannot be written: Not a directory; mend that"):
+    with pytest.raises(InputError, match=r"file/results cannot be written: Not a directory; fix this"):
         check_writable(tmp_path / "file" / "results")
 
 

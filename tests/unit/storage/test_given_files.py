@@ -15,8 +15,8 @@ def test_what_can_be_opened_and_what_cannot(tmp_path):
     assert objection_to(tmp_path / "good") is None and objection_to(tmp_path / "link") is None
     for name, words in (
         ("empty", "is empty"), ("pipe", "is a pipe"), ("lost", "does not exist"), ("gone", "does not exist"),
-        (".", "is a folder"), ("/dev/zero", "is a device"), ("good/x", "does not exist"), ("round", "cannot be looked at"),
-        ("x" * 5000, "cannot be looked at"), ("a\x00b", "cannot be looked at"),
+        (".", "is a folder"), ("/dev/zero", "is a device"), ("good/x", "does not exist"), ("round", "cannot be accessed"),
+        ("x" * 5000, "cannot be accessed"), ("a\x00b", "cannot be accessed"),
     ):  # fmt: skip
         assert words in objection_to(tmp_path / name), name
     assert is_absent(tmp_path / "gone") and not is_absent(tmp_path / "x\x00") and not is_absent(tmp_path / "pipe")

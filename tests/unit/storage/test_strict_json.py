@@ -26,8 +26,8 @@ def test_json_is_read_as_python_reads_it(value):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('{"a": 1, "a": 2}', "'a' is there twice"),
-        ('{"b": [{"a": 1, "a": 2}]}', "'a' is there twice"),
+        ('{"a": 1, "a": 2}', "'a' occurs twice"),
+        ('{"b": [{"a": 1, "a": 2}]}', "'a' occurs twice"),
         ("[NaN]", "NaN"),
         ("[-Infinity]", "-Infinity"),
         ('["\\ud800"]', "half a character"),

@@ -81,7 +81,7 @@ def test_forms_that_are_read(tmp_path, name, content, notes):
         ("p.tsv", HEAD + 'P1\tA\t"2nd\nP2\tB\t"S2\n', "row 2: a quotation mark"),
         ("p.tsv", HEAD + 'P1\tA\tS1\nP2\tB\t"core" missing\n', "row 3: a quotation mark"),
         ("p.csv", 'patient,label\nP1,"A\nB"\n', "row 2: a quotation mark"),
-        ("p.tsv", "patient\tlabel\tlabel\nP1\tA\tB\n", "column 'label' is there twice"),
+        ("p.tsv", "patient\tlabel\tlabel\nP1\tA\tB\n", "column 'label' occurs twice"),
         ("p.tsv", "patient\tlabel\t\tx\nP1\tA\tB\t1\n", "column 3 has values and no heading"),
         ("p.tsv", HEAD + "P1\tA\x07\tS1\n", "row 2: holds the control character U+0007"),
         ("p.tsv", HEAD + "P1\tA\0\tS1\n", "row 2: holds a byte of value 0"),

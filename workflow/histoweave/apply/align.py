@@ -34,8 +34,8 @@ def units_may_differ(align: Align, *, transform: str) -> bool:
 def statement(align: Align, n: int) -> str:
     """What is said of an alignment over n patients wherever predictions are shown."""
     return (
-        f"RNA was aligned to training by {WORDS[align]} over the {n} patients of this cohort, without labels; a prediction "
-        "then depends on the other patients, and a cohort of another mix of classes is moved wrongly"
+        f"RNA was aligned to the training cohort by {WORDS[align]} over the {n} patients of this cohort, without labels; each "
+        "prediction therefore depends on the other patients, and the alignment is wrong if the mix of classes differs"
     )
 
 
@@ -44,7 +44,7 @@ def too_few(align: Align, n: int) -> str:
     if align == "none" or n >= LEAST_PATIENTS:
         return ""
     return (
-        f"apply.align: '{align}' needs the RNA of at least {LEAST_PATIENTS} patients, and this cohort has {n}; "
+        f"apply.align: '{align}' needs the RNA of at least {LEAST_PATIENTS} patients, but this cohort has {n}; "
         "set it to none, or add patients"
     )
 
@@ -82,7 +82,7 @@ def aligned(
 
 
 WITHOUT_QUANTILES = (
-    "apply.align: 'quantile' needs quantiles of the training patients, which this bundle does not hold; make the bundle "
+    "apply.align: 'quantile' needs quantiles of the training patients, which this bundle does not have; make the bundle "
     "again, or set it to median"
 )
 

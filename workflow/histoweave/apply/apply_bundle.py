@@ -63,7 +63,7 @@ def apply(
         predictions = statuses.mark(predictions, odd, insist=settings.insist)
         for status in (statuses.ABSTAINED, statuses.INSISTED):
             if n := int(predictions["status"].eq(status).sum()):
-                _log.warning("%s predictions are %s: values outside what the models were fitted on", n, status)
+                _log.warning("%s predictions are %s: values outside the training range", n, status)
         members = votes.table if settings.insist else statuses.without(votes.table, odd)
         predictions = _with_sets(held, predictions, members, level=settings.level)
         predictions["alignment"] = platform.alignments(predictions, method=settings.align)

@@ -1,4 +1,4 @@
-"""Does a cohort fit a bundle? Every question is asked and answered in `compatibility.json`; a wrong answer refuses."""
+"""Is a cohort compatible with a bundle? `compatibility.json` records every check; a failed one refuses the cohort."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SAME_TABLE = 0.1
 
 @dataclass(frozen=True)
 class Check:
-    """One question: `what` was compared, whether it fits, and the answer in words (what to do, if it does not)."""
+    """One check: `what` was compared, whether it is compatible, and the result in words (what to do, if it is not)."""
 
     what: str
     status: Status
@@ -44,15 +44,15 @@ def check_images(manifest: Manifest, facts: pd.DataFrame, *, tiles: dict[str, An
     if facts.empty or encoder is None or grid is None:
         return []
     checks = [
-        _same("encoder", facts, "encoder", encoder.name, mend="set features.encoder to that of the bundle"),
-        _same("dimension of features", facts, "dim", encoder.dim, mend="use the encoder that the bundle names"),
+        _same("encoder", facts, "encoder", encoder.name, fix="set features.encoder to that of the bundle"),
+        _same("dimension of features", facts, "dim", encoder.dim, fix="use the encoder that the bundle names"),
         _weights(facts, encoder.weights_sha256),
         _grid(facts, "tile size in px", "tile_px", grid.tile_px, unknown=facts["tile_px"] == 0),
     ]
     spacing = grid.settings.get("mpp_tolerance", 0.05)
     known = facts[facts["target_mpp"].notna()]
     if grid.target_mpp is None or len(known) < len(facts):
-        checks.append(Check("spacing of tiles", "warn", "the spacing of the tiles is not known of all features"))
+        checks.append(Check("spacing of tiles", "warn", "the spacing of the tiles is not known for all features"))
     elif (odd := known[(known["target_mpp"] / grid.target_mpp - 1).abs() > spacing]).empty:
         checks.append(Check("spacing of tiles", "ok", f"{grid.target_mpp:g} µm per px, as in training"))
     else:
@@ -64,9 +64,9 @@ def check_images(manifest: Manifest, facts: pd.DataFrame, *, tiles: dict[str, An
             )
         )  # fmt: skip
     arithmetic = sorted(set(facts["arithmetic"]) - set(encoder.arithmetic))
-    says = f"network computed in {', '.join(arithmetic)}, in training in {', '.join(encoder.arithmetic)}"
+    says = f"network computed in {', '.join(arithmetic)} here and in {', '.join(encoder.arithmetic)} in training"
     checks.append(
-        Check("arithmetic", "warn", f"{says}; features differ by rounding")
+        Check("arithmetic", "warn", f"{says}; features differ only by rounding")
         if arithmetic
         else Check("arithmetic", "ok", f"network computed in {', '.join(encoder.arithmetic)}, as in training")
     )
@@ -74,30 +74,30 @@ def check_images(manifest: Manifest, facts: pd.DataFrame, *, tiles: dict[str, An
     theirs = {"pen": "remove", **grid.settings}  # what bundles did before there was a choice
     if odd := [f"{key} {value} (training {theirs.get(key)})" for key, value in ours.items()
                if value != theirs.get(key)]:  # fmt: skip
-        checks.append(Check("tissue and grid", "warn", f"tiles are chosen otherwise: {', '.join(odd)}"))
+        checks.append(Check("tissue and grid", "warn", f"tiles are selected with other settings: {', '.join(odd)}"))
     return checks
 
 
-def _same(what: str, facts: pd.DataFrame, column: str, expected: Any, *, mend: str) -> Check:
+def _same(what: str, facts: pd.DataFrame, column: str, expected: Any, *, fix: str) -> Check:
     odd = facts[facts[column] != expected]
     if odd.empty:
         return Check(what, "ok", f"{expected}, as in training")
     found = odd[column].iloc[0]
     return Check(
         what, "refused",
-        f"{what} of slide '{odd['slide'].iloc[0]}' is {found}, the models were fitted with {expected}; {mend}",
+        f"{what} of slide '{odd['slide'].iloc[0]}' is {found}, the models were fitted with {expected}; {fix}",
     )  # fmt: skip
 
 
 def _grid(facts: pd.DataFrame, what: str, column: str, expected: int, *, unknown: pd.Series) -> Check:
     if unknown.any() or not expected:
-        return Check(what, "warn", f"{what} is not known of all features")
-    return _same(what, facts, column, expected, mend=f"set tiles.{column} to {expected}")
+        return Check(what, "warn", f"{what} is not known for all features")
+    return _same(what, facts, column, expected, fix=f"set tiles.{column} to {expected}")
 
 
 def _weights(facts: pd.DataFrame, expected: str) -> Check:
     if not expected or (facts["weights_sha256"] == "").any():
-        return Check("weights", "warn", "the files of the features do not say which weights made all of them")
+        return Check("weights", "warn", "the feature files do not state the network weights for all features")
     odd = facts[facts["weights_sha256"] != expected]
     if odd.empty:
         return Check("weights", "ok", f"SHA-256 {expected[:12]}, as in training")
@@ -109,7 +109,7 @@ def _weights(facts: pd.DataFrame, expected: str) -> Check:
 
 
 def missing_genes(manifest: Manifest, expression: pd.DataFrame) -> list[str]:
-    """Genes that a model reads and the cohort does not have, or of nobody."""
+    """Genes that a model reads and that no patient of the cohort has."""
     given = set(expression.columns[expression.notna().any()])
     return [gene for gene in manifest.expression.genes if gene not in given]
 
@@ -127,15 +127,15 @@ def check_expression(
         says, reservation = units.agreement(unit, ours.unit)
         same = Check("expression unit", "warn" if reservation else "ok", says)
     lacking, n = missing_genes(manifest, expression), len(ours.genes)
-    words = f"{len(lacking)} of the {n} genes that the models read are missing"
+    words = f"{len(lacking)} of the {n} genes used by the models are missing"
     if lacking:
         words += f" ({', '.join(lacking[:5])}{', …' if len(lacking) > 5 else ''})"
     if len(lacking) > limit * n:
         advice = how_to_agree(expression.columns, ours.genes, ours="the RNA table", theirs="the bundle")
-        words += f", more than apply.missing_genes_limit {limit:.0%}; {advice}"
+        words += f", more than apply.missing_genes_limit ({limit:.0%}); {advice}"
         return [same, Check("genes", "refused", words)]
     if lacking:
-        words += "; they count as their training mean, that is 0 after standardising"
+        words += "; they are set to their training mean (0 after standardising)"
     return [same, Check("genes", "warn" if lacking else "ok", words)]
 
 
@@ -145,7 +145,7 @@ def check_depth(manifest: Manifest, expression: pd.DataFrame | None) -> list[Che
         return []
     found, training = expression.shape[1], manifest.expression.n_genes
     comparable = abs(found / training - 1) <= _SAME_TABLE
-    says = f"tables of {found} genes here and {training} in training"
+    says = f"the tables have {found} genes here and {training} in training"
     if comparable:
         return [Check("sequencing depth", "ok", f"{says}: totals are compared")]
     return [Check("sequencing depth", "warn", f"{says}: totals are not compared")]
@@ -168,8 +168,9 @@ def check_values(drift: pd.DataFrame) -> list[Check]:
     return [
         Check(
             "expression values", "warn",
-            f"the medians of {share:.0%} of the genes lie outside the middle half of training: another platform, values "
-            "of another unit than stated, or quite another mix of patients; trust the predictions only if they are measured",
+            f"the medians of {share:.0%} of the genes lie outside the middle half of training: this suggests another "
+            "platform, a wrongly stated unit, or a very different mix of patients; trust the predictions only if their "
+            "accuracy is measured here",
         )
     ]  # fmt: skip
 
@@ -184,21 +185,27 @@ def check_plausible(judged: pd.DataFrame, *, unjudged: bool) -> list[Check]:
     """
     checks = []
     if unjudged:
-        says = (
-            "the bundle holds no ranges of the tile features, so images are not judged by them; make the bundle again"
-        )
+        says = "the bundle has no ranges of the tile features, so images are not checked against them; make the bundle again"
         checks.append(Check(f"{plausible.JUDGED[IMAGE].what} within the training range", "warn", says))
     for modality, rows in judged.groupby("modality", sort=False):
         what = f"{plausible.JUDGED[modality].what} within the training range"
         reasons = rows.loc[rows["reason"] != "", "reason"].value_counts()
         if reasons.empty:
-            checks.append(Check(what, "ok", f"the values of all {len(rows)} patients can be of what training showed"))
+            checks.append(
+                Check(what, "ok", f"the values of all {len(rows)} patients are plausible for the training cohort")
+            )
             continue
         counted = "; ".join(f"{reason} ({n} of {len(rows)} patients)" for reason, n in reasons.items())
         share = rows.loc[rows["reason"] != "", "share"].median()
-        says = "models that read them give no prediction; with apply.insist, probabilities without sets"
+        says = (
+            "models that use them give no prediction; with apply.insist they give probabilities without prediction sets"
+        )
         checks.append(
-            Check(what, "withheld", f"{counted}, in the median one {share:.0%} of the values lie outside: {says}")
+            Check(
+                what,
+                "withheld",
+                f"{counted}; in the median such patient, {share:.0%} of the values lie outside; {says}",
+            )
         )
     return checks
 
@@ -212,19 +219,19 @@ def check_cohort(manifest: Manifest, patients: pd.DataFrame) -> list[Check]:
         checks.append(
             Check(
                 "modalities", "refused",
-                f"the models read {' and '.join(sorted(readable))}, of which no patient has any; "
-                "see cohort/flow.parquet for what was lost",
+                f"the models use {' and '.join(sorted(readable))}, but no patient has any; see cohort/flow.parquet for what "
+                "was excluded",
             )
         )  # fmt: skip
     labels = patients["label"].dropna()
     if labels.empty:
-        return [*checks, Check("labels", "ok", "no labels: predictions are made, and nothing is scored")]
+        return [*checks, Check("labels", "ok", "no labels: predictions are made but not scored")]
     unknown = labels[~labels.isin(manifest.classes)]
     if unknown.empty:
-        return [*checks, Check("labels", "ok", f"{len(labels)} patients have a label that the models know")]
+        return [*checks, Check("labels", "ok", f"{len(labels)} patients have a label, all known to the models")]
     says = (
         f"{len(unknown)} of {len(labels)} labels are none of {', '.join(manifest.classes)} (such as "
-        f"'{unknown.iloc[0]}'): these patients are predicted and not scored; rename labels with label_map"
+        f"'{unknown.iloc[0]}'): these patients are predicted but not scored; rename labels with label_map"
     )
     return [*checks, Check("labels", "warn", says)]
 
@@ -248,4 +255,4 @@ def refuse(content: dict[str, Any], *, where: str) -> None:
     refused = [check["says"] for check in content["checks"] if check["status"] == "refused"]
     if refused:
         more = f" (and {len(refused) - 1} more, see {where})" if len(refused) > 1 else ""
-        raise InputError(f"the bundle does not fit: {refused[0]}{more}")
+        raise InputError(f"the bundle is not compatible with this cohort: {refused[0]}{more}")

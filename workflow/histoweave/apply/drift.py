@@ -114,9 +114,9 @@ def _row(modality: str, feature: str, site: str, values: pd.Series, limits: pd.S
     low, high = float(limits["low"]), float(limits["high"])
     slack = _TOLERANCE * max(abs(low), abs(high))
     outside = not low - slack <= value <= high + slack
-    words = f"median {value:.4g}; {reference.RANGE:.0%} of the training patients lie in {low:.4g} to {high:.4g}"
+    words = f"median {value:.4g}; {reference.RANGE:.0%} of the training patients lie between {low:.4g} and {high:.4g}"
     if share:
-        words = f"{value:.0%} of the patients' spacings; judged odd outside {low:.0%} to {high:.0%}"
+        words = f"{value:.0%} of the spacings; flagged outside {low:.0%} to {high:.0%}"
     return _judged(modality, feature, site, value, low, high, outside, words, n=len(values))
 
 
@@ -150,7 +150,9 @@ def _outside(modality: str, feature: str, table: pd.DataFrame, limits: pd.DataFr
         farthest = [names[i] for i in order[: min(_SHOWN, int(outside.sum()))]]
         most = max(TOLERATED_HALF, 2 * outside_half(len(members))) if half else EXPECTED_OUTSIDE
         held = "half" if half else f"{reference.WIDE_RANGE:.0%}"
-        words = f"{outside.sum()} of {known.sum()} medians lie outside the range of {held} of the training patients"
+        words = (
+            f"{outside.sum()} of {known.sum()} medians lie outside the range that holds {held} of the training patients"
+        )
         words += f"; farthest: {', '.join(farthest)}" if farthest else ""
         rows.append(_judged(modality, feature, place, share, 0.0, most, share > most, words, n=len(members)))
     return rows
@@ -166,7 +168,7 @@ def _judged(
 ) -> dict:
     flagged = outside and n >= MIN_PATIENTS
     if outside and not flagged:
-        words += f"; too few patients ({n}) to judge"
+        words += f"; not flagged, because there are too few patients ({n})"
     return {
         "modality": modality, "feature": feature, "site": site, "value": value, "reference_low": low,
         "reference_high": high, "flagged": flagged, "says": words,

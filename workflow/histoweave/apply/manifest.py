@@ -133,7 +133,7 @@ def parse(data: bytes, *, where: str) -> Manifest:
         raise _broken(where, error) from None
     if raw["format"] != FORMAT:
         raise InputError(
-            f"{where}: bundle format {short(raw['format'])} is not known here, which reads format {FORMAT}; "
+            f"{where}: bundle format {short(raw['format'])} is not supported; this version reads format {FORMAT}; "
             "use the version of histoweave that made it"
         )
     try:
@@ -164,7 +164,7 @@ def _contradiction(manifest: Manifest) -> str | None:
     if unknown := [name for name in names if name not in catalog.names()]:
         return f"model '{unknown[0]:.60}' is not known to this version of histoweave"
     if len(set(names)) < len(names):
-        return f"model '{max(names, key=names.count)}' is there twice"
+        return f"model '{max(names, key=names.count)}' occurs twice"
     n_folds = manifest.n_folds * manifest.repeats
     for model in manifest.models:
         if len(model.folds) != n_folds or model.folds != list(range(n_folds)):
@@ -173,11 +173,11 @@ def _contradiction(manifest: Manifest) -> str | None:
             return f"model '{model.name}' is said to read {' and '.join(model.modalities) or 'nothing':.80}"
     read = set().union(*(model.modalities for model in manifest.models))
     if catalog.IMAGE in read and (manifest.encoder is None or manifest.tiles is None):
-        return "a model reads images, and the encoder or the tiles are not told"
+        return "a model reads images, but the encoder or the tiles are not recorded"
     if manifest.encoder is None and (manifest.concepts or EMBEDDING in manifest.files):
-        return "it holds features of the training patients, and the encoder is not told"
+        return "it holds features of the training patients, but the encoder is not recorded"
     if catalog.EXPRESSION in read and manifest.expression is None:
-        return "a model reads RNA, and its unit and genes are not told"
+        return "a model reads RNA, but its unit and genes are not recorded"
     if manifest.expression and len(set(manifest.expression.genes)) < len(manifest.expression.genes):
         return "a gene is listed twice"
     if lacking := sorted(set(needed_members(manifest)) - set(manifest.files)):

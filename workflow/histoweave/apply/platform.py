@@ -30,8 +30,8 @@ def with_other_units(
     """
     if training is None or not align.units_may_differ(method, transform=training.transform):
         return checks
-    why = "the models read ranks within each patient" if method == "none" else "each gene is aligned to training"
-    says = f"{unit}, in training {training.unit}, which is allowed because {why}"
+    why = "the models use ranks within each patient" if method == "none" else "each gene is aligned to training"
+    says = f"{unit} here and {training.unit} in training; allowed because {why}"
     return [
         dataclasses.replace(check, status="warn", says=says)
         if check.what == UNIT and check.status == "refused"

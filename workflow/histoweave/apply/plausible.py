@@ -1,6 +1,6 @@
-"""Can a cohort's values be what the models were fitted on? Judged by how many lie outside the training range.
+"""Are a cohort's values plausible for the training cohort? Judged by how many lie outside the training range.
 
-Models extrapolate without a sign of it, so predictions from values that training never showed are not given. The limits
+Models extrapolate without a sign of it, so predictions from values that were never seen in training are not given. The limits
 below were measured on real RNA (docs/apply.md): cohorts of the training's unit and platform, and those of other ones.
 """
 
@@ -47,7 +47,7 @@ class Judged:
 # patient of the same kind has up to 50 %. Means of tile features move with every scanner and stain: nearly all must be off.
 JUDGED = {
     EXPRESSION: Judged(reference.GENES, "RNA", "genes", medians=0.5, single=0.6),
-    IMAGE: Judged(reference.FEATURES, "images", "values of the mean tile feature", medians=0.8, single=0.8),
+    IMAGE: Judged(reference.FEATURES, "images", "values of the mean tile features", medians=0.8, single=0.8),
 }
 
 
@@ -139,4 +139,6 @@ def _share(outside: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _words(judged: Judged, which: str) -> str:
-    return f"{judged.what}: {which} lie outside the range of {reference.WIDE_RANGE:.0%} of the training patients"
+    return (
+        f"{judged.what}: {which} lie outside the range that holds {reference.WIDE_RANGE:.0%} of the training patients"
+    )

@@ -155,9 +155,9 @@ def _check_names(archive: zipfile.ZipFile, file: Path) -> None:
     for entry in archive.infolist():
         name = entry.filename
         if name in names:
-            raise InputError(f"{file}: member '{name:.80}' is there twice; copy the bundle again")
+            raise InputError(f"{file}: member '{name:.80}' occurs twice; copy the bundle again")
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
-            raise InputError(f"{file}: member '{name:.80}' would lie outside the bundle; take another bundle")
+            raise InputError(f"{file}: member '{name:.80}' would be written outside the bundle; use another bundle")
         names.add(name)
 
 
@@ -183,7 +183,7 @@ def _check_sizes(archive: zipfile.ZipFile, manifest: Manifest, file: Path) -> No
     limit = SMALL_BYTES + MAX_RATIO * file.stat().st_size
     if stated > limit:
         raise InputError(
-            f"{file}: would unpack to {stated / 1e9:.1f} GB, more than a bundle of its size can; take another bundle"
+            f"{file}: would unpack to {stated / 1e9:.1f} GB, more than a bundle of its size can; use another bundle"
         )
 
 
@@ -209,6 +209,6 @@ def _unpack(archive: zipfile.ZipFile, name: str, file: Path, target: Path) -> st
                 out.write(block)
     except OSError as error:
         raise InputError(
-            f"{file}: cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}; mend that, or set TMPDIR"
+            f"{file}: cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}; fix this, or set TMPDIR"
         ) from None
     return digest.hexdigest()

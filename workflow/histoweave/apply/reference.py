@@ -83,7 +83,7 @@ def read_reference(folder: Path, member: str) -> pd.DataFrame:
         return table
     if table[key].duplicated().any():
         raise InputError(
-            f"{folder / member}: {key} '{table[key][table[key].duplicated()].iloc[0]:.80}' is there twice; {_MEND}"
+            f"{folder / member}: {key} '{table[key][table[key].duplicated()].iloc[0]:.80}' occurs twice; {_MEND}"
         )
     for low, high in (("low", "median"), ("median", "high"), ("lower", "upper")):
         if low in table and (table[low] > table[high]).any():

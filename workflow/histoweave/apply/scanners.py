@@ -74,20 +74,20 @@ def compare_scanners(slides: pd.DataFrame, training: pd.DataFrame | None) -> tup
     """
     here = f"scanners here: {named_shares(scanner_shares(slides))}"
     if training is None:
-        return math.nan, 0, False, f"unknown: the bundle does not tell the scanners of training; {here}"
+        return math.nan, 0, False, f"unknown: the bundle does not record the scanners of training; {here}"
     there = f"in training: {named_shares(training)}"
     judged = unseen(slides, training)
     told = judged.dropna().astype(bool)
     if told.empty:
-        return math.nan, 0, False, f"unknown: the files do not tell; {here}; {there}"
+        return math.nan, 0, False, f"unknown: the files do not record the scanner; {here}; {there}"
     words = f"{told.sum()} of {len(told)} slides{_named(slides.loc[told.index[told]])}; {there}"
     if len(told) < len(judged):
-        words += f"; of {len(judged) - len(told)} more slides it cannot be told"
+        words += f"; unknown for {len(judged) - len(told)} more slides"
     share = float(told.mean())
     if share and training.loc[training["vendor"] == "", "share"].sum() > TOLERATED:
-        return share, 0, False, f"{words}; not judged: training may have had these scanners too"
+        return share, 0, False, f"{words}; not flagged: these scanners may also have been used in training"
     patients = slides.loc[told.index, "patient"].nunique()
-    return share, patients, share > TOLERATED, f"{words}; judged odd above {TOLERATED:.0%}"
+    return share, patients, share > TOLERATED, f"{words}; flagged above {TOLERATED:.0%}"
 
 
 def _named(slides: pd.DataFrame) -> str:

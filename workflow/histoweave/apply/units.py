@@ -12,9 +12,9 @@ _QUANTITY = {
     "fpkm": "log2(1 + TPM)",
     "rsem": "log2(1 + RSEM)",
 }
-MEND = (
+FIX = (
     "get the values of the same samples in {trained}, or train a bundle with fusion.expression_transform: ranks, or "
-    "declare how the two are aligned in apply.align"
+    "state in apply.align how the two are to be aligned"
 )
 
 
@@ -34,15 +34,15 @@ def difference(given: str | None, trained: str, *, formula: str) -> str:
         return ""
     what = f"{trained} ({formula})" if formula else trained
     return (
-        f"the RNA is given as {given}, the models were fitted on {what}, and the two do not compare: they differ gene by "
-        f"gene; {MEND.format(trained=trained)}"
+        f"the RNA is given as {given}, but the models were fitted on {what}; the two cannot be compared, because they differ "
+        f"gene by gene; {FIX.format(trained=trained)}"
     )
 
 
 def agreement(given: str, trained: str) -> tuple[str, bool]:
     """What is said of two units that can be compared, and whether it is a reservation."""
     if given != trained:
-        return f"{given} here and {trained} in training: both become TPM, if the tables hold all genes", True
+        return f"{given} here and {trained} in training: both become TPM, provided that the tables hold all genes", True
     if trained == "log2":
-        return "log2, as in training; of which values, the unit does not tell: they are compared with training", False
+        return "log2, as in training; log2 of which values is not stated, so they are compared with training", False
     return f"{trained}, as in training", False

@@ -18,11 +18,11 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     KeyError
         if there is none of that name.
     ValueError
-        for a larger one, one of a name that is there twice, and an encrypted one. What else the standard library raises for damaged archives is left as it is.
+        for a larger one, one of a name that occurs twice, and an encrypted one. What else the standard library raises for damaged archives is left as it is.
     """
     member = archive.getinfo(name)
     if _is_repeated(archive, name):
-        raise ValueError("it is there twice; keep one picture of each name")
+        raise ValueError("it occurs twice; keep one picture of each name")
     if member.flag_bits & _ENCRYPTED:
         raise ValueError("it is encrypted; unpack the archive and pack it without a password")
     if member.file_size > MAX_MEMBER_BYTES:

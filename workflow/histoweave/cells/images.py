@@ -92,7 +92,7 @@ def check_all_usable(shards: Iterable[str | os.PathLike]) -> int:
         first = refused.iloc[0]
         raise InputError(
             f"{len(refused)} of {len(status)} cells cannot be used, first '{first['cell']}': {first['status']}: "
-            f"{first['reason']} (on_error is 'stop'); mend or remove them, or set on_error: continue"
+            f"{first['reason']} (on_error is 'stop'); fix or remove them, or set on_error: continue"
         )
     return len(status)
 

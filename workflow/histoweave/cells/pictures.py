@@ -163,7 +163,7 @@ def cut_out(picture: np.ndarray, box: Box | None, *, crop: float) -> np.ndarray:
     top, bottom = _span((ymin + ymax) / 2, edges[1] * crop)
     inner = picture[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     if not inner.size:
-        raise Refusal("bad_box", f"the box {_named(box)} lies beside the picture of {width} x {height} px")
+        raise Refusal("bad_box", f"the box {_named(box)} lies outside the picture of {width} x {height} px")
     if inner.shape[:2] == (bottom - top, right - left):
         return inner
     if (bottom - top) * (right - left) > MAX_CELL_PIXELS:

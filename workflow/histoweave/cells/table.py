@@ -159,7 +159,7 @@ def _patients(given: UserTable, *, patients: Collection[str] | None, patients_fi
         if patients is not None:
             raise InputError(
                 f"{file}: column 'patient' is missing or empty, but the cohort has {patients_file}; "
-                "say whose each cell is"
+                "name the patient of each cell"
             )
         return table["cell"]
     whose = table["patient"]

@@ -50,11 +50,11 @@ def read_review(path: str | os.PathLike, *, sae_sha256: str, n_latents: int | No
         if cells["sae_sha256"] != sae_sha256:
             raise InputError(
                 f"{where}: the answer is about another sparse autoencoder ({cells['sae_sha256'][:12] or 'none given'}, "
-                f"this one is {sae_sha256[:12]}), and names do not carry over to another dictionary; "
-                "take concepts.review out of the config and review the new gallery"
+                f"this one is {sae_sha256[:12]}), and names cannot be transferred to another dictionary; "
+                "remove concepts.review from the config and review the new gallery"
             )
         if concept in found:
-            raise InputError(f"{where}: concept {concept} is there twice; keep one of its rows")
+            raise InputError(f"{where}: concept {concept} occurs twice; keep one of its rows")
         cells |= {column: _restored(cells[column]) for column in ("name", "comment")}
         verdict = cells["verdict"].lower()
         if verdict not in VERDICTS:
@@ -104,7 +104,7 @@ def _rows(path: str | os.PathLike) -> list[tuple[int, dict[str, str]]]:
     header = [cell.strip() for cell in table[0]] if table else []
     repeated = [column for column in COLUMNS if header.count(column) > 1]
     if repeated:
-        raise InputError(f"{path}: column '{repeated[0]}' is there twice; keep one")
+        raise InputError(f"{path}: column '{repeated[0]}' occurs twice; keep one")
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise InputError(f"{path}: column '{missing[0]}' is missing; the gallery saves {', '.join(COLUMNS)}")
@@ -113,7 +113,9 @@ def _rows(path: str | os.PathLike) -> list[tuple[int, dict[str, str]]]:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            raise InputError(f"{path}, row {row}: has {len(cells)} cells, the header {len(header)}; mend the row")
+            raise InputError(
+                f"{path}, row {row}: has {len(cells)} cells, but the header has {len(header)}; fix the row"
+            )
         rows.append((row, {column: cell.strip() for column, cell in zip(header, cells, strict=True)}))
     return rows
 
@@ -125,7 +127,7 @@ def _restored(text: str) -> str:
 
 def _concept(text: str, n_latents: int | None, *, where: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise InputError(f"{where}: concept '{_short(text)}' is not a number of a latent; mend the row or drop it")
+        raise InputError(f"{where}: concept '{_short(text)}' is not a number of a latent; fix or remove the row")
     if n_latents is not None and int(text) >= n_latents:
         raise InputError(f"{where}: there is no concept {text}, the dictionary has 0 to {n_latents - 1}; drop the row")
     return int(text)

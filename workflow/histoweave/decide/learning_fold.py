@@ -44,7 +44,7 @@ def learning_fold(
     """
     info = catalog.get(model)
     if info.needs:
-        raise InputError(f"decide.learning_curve.models: '{model}' is made of other models; name one that is fitted")
+        raise InputError(f"decide.learning_curve.models: '{model}' combines other models; name one that is fitted")
     repeat, fold, roles = fold_roles(folds, k)
     able = patients_by_role(PatientSet.of(patients, slides=slides, expression=expression, classes=classes), roles, info)
     priority = priorities(list(roles.index[roles != "test"]), seed=seed, k=k)

@@ -16,7 +16,7 @@ from histoweave.evaluation.tempered import BOUNDS
 MIN_PATIENTS = 10
 _XATOL = 1e-6  # of log T
 
-AT_UPPER_BOUND = "the probabilities of the validation patients tell less than equal ones would: the largest allowed"
+AT_UPPER_BOUND = "the probabilities of the validation patients are less informative than equal probabilities: the largest allowed temperature is used"
 
 
 class Temperature(NamedTuple):
@@ -42,9 +42,9 @@ def fit_temperature(p: np.ndarray, y: np.ndarray) -> Temperature:
     if len(np.unique(y)) < 2:
         return Temperature(1.0, "the validation patients have one class")
     if (p == 0).any():
-        return Temperature(1.0, "a probability is exactly 0, which no temperature moves")
+        return Temperature(1.0, "a probability is exactly 0, which temperature scaling cannot change")
     if (p.argmax(axis=1) == y).all():
-        return Temperature(1.0, "all validation patients are called right, so that no finite sharpness is best")
+        return Temperature(1.0, "all validation patients are predicted correctly, so no finite temperature is best")
     logs = np.log(p)
     rows = np.arange(len(y))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -61,17 +61,17 @@ def calibration_finding(metrics: pd.DataFrame, temperatures: pd.DataFrame, title
     )
     row = metrics.loc["log_loss"]
     if row["difference"] == 0 and (unfitted & (temperatures["temperature"] == 1)).all():
-        return f"{_start(title)} keeps its probabilities: {temperatures['reason'].iloc[0]}."
+        return f"{_start(title)} keeps its probabilities unchanged: {temperatures['reason'].iloc[0]}."
     if math.isnan(row["ci_low"]):
-        return f"{_start(title)}: too few patients to tell whether a temperature helps.{kept}"
+        return f"{_start(title)}: too few patients to tell whether temperature scaling helps.{kept}"
     moved = estimate_text(row["difference"], row["ci_low"], row["ci_high"], signed=True, digits=3)
     change = f"log loss {row['before']:.3f} → {row['after']:.3f}, {moved}"
     if row["ci_high"] < 0:
-        verdict = "a temperature makes the probabilities better"
+        verdict = "temperature scaling improves the probabilities"
     elif row["ci_low"] > 0:
-        verdict = "a temperature makes the probabilities worse"
+        verdict = "temperature scaling makes the probabilities worse"
     else:
-        verdict = "no evidence that a temperature makes the probabilities better"
+        verdict = "no evidence that temperature scaling improves the probabilities"
     return f"{_start(title)}: {verdict} ({change}).{kept}"
 
 
@@ -79,16 +79,16 @@ def conformal_finding(row: Row, title: str) -> str:
     """One sentence on the measured coverage of the sets at a level."""
     level, n = row["level"], int(row["n"])
     if row["ci_high"] < level:
-        verdict = "less than they should"
+        verdict = "less often than stated"
     elif row["ci_low"] > level:
-        verdict = "more than they need"
+        verdict = "more often than stated, so the sets are larger than necessary"
     else:
-        verdict = "as they should, as far as the interval tells"
+        verdict = "and the interval includes the stated coverage"
     reached = estimate_text(row["coverage"], row["ci_low"], row["ci_high"], against=level, digits=0, percent=True)
     return (
-        f"Sets of {title} at {promise_text(level)} hold the true class in {reached} of {n} patients, {verdict}; "
-        f"{row['mean_set_size']:.2f} classes on average, one class for {row['singletons'] / n:.0%}, none for "
-        f"{row['empty'] / n:.0%}."
+        f"Prediction sets of {title} with a stated coverage of {promise_text(level)} contain the true class in {reached} "
+        f"of {n} patients, {verdict}. A set holds {row['mean_set_size']:.2f} classes on average; "
+        f"{row['singletons'] / n:.0%} of the sets hold one class and {row['empty'] / n:.0%} are empty."
     )
 
 
@@ -108,52 +108,64 @@ def class_finding(coverage: pd.DataFrame, scores: pd.DataFrame, level: float, ti
         f"{share} of {row['n']} {row['class']}" for share, row in zip(counted, one.to_dict("records"), strict=True)
     ]
     says = (
-        f"Within the classes, sets of {title} at {level:.0%} hold the true class in {_and(counted)} patients; with a "
-        f"threshold for each class in {_and(shares)}, with {size:.2f} classes on average."
+        f"Within each class, prediction sets of {title} with a stated coverage of {level:.0%} contain the true class in "
+        f"{_and(counted)} patients. With one threshold per class, they do so in {_and(shares)}, with {size:.2f} classes on "
+        "average."
     )
     if lacking := one.loc[one["ci_high"] < level, "class"].tolist():
-        says += f" One threshold covers {_and(lacking)} less than the level: look at the sets by class there."
+        says += (
+            f" With one threshold for all, {_and(lacking)} {_are(lacking)} covered less often than stated: see the sets with "
+            "one threshold per class."
+        )
     if lacking := own.loc[own["ci_high"] < level, "class"].tolist():
-        says += f" Sets by class cover {_and(lacking)} less than the level as well."
+        says += (
+            f" With one threshold per class, {_and(lacking)} {_are(lacking)} covered less often than stated as well."
+        )
     few = always_inside(class_counts(scores, one["class"].tolist()), one["class"].tolist(), level)
     if few:
         named = _and([f"{label} ({n} in the other folds)" for label, n in few.items()])
-        says += f" A level of {level:.0%} needs {least_patients(level)} patients of a class: {named} is in every set by class."
+        says += (
+            f" A coverage of {level:.0%} needs {least_patients(level)} patients of a class: {named} {_are(few)} therefore in "
+            "every set with one threshold per class."
+        )
     return says
 
 
 def selective_finding(metrics: pd.DataFrame, title: str) -> str:
-    """One sentence on what is won by not answering for the least sure; `metrics` is indexed by metric."""
+    """One sentence on the error rate without the least certain predictions; `metrics` is indexed by metric."""
     drop, some, everybody = (
         metrics.loc[name] for name in (f"risk_drop_at_{DROP_AT}", f"risk_at_{DROP_AT}", "risk_at_1")
     )
-    answering = f"Answering only for the {DROP_AT:.0%} it is surest of, {title}"
+    answering = f"If {title} predicts only the {DROP_AT:.0%} of patients it is most certain about"
     if math.isnan(drop["ci_low"]):
-        return f"{answering}: too few patients to tell whether it errs less."
+        return f"{answering}: too few patients to tell whether its error rate falls."
     low, high = some["ci_low"], some["ci_high"]
     interval = interval_text(low, high, digits=0, percent=True)
-    change = f"errs in {some['estimate']:.0%} {interval} of them in place of {everybody['estimate']:.0%} of all"
-    verdict = "" if drop["ci_low"] > 0 else ": no evidence that its confidence tells its errors"
-    return f"{answering} {change}{verdict}."
+    change = f"its error rate is {some['estimate']:.0%} {interval}, compared with {everybody['estimate']:.0%} for all patients"
+    verdict = "" if drop["ci_low"] > 0 else ": no evidence that low confidence indicates errors"
+    return f"{answering}, {change}{verdict}."
 
 
 def decision_finding(curve: pd.DataFrame, label: str, title: str) -> str:
     """One sentence on the thresholds, at least five in a row, at which acting on the model beats acting on all and on
     none."""
     if curve["advantage_low"].isna().all():
-        return f"Acting on {title} for {label}: too few patients to tell whether it beats acting on all or none."
+        return (
+            f"Acting on {title} for {label}: too few patients to tell whether this is better than treating all patients or "
+            "none."
+        )
     better = curve["advantage_low"].to_numpy() > 0
     edges = np.flatnonzero(np.diff(better, prepend=False, append=False)).reshape(-1, 2)
     at = curve["threshold"].to_numpy()
     spans = ", ".join(f"{at[first]:.2f}–{at[end - 1]:.2f}" for first, end in edges if end - first >= MIN_SPAN)
     if not spans:
         return (
-            f"Over no range of thresholds is acting on {title} for {label} shown to be better than acting on all or "
-            "on none."
+            f"There is no range of thresholds at which acting on {title} for {label} is shown to be better than treating all "
+            "patients or none."
         )
     return (
-        f"Acting on {title} for {label} is better than acting on all or on none at thresholds {spans} (intervals of "
-        "each threshold by itself)."
+        f"Acting on {title} for {label} is better than treating all patients or none at thresholds {spans} (each interval "
+        "holds for one threshold by itself)."
     )
 
 
@@ -169,16 +181,17 @@ def subgroup_finding(differences: pd.DataFrame, title: str) -> str:
         return f"{_start(title)}: too few patients to compare groups."
     clear = known[(known["ci_low"] > 0) | (known["ci_high"] < 0)]
     told = (
-        f"Of {len(known)} differences between a group and the others (simultaneous intervals), {title} has {len(clear)}"
+        f"{_start(title)}: {len(clear) or 'none'} of {len(known)} differences between a group and the other patients "
+        f"{'excludes' if len(clear) < 2 else 'exclude'} 0 (simultaneous intervals)"
     )
     if clear.empty:
-        return f"{told} that exclude 0: no evidence that it serves a group better or worse."
+        return f"{told}: no evidence that it performs better or worse in any group."
     row = clear.loc[clear["difference"].abs().idxmax()]
     largest = (
         f"{row['column']} '{row['group']}', {WORDS[row['metric']]} "
         f"{estimate_text(row['difference'], row['ci_low'], row['ci_high'], signed=True)}"
     )
-    return f"{told} that exclude 0; the largest: {largest}."
+    return f"{told}. The largest: {largest}."
 
 
 def learning_finding(row: Row, titles: Mapping[str, str]) -> str:
@@ -187,24 +200,32 @@ def learning_finding(row: Row, titles: Mapping[str, str]) -> str:
     The interval does not hold the luck of the training, so a claim must also survive the law's misfit to the scores.
     """
     title, metric, more = titles[row["model"]], WORDS[row["metric"]], row["n_more"]
-    subject = f"{more} patients more than the {row['n_now']:.0f} that {title} learns from"
+    subject = f"{more} more training patients for {title} (now {row['n_now']:.0f})"
     if math.isnan(row["expected_gain"]):
-        return f"{subject}: a curve of fewer than three sizes cannot tell what they would bring to {metric}."
+        return f"{subject}: the effect on {metric} cannot be estimated from a curve of fewer than three sizes."
     if math.isnan(row["gain_low"]):
-        return f"{subject}: too few scored patients to tell what they would bring to {metric}."
+        return f"{subject}: too few scored patients to estimate the effect on {metric}."
     gain = estimate_text(row["expected_gain"], row["gain_low"], row["gain_high"], signed=True)
     if row["gain_high"] + row["misfit"] < NOTHING and more <= FAR * row["n_now"]:
-        return f"{subject} would bring next to nothing to {metric}: {gain}, now {row['now']:.2f}."
-    strays = f" (scores stray up to {row['misfit']:.2f} from the curve)" if row["misfit"] >= NOTHING else ""
-    far = " (that many patients are too far from those the curve was measured on)" if more > FAR * row["n_now"] else ""
+        return f"{subject} would hardly change {metric}: {gain}, now {row['now']:.2f}."
+    strays = f" (scores deviate by up to {row['misfit']:.2f} from the curve)" if row["misfit"] >= NOTHING else ""
+    far = (
+        " (this number is too far beyond the patients that the curve was measured on)"
+        if more > FAR * row["n_now"]
+        else ""
+    )
     if row["gain_low"] - row["misfit"] < NOTHING or far:
-        unsure = f"the data cannot tell whether {metric} ({row['now']:.2f}) would gain"
-        return f"{subject}: {unsure}; expected {gain}{far or strays}."
-    return f"{subject} are expected to raise {metric} ({row['now']:.2f}) by {gain}, if the curve goes on as it began."
+        unsure = f"the data do not show whether {metric} (now {row['now']:.2f}) would improve"
+        return f"{subject}: {unsure}. Expected change: {gain}{far or strays}."
+    return f"{subject} are expected to raise {metric} (now {row['now']:.2f}) by {gain}, if the curve continues in the same way."
 
 
 def _start(title: str) -> str:
     return title[:1].upper() + title[1:]
+
+
+def _are(names: Collection[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _share(row: Row) -> str:

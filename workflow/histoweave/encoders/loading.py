@@ -204,7 +204,7 @@ def _with_local_weights(network: nn.Module, path: Path) -> nn.Module:
             f"{_one_line(error)}; give the file and the architecture that belong together"
         ) from None
     if (name := not_finite(network.state_dict())) is not None:
-        raise InputError(f"encoder.weights '{path}': '{name}' holds NaN or infinity; take another file")
+        raise InputError(f"encoder.weights '{path}': '{name}' holds NaN or infinity; use another file")
     return network
 
 

@@ -30,7 +30,7 @@ def register(entry: EncoderEntry) -> EncoderEntry:
     if entry.name in _ENTRIES:
         raise ValueError(f"encoder '{entry.name}' is registered twice")
     if ":" in entry.name:
-        raise ValueError(f"encoder name '{entry.name}' must not hold ':'")
+        raise ValueError(f"encoder name '{entry.name}' must not contain ':'")
     _ENTRIES[entry.name] = entry
     return entry
 

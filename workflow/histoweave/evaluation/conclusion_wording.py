@@ -11,7 +11,7 @@ from histoweave.evaluation.conclusion import MARGIN, UNRELATED, USEFUL, Conclusi
 from histoweave.fusion.catalog import EXPRESSION, IMAGE, MODALITIES, ModelInfo
 
 MODALITY_WORDS = {IMAGE: "the image", EXPRESSION: "RNA"}
-ARITHMETIC = "What follows describes the arithmetic of the models, not biology."
+ARITHMETIC = "The results below therefore describe the models, not biology."
 _DIGITS, _MOST_DIGITS = 2, 12
 
 
@@ -33,22 +33,22 @@ def cautions(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     if not doubtful:
         return []
     if found.kind == conclusion.LEAK:
-        return ["Nothing can be concluded from this run until the leak is found: what follows may rest on it."]
+        return ["No conclusion is possible until the leak is found: the results below may depend on it."]
     explained = [model for model in doubtful if model.name in found.better]
     at_chance = [model for model in doubtful if model.name not in found.better]
     column = _words(found.column)
     told = (
-        (explained, f"not shown to know more than the {column}", f"may describe the {column} alone"),
-        (at_chance, "not shown to be better than chance", "describes its arithmetic, not biology"),
+        (explained, f"not shown to carry information beyond the {column}", f"may reflect the {column} alone"),
+        (at_chance, "not shown to be better than chance", "describe the model, not biology"),
     )
     return [_caution(group, lacks, describes) for group, lacks, describes in told if group]
 
 
 def _caution(group: Sequence[ModelInfo], lacks: str, describes: str) -> str:
     if len(group) == 1:
-        return f"This model ({group[0].title}) is {lacks}: what follows {describes}."
+        return f"This model ({group[0].title}) is {lacks}. The results below {describes}."
     named = ", ".join(model.title for model in group)
-    return f"These models are {lacks}: {named}. What follows {describes.replace('its', 'their')}."
+    return f"These models are {lacks}: {named}. The results below {describes.replace('the model,', 'the models,')}."
 
 
 def shown(number: Number, *, against: Sequence[float] = (CHANCE,), signed: bool = False) -> str:
@@ -80,12 +80,12 @@ def _rounded(value: float, digits: int, signed: bool) -> str:
 
 def _leak(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     more = len(found.leaking) - 1
-    others = f", and {more} other model{'s do' if more > 1 else ' does'} so too" if more else ""
+    others = f" The same is true of {more} other model{'s' if more > 1 else ''}." if more else ""
     return [
-        "Nothing can be concluded from this run: on shuffled labels models are still better than chance.",
+        "No conclusion is possible from this run: models are better than chance even with shuffled labels.",
         f"Over {found.shuffles} shuffles the mean AUROC of {_title(models, found.leaking[0])} is "
-        f"{shown(found.numbers['null_mean'])}, where nothing can be learned and 0.5 is expected{others}.",
-        "Something of the test patients must reach the fitting. Find it before any number of this run is believed.",
+        f"{shown(found.numbers['null_mean'])}; with shuffled labels there is nothing to learn, and 0.5 is expected.{others}",
+        "Information on test patients must have leaked into the fitting. Find the leak before using any result of this run.",
     ]
 
 
@@ -95,14 +95,14 @@ def _too_few(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
         why = f"With {found.n} scored patients ({counts}) no interval can be given."
     elif found.reason == "no_power":
         why = (
-            f"With {found.n} scored patients ({counts}) and {_models(found)} looked at, even a model without a single "
-            "error could not be told from chance."
+            f"With {found.n} scored patients ({counts}) and {_models(found)} evaluated, even a model without a single "
+            "error could not be distinguished from chance."
         )
     else:
         why = (
-            f"The interval of the highest of {_models(found)}, {_title(models, found.best)}, is "
-            f"{shown(found.numbers['best'], against=(CHANCE, USEFUL))} in {found.n} patients: it does not lie above chance "
-            f"(0.5), and a useful model ({USEFUL}) is not excluded."
+            f"The highest AUROC of {_models(found)} is that of {_title(models, found.best)}: "
+            f"{shown(found.numbers['best'], against=(CHANCE, USEFUL))} in {found.n} patients. The interval does not lie "
+            f"above chance (0.5), and a useful model (AUROC of {USEFUL}) is not excluded."
         )
     units = "patients" if found.whole == "patient" else f"patients or {found.whole}s"
     return [f"There are too few {units} to tell whether any model is better than chance.", why, ARITHMETIC]
@@ -112,8 +112,8 @@ def _at_chance(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     return [
         "No model is shown to be better than chance.",
         f"The highest AUROC of {_models(found)} is that of {_title(models, found.best)}: "
-        f"{shown(found.numbers['best'])} in {found.n} patients. The interval allows for the choice among the models and "
-        "does not lie above 0.5.",
+        f"{shown(found.numbers['best'])} in {found.n} patients. The interval takes the choice among the models into "
+        "account and does not lie above 0.5.",
         ARITHMETIC,
     ]
 
@@ -122,36 +122,38 @@ def _site(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     column, model = _words(found.column), found.column_model
     if model:
         reached = (
-            f"{_start(_title(models, model))} {_within(found)}; allowing for the models that were looked at, that is not "
+            f"{_start(_title(models, model))} {_within(found)}. Taking all evaluated models into account, this is not "
             "shown to be above 0.5"
         )
     else:
         reached = f"No model that is better than chance could be scored with the {column} taken into account"
     alone = shown(found.numbers["label_from_column"])
+    second = f"Predicting the label from the {column} alone gives an AUROC of {alone}"
     if found.reason == "told":
-        first = f"The {column} alone predicts the label, and no model is shown to know more than the {column}."
-        second = f"From the {column} alone the label is predicted with an AUROC of {alone}."
+        first = (
+            f"The {column} alone predicts the label, and no model is shown to carry information beyond the {column}."
+        )
     else:
-        first = f"No model is shown to know more than the {column}, which may predict the label by itself."
-        second = f"From the {column} alone the label is predicted with an AUROC of {alone}: {UNRELATED} or more is not excluded."
-    return [first, second, f"{reached}: what the models know may be the {column}."]
+        first = f"No model is shown to carry information beyond the {column}, which may predict the label by itself."
+        second += f"; {UNRELATED} or more is not excluded"
+    return [first, f"{second}.", f"{reached}: the models may recognise only the {column}."]
 
 
 def _within(found: Conclusion) -> str:
-    """The score of the model that is looked at, and those that a column cannot explain."""
+    """The score of the evaluated model, and those that a column cannot explain."""
     column = _words(found.column)
     told = {
         "label_within_column": f"among patients of the same {column}",
-        "label_whole_columns": f"where each {column} is either fitted on or scored",
+        "label_whole_columns": f"when each {column} is scored by models fitted without it",
     }
     parts = [f"{shown(found.numbers[key])} {words}" for key, words in told.items() if key in found.numbers]
     return f"has an AUROC of {shown(found.numbers['column_model'])} over all patients, but {' and '.join(parts)}"
 
 
 def _column(found: Conclusion, models: Sequence[ModelInfo]) -> str:
-    """The label can be told from a column, and a model is shown to know more."""
+    """A column predicts the label, and a model is shown to carry information beyond it."""
     return (
-        f"The {_words(found.column)} alone predicts the label too, with an AUROC of "
+        f"The {_words(found.column)} alone also predicts the label, with an AUROC of "
         f"{shown(found.numbers['label_from_column'])}, but does not explain everything: "
         f"{_title(models, found.column_model)} {_within(found).replace(', but ', ', and ')}."
     )
@@ -160,9 +162,9 @@ def _column(found: Conclusion, models: Sequence[ModelInfo]) -> str:
 def _fusion(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     return [
         "The image and RNA together predict the label better than either alone.",
-        f"{_start(_title(models, found.fused))} has an AUROC of {shown(found.numbers['fused'])}, the best model of one "
+        f"{_start(_title(models, found.fused))} has an AUROC of {shown(found.numbers['fused'])}, and the best model of one "
         f"modality ({_title(models, found.single)}) {shown(found.numbers['single'])}. The difference is "
-        f"{_difference(found)} in {found.n} patients who have both; it says nothing of patients with one modality.",
+        f"{_difference(found)} in {found.n} patients with both modalities. It does not apply to patients with one modality.",
         *_simplest(found, models),
     ]
 
@@ -172,10 +174,12 @@ def _one_modality(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     word, other = MODALITY_WORDS[own], next(MODALITY_WORDS[m] for m in MODALITIES if m != own)
     auroc = f"{_start(_title(models, found.single))} has an AUROC of {shown(found.numbers['single'])} in {found.n} patients."
     if not found.fused:
-        first = f"{_start(word)} alone predicts the label better than chance; no model here reads both modalities."
+        first = (
+            f"{_start(word)} alone predicts the label better than chance; no model in this run uses both modalities."
+        )
         return [first, auroc, *_rival(found, models, other), *_simplest(found, models)]
     difference = found.numbers["difference"]
-    gain = f"Adding {other} ({_title(models, found.fused)}) changes it by {_difference(found)}"
+    gain = f"Adding {other} ({_title(models, found.fused)}) changes the AUROC by {_difference(found)}"
     excluded = difference.ci_high < MARGIN
     first = (
         f"{_start(word)} alone is enough: "
@@ -197,21 +201,21 @@ def _rival(found: Conclusion, models: Sequence[ModelInfo], other: str) -> list[s
     difference = found.numbers["rival"]
     named = f"{_title(models, found.single)} minus {_title(models, found.rival)} is {shown(difference, against=(0,), signed=True)}"
     if difference.ci_low <= 0 <= difference.ci_high:
-        how = "the two are not told apart"
+        how = "and the two are not shown to differ"
     else:
-        how = "it does less well" if difference.ci_low > 0 else "it does better"
-    return [f"{_start(other)} alone is better than chance as well, and {how}: {named}."]
+        how = "but performs worse" if difference.ci_low > 0 else "and performs better"
+    return [f"{_start(other)} alone is also better than chance, {how}: {named}."]
 
 
 def _undecided(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
     if found.reason == "no_model":
-        return ["No model of this run reads an image or RNA, so there is nothing to conclude."]
+        return ["No model in this run uses images or RNA, so there is nothing to conclude."]
     auroc = (
         f"{_start(_title(models, found.best))} has an AUROC of {shown(found.numbers['best'])} in {found.n} patients."
     )
-    first = "Models are better than chance, but this run cannot tell whether it takes both modalities."
+    first = "Models are better than chance, but this run cannot show whether both modalities are needed."
     if found.reason == "no_single":
-        return [first, auroc, "It has no models of each modality alone to compare with."]
+        return [first, auroc, "There are no models of each modality alone for comparison."]
     at_chance = ", which is not shown to be better than chance," if found.single not in found.better else ""
     why = (
         f"The difference between {_title(models, found.fused)} and {_title(models, found.single)}{at_chance} is "
@@ -229,7 +233,7 @@ def _simplest(found: Conclusion, models: Sequence[ModelInfo]) -> list[str]:
         return [f"No simpler model is shown to be within {MARGIN} of the best one, {best}."]
     difference = shown(found.numbers["simplest"], against=(0, -MARGIN), signed=True)
     return [
-        f"The simplest model that is not worse than the best ({best}) by {MARGIN} or more is "
+        f"The simplest model that is less than {MARGIN} worse than the best one ({best}) is "
         f"{_title(models, found.simplest)}: difference {difference}."
     ]
 

@@ -34,7 +34,7 @@ NO_LABEL_PAIRS = "no fold has patients of two classes to compare"
 NO_COLUMN_PAIRS = "no two patients of one class and fold have different levels"
 NO_PAIRS_WITHIN = "no two patients of one level have different classes"
 FOLDS_KEEP_SITES = (
-    "the folds keep whole sites, so which fold's model predicted a patient tells the site: predictions cannot be asked"
+    "the folds keep whole sites together, so the fold of a patient reveals the site: predictions cannot be tested"
 )
 _LEAST_PROBABILITY = 1e-6
 

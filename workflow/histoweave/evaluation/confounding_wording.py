@@ -64,12 +64,12 @@ def verdicts(
 
 
 def looked_at(table: pd.DataFrame) -> str:
-    """How many columns and models were looked at: each interval is right by itself only."""
+    """How many columns and models were evaluated: each interval is valid by itself only."""
     columns = table["column"].nunique()
     models = table.loc[table["model"] != "", "model"].nunique()
     return (
-        f"{columns} column{'s' * (columns != 1)} and {models} model{'s' * (models != 1)} were looked at. Each interval is "
-        "right by itself; of many that are looked at, some exclude 0.5 by chance."
+        f"{columns} column{'s' * (columns != 1)} and {models} model{'s' * (models != 1)} were evaluated. Each interval is "
+        "valid by itself; among many intervals, some exclude 0.5 by chance."
     )
 
 
@@ -80,7 +80,7 @@ def _verdict(
     alone = _find(rows, "label_from_column")
     if alone is None or not _known(alone):
         why = alone["reason"] if alone is not None and alone["reason"] else "too few patients"
-        return Verdict(column, "unknown", f"Whether the {named} predicts the label cannot be told: {why}.")
+        return Verdict(column, "unknown", f"It is not known whether the {named} predicts the label: {why}.")
     told = _find(rows, "column_from_predictions", main)
     if not _above(alone):
         start = f"There is no evidence that the {named} alone predicts the label (AUROC {shown(alone)})"
@@ -88,55 +88,58 @@ def _verdict(
             return Verdict(
                 column,
                 "told",
-                f"{start}, but the predictions of {titles[main]} tell the {named} (AUROC {shown(told)} between patients of "
-                f"the same class): at another {named} the results may differ.",
+                f"{start}. However, the predictions of {titles[main]} carry information about the {named} (AUROC "
+                f"{shown(told)} among patients of the same class): results may differ for another {named}.",
             )
         inside = _find(rows, "label_within_column", main)
         open_ = by_patient and main is not None and alone["ci_high"] >= UNRELATED
         if open_ and not (inside is not None and _above(inside)):
             said = (
-                f"{start}, but {UNRELATED} or more is not excluded, and {titles[main]} is not shown to tell patients of the "
-                f"same {named} apart: the {named} is not ruled out."
+                f"{start}, but {UNRELATED} or more is not excluded, and {titles[main]} is not shown to separate the classes "
+                f"among patients of the same {named}: the {named} is not ruled out as an explanation."
             )
             return Verdict(column, "unknown", said)
         return Verdict(column, "clear", f"{start}: no sign that it explains the results.")
     start = f"The {named} alone predicts the label (AUROC {shown(alone)})"
     if main is None:
-        return Verdict(column, "associated", f"{start}. No model of this run reads anything.")
+        return Verdict(column, "associated", f"{start}. No model in this run uses images or RNA.")
     if pooled is not None and not _above(pooled):
-        said = f"{start}. The result of {titles[main]} (AUROC {shown(pooled)}) is no better than chance, so there is none to explain."
+        said = (
+            f"{start}. {_start(titles[main])} is not shown to be better than chance (AUROC {shown(pooled)}), so there is no "
+            "result to explain."
+        )
         return Verdict(column, "associated", said)
     within = _find(rows, "label_within_column", main)
     holds = within is not None and _above(within)
     ending = _others(rows, named, titles) + _whole(rows, main, titles)
     if holds:
         said = (
-            f"{start}; the two are associated. The result of {titles[main]} holds between patients of the same {named}: "
+            f"{start}; the two are associated. The result of {titles[main]} holds among patients of the same {named}: "
             f"AUROC {shown(within)}."
         )
         return Verdict(column, "associated", said + ending)
     if within is None or not _known(within):
-        inside = f"whether {titles[main]} can tell patients of the same {named} apart is not known"
+        inside = f"It is not known whether {titles[main]} separates the classes among patients of the same {named}"
     elif within["ci_high"] < CHANCE:
-        inside = f"between patients of the same {named} {titles[main]} is worse than chance (AUROC {shown(within)})"
+        inside = f"Among patients of the same {named}, {titles[main]} is worse than chance (AUROC {shown(within)})"
     else:
         inside = (
-            f"between patients of the same {named} the AUROC of {titles[main]} is {shown(within)}, which does not "
-            "exclude chance"
+            f"Among patients of the same {named}, {titles[main]} has an AUROC of {shown(within)}, which does not exclude "
+            "chance"
         )
-    return Verdict(column, "explained", f"{start}, and {inside}: its result may be explained by the {named}." + ending)
+    return Verdict(column, "explained", f"{start}. {inside}: the {named} may explain its result." + ending)
 
 
 def _others(rows: list[Row], named: str, titles: Mapping[str, str]) -> str:
-    """How many of the models that were looked at hold within levels."""
+    """How many of the evaluated models hold within levels."""
     asked = [row for row in rows if row["question"] == "label_within_column" and row["model"] in titles]
     if len(asked) < 2:
         return ""
     holding = [titles[row["model"]] for row in asked if _above(row)]
     names = f" ({', '.join(holding)})" if 0 < len(holding) < len(asked) else ""
     return (
-        f" Of {len(asked)} models looked at, {len(holding) or 'none'}{names} "
-        f"{'has' if len(holding) == 1 else 'have'} an interval above 0.5 within the same {named}."
+        f" {len(holding) or 'None'} of {len(asked)} evaluated models{names} "
+        f"{'has' if len(holding) < 2 else 'have'} an interval above 0.5 among patients of the same {named}."
     )
 
 
@@ -145,6 +148,10 @@ def _whole(rows: list[Row], main: str, titles: Mapping[str, str]) -> str:
     if whole is None or not _known(whole):
         return ""
     return f" With whole sites left out of the fitting, the AUROC of {titles[main]} is {shown(whole)}."
+
+
+def _start(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _find(rows: list[Row], question: str, model: str | None = "") -> Row | None:

@@ -11,8 +11,8 @@ import pandas as pd
 from histoweave.evaluation.null import MATCHED, MIN_SHUFFLES, PLAIN
 
 BELOW = (
-    "Values somewhat below 0.5 are expected and are no sign of a fault: a patient who is left out of the fitting takes its "
-    "label along, so the training patients hold slightly more of the other classes and speak against that label."
+    "Values slightly below 0.5 are expected and do not indicate an error: when a patient is left out of the fitting, the "
+    "training patients contain slightly more of the other classes, so the model leans slightly against this patient's class."
 )
 
 
@@ -20,12 +20,12 @@ def how_shuffled(how: Mapping[str, Any]) -> str:
     """One sentence on `control/shuffles.json`: who exchanged labels with whom."""
     fixed = f"{how['fixed']} of {how['patients']} patients"
     if how["within"] == "site" and how["fixed"]:
-        return f"Labels are shuffled within sites; {fixed} keep theirs, because of sites with one class only ({how['one_class_sites']})."
+        return f"Labels are shuffled within sites; {fixed} keep their label, because of sites with only one class ({how['one_class_sites']})."
     if how["within"] == "site":
         return "Labels are shuffled within sites."
     if how["sites"] < 2:
-        return "Labels are shuffled among all patients: no two sites are known."
-    return f"Labels are shuffled among all patients, not within sites: in the sites of {fixed} there is one class only."
+        return "Labels are shuffled among all patients, because fewer than two sites are known."
+    return f"Labels are shuffled among all patients, not within sites: {fixed} come from sites with only one class."
 
 
 def leak_finding(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:
@@ -35,20 +35,20 @@ def leak_finding(summary: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """
     rows = summary[(summary["metric"] == MATCHED) & summary["mean_low"].notna()].set_index("model")
     if rows.empty:
-        return "With shuffled labels there are too few comparable patients to tell whether something of the test patients leaks."
+        return "With shuffled labels, there are too few comparable patients to test for a leak from test patients into the fitting."
     leaks = rows[rows["leak"]]
     if leaks.empty:
         # Of those with the most shuffles, whose means are known best.
         model = rows.loc[rows["shuffles"] == rows["shuffles"].max(), "null_mean"].idxmax()
         return (
-            "With shuffled labels no model ranks patients above chance (highest mean AUROC "
+            "With shuffled labels, no model ranks patients better than chance (highest mean AUROC "
             f"{_mean(rows.loc[model])}, {titles.get(model, model)}): no sign of a leak."
         )
     named = "; ".join(f"{titles.get(model, model)}: mean AUROC {_mean(row)}" for model, row in leaks.iterrows())
     return (
         f"With shuffled labels there is nothing to learn, yet {len(leaks)} of {len(rows)} models "
-        f"{'ranks' if len(leaks) == 1 else 'rank'} patients above chance ({named}): a leak. Something of the test patients "
-        "has reached the fitting; do not use these results before it is found."
+        f"{'ranks' if len(leaks) == 1 else 'rank'} patients better than chance ({named}). This is a leak: information on "
+        "test patients has reached the fitting. Do not use these results until it is found."
     )
 
 
@@ -69,7 +69,7 @@ def chance_finding(row: Mapping[str, Any], titles: Mapping[str, str]) -> str:
         times = "one shuffle" if n == 1 else f"{n} shuffles"
         return f"{title}: {score}; with shuffled labels {mean} ({times}, too few for a p value)."
     reached = round(row["p"] * (n + 1)) - 1
-    spread = f"with shuffled labels {mean} on average, mostly {row['null_low']:.2f} to {row['null_high']:.2f}"
+    spread = f"with shuffled labels {mean} on average, mostly between {row['null_low']:.2f} and {row['null_high']:.2f}"
     count = "none" if not reached else str(reached)
     return f"{title}: {score}; {spread}; {count} of {n} shuffles {'reaches' if reached < 2 else 'reach'} it (p = {p_text(row['p'])})."
 

@@ -112,7 +112,7 @@ def check_predictions(table: pd.DataFrame, classes: list[str]) -> None:
             raise ValueError(f"prediction of model '{row['model']}' for patient '{row['patient']}': {problem}")
 
     refuse(table["role"] != "test", "only test rows can be scored")
-    refuse(table.duplicated(["model", "repeat", "patient"]), "is there twice in one repeat")
+    refuse(table.duplicated(["model", "repeat", "patient"]), "occurs twice in one repeat")
     refuse(~table["y_true"].isin(classes), f"the true class is none of {', '.join(classes)}")
     p = probabilities(table, classes)
     refuse(~np.isfinite(p).all(axis=1), "a probability is not finite")

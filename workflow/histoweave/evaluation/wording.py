@@ -59,9 +59,9 @@ def _comparison_finding(row: Row, titles: Mapping[str, str]) -> str:
     # A network on one modality is named after it; other models of one modality differ in method as well.
     if len(catalog.get(a).modalities) > 1 and b in catalog.MODALITIES:
         other = catalog.EXPRESSION if b == catalog.IMAGE else catalog.IMAGE
-        subject = f"Adding {MODALITY_WORDS[other]} to {MODALITY_WORDS[b]} ({titles[a]} against {titles[b]})"
+        subject = f"Adding {MODALITY_WORDS[other]} to {MODALITY_WORDS[b]} ({titles[a]} compared with {titles[b]})"
     else:
-        subject = f"Choosing {titles[a]} over {titles[b]}"
+        subject = f"Using {titles[a]} instead of {titles[b]}"
     if math.isnan(row["ci_low"]):
         return f"{subject}: too few patients to tell whether {metric} changes."
     amount = f"by {estimate_text(row['difference'], row['ci_low'], row['ci_high'], signed=True)}"
@@ -74,15 +74,15 @@ def _comparison_finding(row: Row, titles: Mapping[str, str]) -> str:
 
 def _use_finding(row: Row, titles: Mapping[str, str]) -> str:
     modality = MODALITY_WORDS[row["modality"]]
-    given = f"Given {modality} of another patient, {titles[row['model']]}"
+    given = f"With {modality} of another patient, {titles[row['model']]}"
     if math.isnan(row["ci_low"]):
         return f"{given}: too few patients to tell whether it relies on {modality}."
     if row["metric"] == "mean_abs_change":
         moved = estimate_text(row["drop"], row["ci_low"], row["ci_high"])
-        return f"{given} moves its probabilities by {moved} on average."
+        return f"{given} changes its probabilities by {moved} on average."
     if row["metric"] == "changed_calls":
         share = estimate_text(row["drop"], row["ci_low"], row["ci_high"], digits=0, percent=True)
-        return f"{given} changes its call in {share} of the patients."
+        return f"{given} changes its predicted class in {share} of the patients."
     metric = WORDS[row["metric"]]
     if row["drop"] == row["ci_low"] == row["ci_high"] == 0:
         return f"{given} keeps exactly the same {metric}: it does not rely on {modality}."

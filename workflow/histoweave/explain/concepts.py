@@ -51,7 +51,9 @@ def contributions(
     found = np.zeros((len(classes), len(patients), sae.n_latents))
     for (patient, slide), rows in tiles.groupby(["patient", "slide"]):
         if slide not in blocks or len(blocks[slide]) != len(rows):
-            raise InputError(f"slide '{slide}': its features are not those that were explained; explain the folds anew")
+            raise InputError(
+                f"slide '{slide}': its features are not those that were explained; explain the folds again"
+            )
         found[:, patients.index(patient)] += _of_slide(sae, blocks[slide], rows[columns].to_numpy())
     active = np.flatnonzero((found != 0).any(axis=(0, 1)))
     return {

@@ -102,6 +102,8 @@ def _planted(
         numbers = planted_genes(genes, labels, positive=positive, **how)
         n_planted = numbers.pop("n_planted")
         row = verdict("planted_genes_recall", "expression", "attribution", **numbers)
-        row["says"] += f" Of {N_PLANTED} planted genes {n_planted} reached the models of at least half of the patients."
+        row["says"] += (
+            f" {n_planted} of {N_PLANTED} such genes were used by the models of at least half of the patients."
+        )
         rows.append(row)
     return rows

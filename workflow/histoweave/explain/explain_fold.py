@@ -140,9 +140,11 @@ def _log_misses(misses: list[float]) -> None:
         _log.info("no test patient to explain")
         return
     _log.info(
-        "completeness: the attributions miss the change of the log-odds by %.2g of it (median), %.2g (worst patient)",
+        "completeness: the attributions differ from the change of the log-odds by a share of %.2g (median), %.2g (worst patient)",
         float(np.median(misses)),
         max(misses),
     )
     if max(misses) > _MAX_ERROR:
-        _log.warning("the integral is coarse for %d patients; raise explain.steps", sum(m > _MAX_ERROR for m in misses))
+        _log.warning(
+            "the integral is imprecise for %d patients; increase explain.steps", sum(m > _MAX_ERROR for m in misses)
+        )

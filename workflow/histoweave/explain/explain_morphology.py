@@ -32,7 +32,7 @@ def summarise(
     """
     seen = [read_morphology(path) for path in files.values()]
     for status, count in Counter(each.status for each in seen if each.status != OK).items():
-        logger.warning("%d of %d slides could not be looked at: %s", count, len(seen), status)
+        logger.warning("%d of %d slides could not be read: %s", count, len(seen), status)
     labels = patients.set_index("patient")["y_true"]
     n_explained = labels[patients.set_index("patient")["top_tiles"].str.len() > 0].value_counts()
     tiles = seen_tiles(seen, slides.set_index("slide")["patient"], labels)

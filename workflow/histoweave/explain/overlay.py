@@ -6,12 +6,13 @@ import os
 
 import cv2
 import numpy as np
-from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap
 
 from histoweave.slides.outlines import THUMBNAIL_PX
 from histoweave.storage.files import atomic_path
 
-_COLOURS = colormaps["RdBu_r"]  # blue: against the class, red: for it
+# Blue: against the class, orange: for it (Okabe and Ito, 2008).
+_COLOURS = LinearSegmentedColormap.from_list("against and for", ["#0072b2", "#ffffff", "#e69f00"])
 _FAINT, _STRONG = 0.25, 0.8  # opacity of a tile without attribution, and of the strongest
 
 
@@ -30,7 +31,7 @@ def draw(
     size_px: tuple[int, int],
     limit: float,
 ) -> np.ndarray:
-    """A heat map: blue below zero, white at zero, red above it, transparent where there is no tile.
+    """A heat map: blue below zero, white at zero, orange above it, transparent where there is no tile.
 
     Parameters
     ----------

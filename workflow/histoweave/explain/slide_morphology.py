@@ -110,7 +110,7 @@ def look(rows: pd.DataFrame, *, path: str, table: TileTable) -> pd.DataFrame:
         `no_pixels` for features made elsewhere; `missing_file` or `unreadable`, if the slide cannot be opened.
     """
     if table.source == "features_file" or not path:
-        raise Refusal(NO_PIXELS, "its features were made elsewhere, so there are no pixels to look at")
+        raise Refusal(NO_PIXELS, "its features come from another program, so no pixels are available")
     if rows.empty:
         return no_tiles()
     images = _read(rows, path=path, table=table)

@@ -22,7 +22,7 @@ def verdict(
     """A row of `tests.parquet`. A test is passed if the whole interval lies above what chance gives."""
     passed, n = bool(ci_low > chance), int(n)
     if math.isnan(estimate):
-        says = f"{_named(test, modality, order)}: there is nothing to test it on."
+        says = f"{_named(test, modality, order)}: no data to test it on."
     elif math.isnan(ci_low):
         says = f"{_named(test, modality, order)}: {estimate:.2f}, with too few patients ({n}) for an interval."
     else:
@@ -36,37 +36,46 @@ def verdict(
 
 
 def _named(test: str, modality: str, order: str) -> str:
-    return f"{test.replace('_', ' ').capitalize()} of {order} on {_THINGS[modality]}"
+    return _NAMES[test].format(order=order, things=_THINGS[modality])
 
 
-def _gain(doing: str, changes: str, order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
-    start = f"{doing} {things} in the order of {order} {changes} the probability of the called class"
+def _gain(doing: str, change: str, order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
+    start = f"{doing} {things} in the order of {order}"
+    faster = f"the probability of the predicted class faster than in random order, area between the curves {numbers}"
     if passed:
-        return f"{start} faster than at random, by an area of {numbers}: {order} is faithful here."
-    return f"{start} not demonstrably faster than at random, {numbers}: {order} is not faithful here."
+        return f"{start} {change}s {faster}: {order} is faithful here."
+    return f"{start} is not shown to {change} {faster}: {order} is not faithful here."
 
 
 def _stability(order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
     start = f"The model of another fold ranks the {things} of a patient"
     if passed:
-        return f"{start} alike: rank correlation {numbers}."
-    return f"{start} differently: rank correlation {numbers}, not demonstrably above 0."
+        return f"{start} similarly: rank correlation {numbers}."
+    return f"{start} differently: rank correlation {numbers}, not shown to be above 0."
 
 
 def _planted_tiles(order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
-    how = "above" if passed else "not demonstrably above"
+    how = "ranks" if passed else "is not shown to rank"
     return (
-        f"The {order} ranks planted tiles {how} the other tiles of the same patient: AUROC {numbers}, 0.50 by chance."
+        f"{order.capitalize()} {how} the tiles with the simulated signal above the other tiles of the same patient: AUROC "
+        f"{numbers}, 0.50 by chance."
     )
 
 
 def _planted_genes(order: str, things: str, numbers: str, passed: bool, chance: str) -> str:
-    how = "Planted genes lead the ranking" if passed else "Planted genes do not demonstrably lead the ranking"
-    return f"{how} by {order}: recall in the first 20 {numbers}, {chance} by chance."
+    how = "lead" if passed else "are not shown to lead"
+    return f"The genes with the simulated signal {how} the ranking by {order}: recall in the top 20 {numbers}, {chance} by chance."
 
 
+_NAMES = {
+    "deletion_gain": "Deletion test of {order} on {things}",
+    "insertion_gain": "Insertion test of {order} on {things}",
+    "stability": "Agreement between folds on {things}",
+    "planted_tiles_auroc": "AUROC of {order} for the tiles with the simulated signal",
+    "planted_genes_recall": "Recall of {order} for the genes with the simulated signal",
+}
 _SENTENCES = {
-    "deletion_gain": partial(_gain, "Removing", "lowers"), "insertion_gain": partial(_gain, "Putting back", "raises"),
+    "deletion_gain": partial(_gain, "Removing", "lower"), "insertion_gain": partial(_gain, "Putting back", "raise"),
     "stability": _stability,
     "planted_tiles_auroc": _planted_tiles, "planted_genes_recall": _planted_genes,
 }  # fmt: skip

@@ -129,7 +129,7 @@ def run_expression(source: ExpressionInput, *, patients: set[str], tcga: bool, o
     report = made["report"]
     _log.info("%d genes of %d samples, %s", report["n_genes"], report["n_samples"], report["orientation"])
     for reason, names in report["not_genes"].items():
-        _log.info("not taken for genes (%s): %s", reason, ", ".join(names))
+        _log.info("not used as genes (%s): %s", reason, ", ".join(names))
     write_json(out["report"], made["report"])
     for name in ("samples", "genes", "expression"):
         write_table(out[name], made[name])

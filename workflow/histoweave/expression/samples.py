@@ -87,6 +87,6 @@ def slide_refusal(patient: str, names: Iterable[str]) -> tuple[str, str] | None:
     others = {other for name in names for other in tcga_patients_in(name)}
     if others - {dashed(patient)}:
         # Ids that are in no table stay out of the reason: pseudonyms do not reach them.
-        return "other_patient", "its id or a file of it has another patient's barcode; mend the row of the slides table"
+        return "other_patient", "its id or a file of it has another patient's barcode; fix the row of the slides table"
     kinds = [kind for _, kind in barcodes if kind != PRIMARY_TUMOUR]
     return ("not_primary_tumour", _not_primary(kinds[0])) if kinds else None

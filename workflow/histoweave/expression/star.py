@@ -172,7 +172,9 @@ def files_under(folder: Path) -> dict[str, list[Path]]:
                 if not name.startswith(".") and path.is_file():
                     found.setdefault(name, []).append(path)
     except OSError as error:
-        raise InputError(f"{error.filename or folder}: cannot be listed ({error.strerror}); mend its rights") from None
+        raise InputError(
+            f"{error.filename or folder}: cannot be listed ({error.strerror}); fix its access rights"
+        ) from None
     return found
 
 

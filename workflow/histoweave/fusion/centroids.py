@@ -26,7 +26,7 @@ def read_centroids(path: str, classes: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        if the file cannot be read, its columns are not the classes, a gene is there twice or is a date, or a value is
+        if the file cannot be read, its columns are not the classes, a gene occurs twice or is a date, or a value is
         missing or no number.
     """
     if against := objection_to(path):
@@ -49,7 +49,7 @@ def read_centroids(path: str, classes: Sequence[str]) -> pd.DataFrame:
     )
     for at, name in enumerate(names):
         if is_missing(name) or name in names[:at]:
-            what = "is there twice; keep one of them" if name in names[:at] else "is no name; name it or remove the row"
+            what = "occurs twice; keep one of them" if name in names[:at] else "is no name; name it or remove the row"
             raise InputError(f"{table.where(at)}: gene {short(name)} {what}")
         if not np.isfinite(values[at]).all():
             column = columns[int(np.argmin(np.isfinite(values[at])))]

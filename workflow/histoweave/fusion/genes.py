@@ -48,7 +48,7 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
             raise InputError(f"{where}: is not a GMT line; write name, description, genes, split by tabs")
         if name in sets:
             raise InputError(
-                f"{where}: gene set '{name[:60]}' is there twice, already in line {lines_of[name]}; rename or drop one"
+                f"{where}: gene set '{name[:60]}' occurs twice, already in line {lines_of[name]}; rename or drop one"
             )
         refuse_converted(genes, file=str(path), place=lambda _, number=number: f"line {number}")
         plain = list(map(plain_name, genes))

@@ -43,7 +43,7 @@ def standardised_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
     varies = scale > 1e-12
     if not varies.any():
         raise InputError(
-            "fusion.expression_transform: ranks tells no two training patients apart, since their genes come in the same "
+            "fusion.expression_transform: ranks cannot separate any two training patients, because their genes have the same "
             "order; raise fusion.n_genes, or use log2"
         )
     return ranked.mean(axis=0), np.where(varies, scale, 1.0), fill

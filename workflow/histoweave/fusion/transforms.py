@@ -278,7 +278,7 @@ def _image(rows: pd.DataFrame) -> ImageTransform:
 def _expression(rows: pd.DataFrame, *, ranks: bool) -> ExpressionTransform:
     """ValueError if the rows are not those of different genes, each with all that it needs."""
     genes, kept = tuple(rows["feature"]), rows["kept"].to_numpy()
-    _require("" not in genes and len(set(genes)) == len(genes), "a gene is there twice or has no name")
+    _require("" not in genes and len(set(genes)) == len(genes), "a gene occurs twice or has no name")
     _require(kept.any(), "no gene is kept")
     mean, scale, fill, group = (rows[column].to_numpy() for column in ("mean", "scale", "fill", "group"))
     _require(np.isfinite(mean[kept]).all() and np.isfinite(fill[kept]).all(), "a mean of a kept gene is missing")

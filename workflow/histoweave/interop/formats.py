@@ -132,7 +132,7 @@ def _stamp(attributes: Mapping[str, Any]) -> Stated:
         raise Refusal(
             "bad_coords",
             "the file looks like STAMP's but does not state its coordinates in µm (STAMP before 2.0 did not); "
-            "extract it anew with a present STAMP",
+            "extract it again with a current version of STAMP",
         )
     return Stated("stamp", unit="um", edge=edge_um, tile_px=_whole(attributes, "tile_size_px"))
 
@@ -183,7 +183,7 @@ def _clam(attributes: Mapping[str, Any]) -> Stated:
         raise Refusal(
             "bad_coords",
             "custom_downsample is not 1: tools differ in what patch_size then means; "
-            "cut the patches anew with custom_downsample 1",
+            "cut the patches again with custom_downsample 1",
         )
     tile_px, level = _whole(attributes, "patch_size"), _level(attributes)
     if level is None:

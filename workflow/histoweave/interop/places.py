@@ -97,7 +97,7 @@ def coords_lv0(
     if size_lv0 is not None:
         _refuse_row((xy >= size_lv0).any(axis=1), xy, f"is off the slide of {_times(size_lv0)} px")
     coords = xy.astype(np.int64)
-    _refuse_row(_repeated(coords), coords, "is there twice; keep one row per tile")
+    _refuse_row(_repeated(coords), coords, "occurs twice; keep one row per tile")
     return coords
 
 
@@ -126,7 +126,7 @@ def check_scale(
             "bad_coords",
             f"tiles are {edge_um:.4g} µm wide{how}, the cohort's {asked_um:.4g} µm ({settings.tile_px} px at "
             f"{settings.target_mpp:g} µm per px), and scales are not mixed; to take these, set tiles.tile_px: {px} and "
-            f"tiles.target_mpp: {edge_um / px:.4g} for all slides, or cut these anew",
+            f"tiles.target_mpp: {edge_um / px:.4g} for all slides, or cut the tiles again",
         )
 
 

@@ -64,4 +64,4 @@ def _new_log(path: str) -> Sink:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         return Sink(path)
     except OSError as error:
-        sys.exit(f"error: {path} cannot be written: {error.strerror}; mend that and run again")
+        sys.exit(f"error: {path} cannot be written: {error.strerror}; fix this and run again")

@@ -81,8 +81,8 @@ def write_crate(inputs: CrateInputs, out: str | os.PathLike) -> None:
         result=made,
         properties={
             "name": f"Run of histoweave on cohort {_shown(inputs.cohort, inputs)}",
-            "description": "The settings are those among the objects, defaults included. Slides and cells are named by "
-            "their tables; cohort/slides.parquet holds the hashes of the slides' features, images.parquet those of cells.",
+            "description": "The settings, defaults included, are among the objects. Slides and cells are listed in "
+            "their tables; cohort/slides.parquet has the hashes of the slides' features, images.parquet those of cells.",
         },
     )
     crate.root_dataset["mentions"] = [action]
@@ -107,7 +107,7 @@ def _describe_root(crate: ROCrate, inputs: CrateInputs) -> None:
             properties={
                 "@type": "CreativeWork",
                 "name": "Not stated",
-                "description": "The results belong to whoever ran the workflow, who has to say what others may do.",
+                "description": "The results belong to whoever ran the workflow, who decides how others may use them.",
             },
         )
     )

@@ -189,7 +189,7 @@ def _settings_of(path: str | os.PathLike, content: Mapping[str, Any]) -> dict[st
 def _flag(path: str | os.PathLike, config: Mapping[str, Any], key: str, *, default: bool) -> bool:
     value = default if config.get(key) is None else config[key]
     if not isinstance(value, bool):
-        raise InputError(f"{path}: {key} is {short(value)}, but must be true or false; mend it there")
+        raise InputError(f"{path}: {key} is {short(value)}, but must be true or false; fix it there")
     return value
 
 

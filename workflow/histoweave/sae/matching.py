@@ -82,8 +82,8 @@ def _most_firing(sae: SparseAutoencoder, n: int) -> np.ndarray:
         return np.arange(sae.n_latents)
     if sae.firing is None:
         raise InputError(
-            f"a dictionary of {sae.n_latents} latents is too large to be matched as a whole, and it does not tell how "
-            "often they fire; match one that was fitted here"
+            f"a dictionary of {sae.n_latents} latents is too large to be matched as a whole, and it does not record how "
+            "often its latents are active; match one that was fitted here"
         )
     return np.sort(np.argsort(-sae.firing.numpy(), kind="stable")[:n])
 

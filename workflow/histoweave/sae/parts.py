@@ -69,7 +69,7 @@ def assemble(
     found = {**tensors, **(training or {})}
     values = {name: _checked(path, name, found[name], shape) for name, shape in shapes.items() if name in found}
     if architecture == "topk" and not (type(k) is int and 1 <= k <= n_latents):
-        raise InputError(f"{path}: k is {short(k)}, but must be a whole number from 1 to {n_latents}; mend it there")
+        raise InputError(f"{path}: k is {short(k)}, but must be a whole number from 1 to {n_latents}; fix it there")
     if not centred:
         values["b_enc"] = _usable(path, "b_enc", values["b_enc"] + values["b_dec"] @ values["W_enc"])
     return SparseAutoencoder(

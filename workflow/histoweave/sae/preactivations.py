@@ -67,6 +67,8 @@ class LargestPreactivations:
             n_unsure += len(unsure)
             found.append((values, latents))
         if n_unsure > _MAX_UNSURE * len(centred):
-            _log.info("8-bit numbers told too little of %d of %d tokens; float32 from here on", n_unsure, len(centred))
+            _log.info(
+                "8-bit screening inconclusive for %d of %d tokens; using float32 from now on", n_unsure, len(centred)
+            )
             self._screens = False
         return found

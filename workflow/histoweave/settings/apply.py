@@ -16,22 +16,22 @@ Align = Literal["none", "median", "quantile"]
 
 
 class Apply(Section):
-    """Frozen models on external cohorts. Nothing here fits anything."""
+    """Frozen models on external cohorts. Nothing is fitted here."""
 
     bundle: str | None = Field(
-        None, description="A bundle.zip or its unpacked folder; null: the bundles of this run's own training cohorts."
+        None, description="A bundle.zip or its unpacked folder; null: the bundles of the training cohorts of this run."
     )
     missing_genes_limit: Share = Field(
-        0.2, description="An external cohort that lacks a larger share of the models' genes is refused."
+        0.2, description="An external cohort is refused if a larger share of the models' genes is missing."
     )
     align: Align = Field(
         "none",
-        description="Whether an external cohort's RNA is moved to training, gene by gene and without labels: by its "
-        "medians, or by quantiles.",
+        description="Alignment of an external cohort's RNA to the training cohort, gene by gene and without labels: by "
+        "medians or by quantiles.",
     )
     insist: bool = Field(
         False,
-        description="Probabilities, without sets and without calibration, also of patients whose values lie outside what "
-        "the models were fitted on; false: their predictions are withheld.",
+        description="true: give probabilities (without sets, not calibrated) even for patients whose values lie outside "
+        "the training range; false: withhold these predictions.",
     )
-    level: float = Field(0.9, gt=0.5, lt=1, description="Coverage that the sets of classes are made for.")
+    level: float = Field(0.9, gt=0.5, lt=1, description="Stated coverage of the prediction sets.")

@@ -14,22 +14,24 @@ class SimulateCells(Section):
     """Cells drawn by the workflow itself from the attributes in their table. Only for the demo and for tests."""
 
     seed: int = 7
-    laboratory: Literal["a", "b"] = Field("a", description="Whose stain, background and camera the pictures have.")
+    laboratory: Literal["a", "b"] = Field("a", description="Laboratory that determines stain, background and camera.")
 
 
 class CellInput(Section):
-    """Where a cohort's cells lie. A plain string in the config is short for `table`."""
+    """Where a cohort's cells are. A plain string in the config is short for `table`."""
 
-    table: str | None = Field(None, description="Table with `cell`, `path`, and what config/README.md lists.")
+    table: str | None = Field(
+        None, description="Table with `cell`, `path`, and the columns listed in config/README.md."
+    )
     embeddings: str | None = Field(
-        None, description="Folder of embeddings made elsewhere, in place of a table: <patient>.h5 with `features`."
+        None, description="Folder of embeddings from another program, instead of a table: <patient>.h5 with `features`."
     )
     crop: float = Field(
-        1.0, gt=0, le=1, description="Share of a picture's edge that is kept around its centre, to match scales."
+        1.0, gt=0, le=1, description="Share of the edge length kept around the centre of a picture, to match scales."
     )
-    attributes: list[str] = Field([], description="Columns of the table that concepts are compared with.")
+    attributes: list[str] = Field([], description="Columns of the table to compare concepts with.")
     label_map: dict[str, str | None] = Field(
-        {}, description="Renames or merges labels of cells, such as to those of another laboratory; null drops them."
+        {}, description="Renames or merges cell labels, for example to match another laboratory; null drops them."
     )
     simulate: SimulateCells | None = None
 
@@ -44,10 +46,10 @@ class Simulate(Section):
 
     seed: int = Field(7, ge=0, le=MAX_SEED)
     field_um: float = Field(1008.0, gt=200, description="Edge of the square scene of a slide, in µm.")
-    n_genes: int = Field(2000, ge=100, description="Genes in the simulated count matrix, the PAM50 genes included.")
+    n_genes: int = Field(2000, ge=100, description="Genes in the simulated count matrix, including the PAM50 genes.")
     planted_share: Share = Field(0.35, description="Share of a positive slide's tissue that carries the image factor.")
     stain: Share = Field(
-        0.0, description="How far the stains' colours lie from Macenko's towards those of Ruifrok and Johnston."
+        0.0, description="Stain colours, from those of Macenko (0) to those of Ruifrok and Johnston (1)."
     )
     library_scale: float = Field(1.0, gt=0, description="Sequencing depth relative to the other simulated cohorts.")
     no_mpp: list[str] = Field([], description="Slides written without a resolution.")
@@ -58,7 +60,7 @@ class Simulate(Section):
 
 
 class ExpressionInput(Section):
-    """Where a cohort's RNA lies and in which unit."""
+    """Where a cohort's RNA is and its unit."""
 
     path: str = Field(description="A matrix (.tsv, .csv, .parquet, .h5ad, gz) or a folder of GDC STAR-Counts files.")
     unit: Literal["counts", "tpm", "fpkm", "rsem", "log2"] = Field(description="Unit of the values.")
@@ -77,7 +79,7 @@ class Cohort(Section):
     )
     slides: str | None = Field(None, description="Table with `slide`, `patient`, `path`, `mpp` (optional override).")
     expression: ExpressionInput | None = None
-    cells: CellInput | None = Field(None, description="Pictures of single cells, or embeddings of such.")
+    cells: CellInput | None = Field(None, description="Pictures of single cells, or their embeddings.")
     ids: Literal["auto", "tcga", "plain"] = Field(
         "auto", description="auto: TCGA barcode rules if every patient id is a TCGA barcode."
     )
@@ -85,7 +87,9 @@ class Cohort(Section):
     label_map: dict[str, str | None] = Field(
         {}, description="Renames or merges label values; null drops the patients with that value."
     )
-    positive: str | None = Field(None, description="Positive class of a binary label; default: the last by name.")
+    positive: str | None = Field(
+        None, description="Positive class of a binary label; default: the last in alphabetical order."
+    )
     simulate: Simulate | None = None
 
     @property

@@ -39,7 +39,9 @@ class Config(Section):
 
     cohorts: dict[str, Cohort] = Field(min_length=1)
     seed: int = Field(1, ge=0, le=MAX_SEED)
-    on_error: OnError = Field("continue", description="stop: a slide that cannot be used ends the run.")
+    on_error: OnError = Field(
+        "continue", description="continue: exclude slides that cannot be used; stop: end the run."
+    )
     tiles: Tiles = Tiles()
     features: Features = Features()
     folds: Folds = Folds()

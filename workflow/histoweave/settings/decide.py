@@ -12,22 +12,24 @@ Inside = Annotated[float, Field(gt=0, lt=1)]
 
 
 class LearningCurve(Section):
-    """Models fitted once more on fewer patients, to say what more patients would bring."""
+    """Models fitted again on fewer patients, to estimate the gain from more patients."""
 
     models: list[str] | None = Field(
-        None, description="null: the last trained model that reads most, and logistic regression; []: no curve."
+        None,
+        description="null: the last trained model with the most modalities, and logistic regression; []: no curve.",
     )
     shares: list[Inside] = Field(
-        [0.25, 0.5, 0.75], description="Shares of a fold's training and validation patients; the whole is there anyway."
+        [0.25, 0.5, 0.75],
+        description="Shares of a fold's training and validation patients; the full number is always included.",
     )
-    more_patients: int = Field(50, ge=1, description="Patients more, of whom the expected gain is told.")
+    more_patients: int = Field(50, ge=1, description="Number of additional patients for which the gain is estimated.")
 
 
 class Decide(Section):
-    """What the predictions are good for."""
+    """Calibration, prediction sets, net benefit, subgroups and the learning curve."""
 
-    levels: list[Inside] = Field([0.8, 0.9], min_length=1, description="Coverage that conformal sets are made for.")
+    levels: list[Inside] = Field([0.8, 0.9], min_length=1, description="Stated coverage of the prediction sets.")
     subgroups: list[str] = Field(
-        [], description="Columns of the patients table that are scored by group; sites always are."
+        [], description="Columns of the patients table to score by group; sites are always scored."
     )
     learning_curve: LearningCurve = LearningCurve()

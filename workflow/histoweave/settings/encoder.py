@@ -16,7 +16,7 @@ class Encoder(Section):
     """Which network turns a tile into a feature vector. A plain string in the config is short for `name`."""
 
     name: str = Field("resnet50", description="An entry of the registry, `timm:<name>` or `hf-hub:<owner>/<model>`.")
-    weights: str | None = Field(None, description="Local .safetensors file, in place of downloaded weights.")
+    weights: str | None = Field(None, description="Local .safetensors file, instead of downloaded weights.")
     input_px: int | None = Field(None, ge=16, description="Overrides the encoder's own input size.")
     mean: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own mean.")
     std: tuple[float, float, float] | None = Field(None, description="Overrides the encoder's own std.")

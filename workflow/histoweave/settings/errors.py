@@ -15,7 +15,7 @@ from histoweave.errors import InputError, nearest, short
 # A configuration of a thousand cohorts is far below these.
 MAX_VALUES, MAX_DEPTH, MAX_CHARACTERS = 100_000, 30, 10_000
 _CONTROL = ("Cc", "Cs")  # of Unicode; Python calls half a pair of UTF-16 one too
-_QUOTES = "put it in quotes, as it is written in the table"
+_QUOTES = "put it in quotes, exactly as in the table"
 
 
 def check_form(raw: Any, *, file: str) -> None:

@@ -12,14 +12,14 @@ class Explain(Section):
 
     models: list[str] | None = Field(
         None,
-        description="Models that are explained; null: the last neural one of `fusion.models` that reads image and RNA, "
-        "else all neural ones.",
+        description="Models to explain; null: the last neural model of `fusion.models` that uses image and RNA, "
+        "otherwise all neural models.",
     )
-    steps: int = Field(32, ge=2, le=1000, description="Points at which gradients are taken along the path.")
+    steps: int = Field(32, ge=2, le=1000, description="Number of steps along the path of integrated gradients.")
     random_orders: int = Field(
-        5, ge=1, le=100, description="Random orders that deletion and insertion are held against."
+        5, ge=1, le=100, description="Random orders that deletion and insertion are compared with."
     )
-    top_tiles: int = Field(8, ge=1, le=100, description="Tiles shown per patient at either end of the ranking.")
+    top_tiles: int = Field(8, ge=1, le=100, description="Tiles shown per patient at each end of the ranking.")
     gene_sets: str | None = Field(
-        None, description="GMT file; null: that of `fusion.gene_sets`, else the learned gene groups of the first fold."
+        None, description="GMT file; null: `fusion.gene_sets`, otherwise the learned gene groups of the first fold."
     )

@@ -16,5 +16,5 @@ class Features(Section):
     encoder: TileEncoder = TileEncoder()
     precision: Literal["float32", "float16"] = Field("float32", description="Number format of the stored features.")
     arithmetic: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format inside the network; auto: bfloat16 or float16 where the device has it."
+        "auto", description="Number format inside the network; auto: bfloat16 or float16 if the device supports it."
     )

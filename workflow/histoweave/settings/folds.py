@@ -16,12 +16,12 @@ class Folds(Section):
     repeats: int = Field(1, ge=1, le=100)
     group_by: Literal["auto", "patient", "site"] = Field(
         "auto",
-        description="site: a site is never split over folds; auto: by site where whole sites fill the folds, else by patient.",
+        description="site: all patients of a site stay in one fold; auto: by site if whole sites can fill the folds, else patient.",
     )
     site_check: bool = Field(
         True,
-        description="With group_by patient: also score the references and the main fusion model with whole sites left out.",
+        description="With group_by patient: also score the baselines and the main fusion model with whole sites left out.",
     )
     val_share: float = Field(
-        0.2, gt=0, lt=0.5, description="Share of a fold's training patients kept for early stopping."
+        0.2, gt=0, lt=0.5, description="Share of a fold's training patients used for early stopping."
     )

@@ -20,21 +20,21 @@ class Fusion(Section):
         min_length=1,
     )  # fmt: skip
     n_genes: number_or_auto(1) = Field(
-        "auto", description="Genes kept per fold: the most variable on train; auto: by the number of training patients."
+        "auto", description="Most variable genes kept per fold; auto: depends on the number of training patients."
     )
     expression_transform: Literal["log2", "ranks"] = Field(
-        "log2", description="What models read of the kept genes: log2 values, or their ranks within each patient."
+        "log2", description="Input of the models: log2 values of the kept genes, or their ranks within each patient."
     )
     gene_tokens: number_or_auto(2) = Field(
         "auto", description="Number of learned gene groups (clusters of co-expressed genes); auto: as `n_genes`."
     )
-    gene_sets: str | None = Field(None, description="GMT file of gene sets, in place of learned groups.")
+    gene_sets: str | None = Field(None, description="GMT file of gene sets, instead of learned groups.")
     image_components: number_or_auto(2) | None = Field(
         "auto", description="PCA components of tile features; auto: as `n_genes`; null: no PCA."
     )
     centroids: str | None = Field(
         None,
-        description="Table of centroids, genes x classes, that `centroid` uses in place of the training patients'.",
+        description="Table of centroids, genes x classes, for `centroid`; null: computed from the training patients.",
     )
     width: int = Field(64, ge=8, description="Width of the tokens.")
     heads: int = Field(4, ge=1, description="Attention heads; must divide `width`.")
@@ -42,12 +42,14 @@ class Fusion(Section):
         5,
         ge=1,
         le=50,
-        description="Networks per neural model and fold, from different random starts; their mean counts.",
+        description="Networks per neural model and fold, with different random initialisations; their mean is used.",
     )
     dropout: Share = 0.4
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1.0, ge=0, description="AdamW: multiplied by the learning rate.")
     epochs: int = Field(100, ge=1)
-    patience: int = Field(20, ge=1, description="Epochs without a better validation loss before training stops.")
+    patience: int = Field(
+        20, ge=1, description="Epochs without improvement of the validation loss before training stops."
+    )
     batch_patients: int = Field(16, ge=1, description="Patients per optimisation step.")
     max_tiles: int = Field(512, ge=1, description="Tiles drawn per patient and epoch in training; all at inference.")

@@ -10,11 +10,11 @@ from histoweave.settings.base import Section
 
 
 class Mechanics(Section):
-    """How the machine does it. Changing these reruns nothing."""
+    """Technical settings. Changing these does not repeat any computation."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tile_batch: int = Field(32, ge=1, description="Tiles per forward pass.")
     read_workers: int = Field(2, ge=1, description="Threads that read tiles of a slide.")
     jobs_per_gpu: int = Field(1, ge=1, description="Jobs that may share one GPU of a workstation.")
-    slides_per_shard: int = Field(32, ge=1, description="Slides in one job, at most about this many.")
-    cells_per_shard: int = Field(4096, ge=1, description="Cells in one job and one file, at most about this many.")
+    slides_per_shard: int = Field(32, ge=1, description="Slides per job, about this many at most.")
+    cells_per_shard: int = Field(4096, ge=1, description="Cells per job and file, about this many at most.")

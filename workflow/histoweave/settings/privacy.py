@@ -1,4 +1,4 @@
-"""Privacy's part of the configuration: whether what leaves the house names patients."""
+"""Privacy's part of the configuration: whether shared files name patients."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from histoweave.settings.base import Section
 
 
 class Privacy(Section):
-    """Keyed pseudonyms in what is shared. The key itself is never part of a configuration."""
+    """Keyed pseudonyms in shared files. The key itself is never part of a configuration."""
 
     pseudonyms: bool = Field(
-        False, description="Replace ids of patients, slides, cells and samples in every shared artefact by pseudonyms."
+        False, description="Replace ids of patients, slides, cells and samples in all shared files by pseudonyms."
     )
     key_env: str = Field(
         "HISTOWEAVE_PSEUDONYM_KEY",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Environment variable that holds the pseudonyms' key, at least 16 characters.",
+        description="Environment variable with the key of the pseudonyms, at least 16 characters.",
     )
     columns: list[str] = Field(
-        ["site"], description="Columns whose values are replaced too: site, covariates, attributes of cells."
+        ["site"], description="Columns to replace as well: site, covariates, attributes of cells."
     )

@@ -23,13 +23,11 @@ CYTOSAE = {
 class Sae(Section):
     """The sparse autoencoder."""
 
-    source: Literal["cells", "tiles"] = Field("cells", description="What its tokens are: of cells, or tile features.")
-    preset: Literal["cytosae"] | None = Field(None, description="Defaults of a published recipe.")
+    source: Literal["cells", "tiles"] = Field("cells", description="Tokens to fit on: of cells, or tile features.")
+    preset: Literal["cytosae"] | None = Field(None, description="Default settings of a published method.")
     variant: Variant = "topk"
     expansion: int = Field(8, ge=1, le=256, description="Latents per dimension of a token.")
-    k: int = Field(
-        32, ge=1, description="Latents that are active per token (topk), on average (batchtopk, matryoshka)."
-    )
+    k: int = Field(32, ge=1, description="Active latents per token (topk), or on average (batchtopk, matryoshka).")
     l1: float = Field(8e-5, ge=0, description="Weight of the L1 penalty (standard).")
     epochs: float = Field(10.0, gt=0, description="Passes over the tokens.")
     batch_tokens: int = Field(1024, ge=1, description="Tokens per optimisation step.")
@@ -42,11 +40,13 @@ class Sae(Section):
     dead_after_tokens: int | None = Field(
         None,
         ge=1,
-        description="A latent is dead after so many tokens without it; null: one pass, at most 10 million.",
+        description="A latent counts as dead after this many tokens without activation; null: one pass, at most 10 million.",
     )
-    seeds: int = Field(3, ge=1, le=20, description="Dictionaries from different seeds; the first gives the concepts.")
+    seeds: int = Field(
+        3, ge=1, le=20, description="Dictionaries from different seeds; the first provides the concepts."
+    )
     scoring: Literal["fold", "global"] = Field(
-        "fold", description="fold: what is scored was encoded by a dictionary fitted without it; global: one for all."
+        "fold", description="fold: images are scored with a dictionary fitted without them; global: one for all."
     )
 
     @pydantic.model_validator(mode="before")

@@ -173,7 +173,7 @@ def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:
         raise Refusal(
             "unreadable",
             f"level 0 of {width_lv0} x {height_lv0} px, seen at level {level} of {level_width} x {level_height} px, is "
-            "too large to be looked at; the file needs coarser levels, or tiles.segmentation_mpp a larger value",
+            "too large to be read; the file needs coarser levels, or tiles.segmentation_mpp a larger value",
         )
     strip_height = max(1, int(STRIP_PX / (level_width * rows_per_px)))
     rgb = np.empty((height, width, 3), np.uint8)

@@ -92,5 +92,5 @@ def _advice(spacing: Spacing) -> str:
 def _if_wrong(spacing: Spacing) -> str:
     column = "column mpp of the slides table"
     return (
-        f"; if {column} is wrong, mend it" if spacing.source == "override" else f"; if the file is wrong, use {column}"
+        f"; if {column} is wrong, fix it" if spacing.source == "override" else f"; if the file is wrong, use {column}"
     )

@@ -215,7 +215,7 @@ def _scale(tile_mpp: float, edge_px: int, settings: Tiles) -> list[str]:
     """
     asked = settings.target_mpp
     if math.isnan(tile_mpp):
-        return [f"µm per px are not known (column mpp is empty), so nobody checked that they are {asked:g}"]
+        return [f"µm per px are not known (column mpp is empty), so it was not checked that they are {asked:g}"]
     as_wide = _is_about(tile_mpp * edge_px, settings.tile_px * asked, settings.mpp_tolerance)
     if as_wide:
         return []
@@ -223,8 +223,8 @@ def _scale(tile_mpp: float, edge_px: int, settings: Tiles) -> list[str]:
         return [f"the tiles are {edge_px} px wide, and tiles.tile_px is {settings.tile_px}"]
     raise Refusal(
         "bad_coords",
-        f"the tiles have {tile_mpp:.4g} µm per px (column mpp of the slides table), and {asked:g} are asked for; mend "
-        f"the column if it is wrong, set tiles.target_mpp: {tile_mpp:.4g} for all slides, or cut the tiles anew",
+        f"the tiles have {tile_mpp:.4g} µm per px (column mpp of the slides table), but {asked:g} are requested; fix "
+        f"the column if it is wrong, set tiles.target_mpp: {tile_mpp:.4g} for all slides, or cut the tiles again",
     )
 
 

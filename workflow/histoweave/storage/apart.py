@@ -100,7 +100,7 @@ def try_reading(path: Path) -> None:
     try:
         reader = _reader()
     except OSError as error:
-        logger.warning("%s is read without a trial: no process for it (%s)", path.name, error)
+        logger.warning("%s is read without a trial read: no process is available (%s)", path.name, error)
         return
     patience_s = PATIENCE_S + path.stat().st_size / BYTES_PER_S
     try:

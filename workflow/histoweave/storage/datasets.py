@@ -89,7 +89,7 @@ def _check_written(found: h5py.Dataset, plan: h5py.h5p.PropDCID, name: str) -> N
     chunk = plan.get_chunk()
     if math.prod(chunk) * item_bytes > MAX_CHUNK_BYTES:
         size = math.prod(chunk) * item_bytes / 1e9
-        raise _refusal(name, f"is stored in pieces of {size:.1f} GB; write it anew in pieces of some MB")
+        raise _refusal(name, f"is stored in pieces of {size:.1f} GB; write it again in pieces of some MB")
     needed = math.prod(math.ceil(length / piece) for length, piece in zip(found.shape, chunk, strict=True))
     written = found.id.get_num_chunks()
     if not written:

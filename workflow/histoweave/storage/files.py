@@ -90,7 +90,7 @@ def check_writable(*folders: str | os.PathLike) -> None:
                 file.write(bytes(_MIN_FREE_BYTES))
                 file.flush()
         except OSError as error:
-            raise InputError(f"{folder} cannot be written: {error.strerror}; mend that and run again") from error
+            raise InputError(f"{folder} cannot be written: {error.strerror}; fix this and run again") from error
 
 
 def _raise_if_unwritable(error: Exception, path: Path) -> None:
@@ -103,7 +103,7 @@ def _raise_if_unwritable(error: Exception, path: Path) -> None:
         if not path.parent.is_dir() or shutil.disk_usage(path.parent).free >= _MIN_FREE_BYTES:
             return
         problem = os.strerror(errno.ENOSPC)
-    raise InputError(f"{path} cannot be written: {problem}; mend that and run again") from error
+    raise InputError(f"{path} cannot be written: {problem}; fix this and run again") from error
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -37,7 +37,7 @@ def objection_to(path: str | os.PathLike) -> str | None:
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError) as error:
-        return f"cannot be looked at: {getattr(error, 'strerror', None) or error}; check the path"
+        return f"cannot be accessed: {getattr(error, 'strerror', None) or error}; check the path"
     if not stat.S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "a device")
         return f"is {kind}, not a file; give a file"

@@ -158,7 +158,7 @@ def _has_deep_colour(image: Image.Image) -> bool:
     tags = _tags(image)
     several = len(image.getbands()) > 1
     if several and tags.get(_PLANES) == _ONE_AFTER_THE_OTHER and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
-        raise ValueError("its channels of 16 bits lie one after the other; save it with 8 bits per channel")
+        raise ValueError("its 16-bit channels are stored one after the other (planar); save it with 8 bits per channel")
     return several and any(";16" in str(tile.args) for tile in image.tile)
 
 

@@ -122,7 +122,7 @@ def run_shard(
                 reason = f"{record.outcome.status}: {record.outcome.reason}"
                 raise InputError(f"slide '{record.slide}': {reason} (on_error is 'stop')")
     pending = [work for work in works if found[work.slide] is None]
-    logger.info("shard %s: %d slides, %d to work on", index.stem, len(works), len(pending))
+    logger.info("shard %s: %d slides, %d to process", index.stem, len(works), len(pending))
     if pending:
         prepare()
 

@@ -81,7 +81,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = {}
     for key, value in pairs:
         if key in content:
-            raise NotJson(f"key '{key[:40]}' is there twice")
+            raise NotJson(f"key '{key[:40]}' occurs twice")
         content[key] = value
     return content
 

@@ -55,7 +55,7 @@ def objection_to_pickled(path: str | os.PathLike) -> str | None:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
             if unpacked > _MAX_RATIO * os.path.getsize(path) + MAX_HEADER_BYTES:
                 return (
-                    f"would unpack to {unpacked / 1e9:.1f} GB, more than a file of torch.save holds; take another file"
+                    f"would unpack to {unpacked / 1e9:.1f} GB, more than a file of torch.save holds; use another file"
                 )
     except Exception as error:  # a damaged archive can fail in any way
         return f"is no whole file of torch.save ({' '.join(str(error).split())[:200]}); copy it again"

@@ -148,7 +148,7 @@ def _without_words(
     texts: dict[str, list[str]] = {}
     for at in words:
         if columns[at] in texts:
-            raise InputError(f"{lines.file}: column {short(columns[at])} is there twice; keep one of them")
+            raise InputError(f"{lines.file}: column {short(columns[at])} occurs twice; keep one of them")
         texts[columns[at]] = [clean(fields[at]) for fields in split]
     kept = [at for at in range(len(columns)) if at not in set(words)]
     return [mark.join(fields[at] for at in kept) for fields in split], [columns[at] for at in kept], texts
@@ -229,7 +229,7 @@ def _chunk(
 
 
 def check_unique(names: Iterable[str], *, file: str, what: str) -> None:
-    """Refuse a name that is there twice.
+    """Refuse a name that occurs twice.
 
     Raises
     ------

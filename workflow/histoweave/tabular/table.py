@@ -138,7 +138,7 @@ def _columns(lines: Grid) -> tuple[dict[str, list[str]], list[str]]:
     for at, (name, values) in enumerate(zip(headings, fields, strict=True)):
         if name:
             if name in columns:
-                raise InputError(f"{lines.file}: column '{name}' is there twice; keep one, or rename the other")
+                raise InputError(f"{lines.file}: column '{name}' occurs twice; keep one, or rename the other")
             columns[name] = list(values)
         elif at == 0:
             notes.append("the names in front of the lines are left out")  # R's row names

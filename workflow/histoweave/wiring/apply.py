@@ -50,7 +50,7 @@ class ApplyWiring:
                 check_settings(self._given, self.config, self.wiring.tables[target])
             if not self._bundles_of(target):
                 raise InputError(
-                    f"config: cohort '{target}' is external, and no model of {', '.join(self.bundles())} can read what "
+                    f"config: cohort '{target}' is external, but no model of {', '.join(self.bundles())} can read what "
                     "it has; add its slides or RNA, or name another bundle in 'apply.bundle'"
                 )
 

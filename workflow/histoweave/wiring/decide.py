@@ -89,7 +89,7 @@ class DecideWiring:
                     f"{where}{nearest(model, known)}, which is not in fusion.models; add it there, or name one of them"
                 )
             if catalog.get(model).needs:
-                raise InputError(f"{where}, which is made of other models and not fitted; name one that is")
+                raise InputError(f"{where}, which combines other models and is not fitted; name one that is fitted")
 
     def _check_subgroups(self, cohort: str) -> None:
         table = self._wiring.tables[cohort]

@@ -150,12 +150,12 @@ class Plan:
     def _problem(self, record: Mapping[str, Any]) -> str:
         """Why results may be of other settings, in words; empty if they are of the present ones for sure."""
         if not record:
-            return f"no {SETTINGS} tells by which settings"
+            return f"there is no {SETTINGS} with their settings"
         changes = list(dict.fromkeys(_changes(record["settings"], self._settings)))
         if changes:
             more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
             return f"{changes[0]}{more}"
-        return "the settings were changed in between" if record.get("mixed", True) else ""
+        return "the settings were changed in the meantime" if record.get("mixed", True) else ""
 
     def _of_unknown_settings(self, cohort: str) -> list[str]:
         """Results of which neither Snakemake (`.snakemake`) nor the cohort's record knows that these settings made them."""
@@ -165,9 +165,9 @@ class Plan:
         found = [path for path in _results(Path("results", cohort)) if self._unrecorded(path)]
         if found and not self._workflow.touch:
             print(
-                f"{len(found)} results of cohort '{cohort}' are made again: .snakemake holds no record of how they were "
-                f"made, and {problem}; bring back the .snakemake of these results, or call Snakemake with --touch if you "
-                "know that they are right",
+                f"{len(found)} results of cohort '{cohort}' will be computed again: .snakemake has no record of how they "
+                f"were made, and {problem}; restore the .snakemake folder of these results, or call Snakemake with --touch "
+                "if you know that they are correct",
                 file=sys.stderr,
             )
         return found

@@ -177,7 +177,7 @@ def _check_simulated(
         for identifier in getattr(settings, key):
             if identifier not in known[kind]:
                 raise InputError(
-                    f"config: cohorts.{name}.simulate.{key} names unknown {kind} '{identifier}'; mend the id"
+                    f"config: cohorts.{name}.simulate.{key} names unknown {kind} '{identifier}'; fix the id"
                 )
     made = f"results/{name}/simulated"
     for slide, path in zip(slides["slide"], slides["path"], strict=True):

@@ -47,7 +47,7 @@ def test_nothing_is_fetched_and_text_is_escaped(html):
 
 
 def test_without_labels_nothing_is_scored(tables, html):
-    assert ("Left out: the patients have no labels." in html) == (not tables.labelled)
+    assert ("Not shown: the patients have no labels." in html) == (not tables.labelled)
     assert (applied_wording.UNLABELLED in html) == (not tables.labelled)
     assert ("AUROC here" in html) == tables.labelled == ("True class" in html)
 
@@ -61,9 +61,9 @@ def test_each_patient_has_the_call_of_a_model_that_can_give_it(tables):
     for cells in shown.rows:
         row = rows.loc[cells[0].text]
         text = {title: cell.text for title, cell in zip(shown.columns, cells, strict=True)}
-        assert text["Call"].removesuffix(" ✗") == row["called"] and text["Set"] == row["set"]
+        assert text["Predicted class"].removesuffix(" ✗") == row["called"] and text["Set"] == row["set"]
         assert text["Probability"] == f"{row['p_' + row['called']]:.2f}"
-        assert text["Call"].endswith("✗") == (tables.labelled and row["called"] != row["y_true"])
+        assert text["Predicted class"].endswith("✗") == (tables.labelled and row["called"] != row["y_true"])
 
 
 def test_patients_without_a_prediction_are_named_with_the_reason(tables):
@@ -87,11 +87,11 @@ def test_drift_is_counted_and_flagged_values_come_first(tables):
     grid = applied.drift_by_site(tables.drift)
     image = tables.drift[(tables.drift["modality"] == "image") & (tables.drift["site"] == "ward 1")]
     assert grid.rows[0][3].text == f"{image['flagged'].sum()} of 8"
-    assert f"{n} of the 72 values" in applied_wording.summary(tables, trained_on="demo", level=0.9)[2]
+    assert f"{n} of 72 compared values" in applied_wording.summary(tables, trained_on="demo", level=0.9)[2]
     assert len(applied.named_drifts(tables.drift)) <= applied.NAMED_DRIFTS
     assert applied.named_drifts(tables.drift.assign(flagged=True, says="far"))[0] == "image 0 (all sites): far"
     within = dataclasses.replace(tables, drift=tables.drift.assign(flagged=False))
-    assert "All 72 values" in applied_wording.summary(within, trained_on="demo", level=0.9)[2]
+    assert "All 72 compared values" in applied_wording.summary(within, trained_on="demo", level=0.9)[2]
 
 
 def test_what_does_not_fit_comes_first(inputs, tmp_path):
@@ -100,16 +100,20 @@ def test_what_does_not_fit_comes_first(inputs, tmp_path):
     write_json(tmp_path / "c.json", {**content, "checks": [*content["checks"], refused]})
     tables = read_applied(dataclasses.replace(inputs, compatibility=tmp_path / "c.json"))
     assert [row[1].text for row in applied.compatibility_table(tables.compatibility).rows] == [
-        "refused", "warning", "fits",
+        "refused", "warning", "compatible",
     ]  # fmt: skip
     assert applied_wording.summary(tables, trained_on="demo", level=0.9)[1] == (
-        "The bundle of demo does not fit this cohort: encoder."
+        "The bundle of demo is not compatible with this cohort: encoder."
     )
 
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.78, 0.98, "as promised"), (0.5, 0.85, "too seldom"), (0.93, 1.0, "more often than promised")],
+    [
+        (0.78, 0.98, "the interval includes the stated coverage"),
+        (0.5, 0.85, "less often than stated"),
+        (0.93, 1.0, "more often than stated"),
+    ],
 )
 def test_coverage_in_words_follows_the_interval(low, high, words):
     row = {"level": 0.9, "coverage": 0.9, "ci_low": low, "ci_high": high, "n": 40, "mean_set_size": 1.1}
@@ -126,4 +130,4 @@ def test_a_cohort_with_one_model_and_no_calls(inputs, tmp_path):
     out = tmp_path / "report.html"
     changes = {"predictions": tmp_path / "p.parquet", "coverage": tmp_path / "none.parquet"}
     applied.write_applied(dataclasses.replace(inputs, **changes), out)
-    assert "0 of 40 patients were predicted; 40 could not be" in out.read_text(encoding="utf-8")
+    assert "0 of 40 patients have a prediction; 40 could not be predicted" in out.read_text(encoding="utf-8")

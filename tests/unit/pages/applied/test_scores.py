@@ -116,7 +116,7 @@ def test_everybody_withheld_but_who_has_images(tables):
     assert (counted.given, counted.predicted, counted.withheld, counted.unable) == (40, 38, 1, 1)
     assert counted.partly == 37 and counted.insisted == 0
     words = standing_words(lost)
-    assert words.startswith(f"38 of 40 patients were predicted, 1 withheld: {WHY}; 1 could not be")
+    assert words.startswith(f"38 of 40 patients have a prediction, 1 withheld: {WHY}; 1 could not be predicted")
     table = reasons_table(lost, ABSTAINED)
     assert [cell.text for cell in table.rows[0][:2]] == [WHY, "38"] and len(table.rows) == 1
 
@@ -129,21 +129,21 @@ def test_nobody_is_predicted_by_a_model_that_reads_nothing(tables):
     assert counted.predicted == 0 and counted.withheld == 38 and leading(lost).empty
     (first, *_) = warnings(lost, 0.9)
     assert (
-        first == standing_words(lost) == applied_wording.summary(lost, trained_on="demo", level=0.9)[0].split(" Of")[0]
+        first == standing_words(lost) == applied_wording.summary(lost, trained_on="demo", level=0.9)[0].split(" For")[0]
     )
     metrics = tables.metrics[tables.metrics["model"] == "majority"]
     lost = dataclasses.replace(lost, metrics=metrics, coverage=tables.coverage.head(0))
     assert {card.value for card in score_cards(lost)} == {"–"}
-    assert "Nothing of" in " ".join(applied_wording.summary(lost, trained_on="demo", level=0.9))
+    assert "No prediction of" in " ".join(applied_wording.summary(lost, trained_on="demo", level=0.9))
 
 
 def test_withheld_predictions_are_on_the_page_once_per_reason(tables, inputs, tmp_path):
     lost = with_status(tables, ABSTAINED, patients=[f"HB{i:05d}" for i in range(20)])
     html, content = page_of(lost, inputs, tmp_path)
-    assert "<h3>Withheld</h3>" in html and "<h3>Insisted on</h3>" not in html and HOSTILE not in html
+    assert "<h3>Withheld predictions</h3>" in html and "<h3>Forced predictions</h3>" not in html and HOSTILE not in html
     assert content["withheld"] == [{"reason": WHY, "models": [tables.titles[name] for name in RNA], "patients": 18}]
     assert content["patients"]["withheld"] == 1 and content["patients"]["partly"] == 17
-    assert content["findings"][0].startswith("38 of 40 patients were predicted, 1 withheld: ")
+    assert content["findings"][0].startswith("38 of 40 patients have a prediction, 1 withheld: ")
 
 
 def test_what_was_insisted_on_is_said_everywhere(tables, inputs, tmp_path):
@@ -151,10 +151,12 @@ def test_what_was_insisted_on_is_said_everywhere(tables, inputs, tmp_path):
     html, content = page_of(forced, inputs, tmp_path)
     assert content["patients"]["insisted"] == 39 and content["insisted"][0]["patients"] == 39
     assert content["warnings"][0].startswith("apply.insist is set") and "not calibrated" in content["warnings"][0]
-    assert "<h3>Insisted on</h3>" in html and html.count("insisted on") > 39
-    assert all(card["note"].endswith("insisted on") for card in content["key_numbers"] if "here" in card["label"])
-    (scores,) = [sentence for sentence in content["findings"] if sentence.startswith("Against the labels")]
-    assert scores.endswith("(insisted on).")
+    assert "<h3>Forced predictions</h3>" in html and html.count("forced") > 39
+    assert all(
+        card["note"].endswith("forced predictions") for card in content["key_numbers"] if "here" in card["label"]
+    )
+    (scores,) = [sentence for sentence in content["findings"] if sentence.startswith("Compared with the labels")]
+    assert scores.endswith("(forced predictions).")
 
 
 def test_a_call_that_needs_no_insisting_comes_first(tables):
@@ -169,16 +171,16 @@ def test_a_broken_promise_is_told_on_top(tables, inputs, tmp_path):
         tables, pooled=(0.14, 0.05, 0.29), class_of_Luminal=(0.0, 0.0, 0.2), class_of_Basal_Her2=(0.93, 0.8, 0.99)
     )
     (warning,) = warnings(broken, 0.9)
-    assert "promise of 90%" in warning and "14% [5%, 29%] of all 37 patients" in warning
+    assert "stated coverage of 90%" in warning and "14% [5%, 29%] of all 37 patients" in warning
     assert "0% [0%, 20%] of the 37 of Luminal" in warning and "Basal_Her2" not in warning
     luminal, basal = class_coverage_words(broken, 0.9)
-    assert luminal.startswith("Luminal: the sets hold") and "less often than the promised 90%" in luminal
-    assert basal.startswith("Basal_Her2: ") and "as promised" in basal
+    assert luminal.startswith("Luminal: the prediction sets contain") and "less often than the stated 90%" in luminal
+    assert basal.startswith("Basal_Her2: ") and "the interval includes the stated 90%" in basal
     html, _ = page_of(broken, inputs, tmp_path)
-    assert html.index("do not keep their promise") < html.index('<div class="cards">')
+    assert html.index("do not reach their stated coverage") < html.index('<div class="cards">')
     of_class = dataclasses.replace(broken, coverage=broken.coverage.assign(kind="class"))
-    assert "sets made per class do not keep" in warnings(of_class, 0.9)[0]
-    assert "the sets made per class hold" in class_coverage_words(of_class, 0.9)[0]
+    assert "sets with one threshold per class do not reach" in warnings(of_class, 0.9)[0]
+    assert "sets with one threshold per class contain" in class_coverage_words(of_class, 0.9)[0]
     both = pd.concat([broken.coverage, of_class.coverage.head(1)])
     assert len(warnings(dataclasses.replace(broken, coverage=both), 0.9)) == 2
 
@@ -191,16 +193,16 @@ def test_calls_worse_than_the_most_frequent_class_are_told(tables, high, told):
     if told:
         truth = tables.predictions.query("model == @tables.main and status == 'ok'")["y_true"]
         share = truth.value_counts(normalize=True)
-        assert f"everybody were called {share.idxmax()} ({share.max():.0%})" in found[0]
-        assert "AUROC of 0.89 says only" in found[0]
+        assert f"predicting {share.idxmax()} for every patient ({share.max():.0%})" in found[0]
+        assert "AUROC of 0.89 shows only" in found[0]
 
 
 def test_labels_of_whom_nobody_was_predicted(tables, inputs, tmp_path):
     lost = with_status(tables, ABSTAINED, models=tuple(MODELS))
     empty = dataclasses.replace(lost, metrics=tables.metrics.head(0), coverage=tables.coverage.head(0))
     html, content = page_of(empty, inputs, tmp_path)
-    assert applied_wording.UNSCORED in content["findings"] and "Left out: no patient with a label" in html
-    assert content["findings"][0].startswith("0 of 40 patients were predicted, 39 withheld: ")
+    assert applied_wording.UNSCORED in content["findings"] and "Not shown: no patient with a label" in html
+    assert content["findings"][0].startswith("0 of 40 patients have a prediction, 39 withheld: ")
 
 
 def test_the_report_for_programs_holds_no_patient_and_repeats(inputs, tables, tmp_path):

@@ -204,14 +204,14 @@ def test_embeddings_made_elsewhere_have_ids_and_values_only(run, tmp_path):
     )
     page = Page(text)
     assert page.data["pictures"] == [] and page.data["layouts"] == []
-    assert "lab_a-0001" in text and "no other laboratory was given" in text
+    assert "lab_a-0001" in text and "no other laboratory is configured" in text
 
 
 def test_findings_name_the_winner_only_where_the_interval_tells(run):
     tables = read_tables(run)
     first = wording.findings(tables)[0]
-    assert "the encoder's embedding (0.90) they lose, -0.06 [-0.09, -0.03]" in first
-    assert "the random dictionary (0.60) they win, +0.24" in first
+    assert "the encoder's embedding (0.90) they perform worse: -0.06 [-0.09, -0.03]." in first
+    assert "the random dictionary (0.60) they perform better: +0.24" in first
     wide = tables.comparisons.assign(ci_low=-0.2, ci_high=0.2)
     assert "no evidence of a difference" in wording.findings(dataclasses.replace(tables, comparisons=wide))[0]
     few = tables.comparisons.assign(ci_low=np.nan, ci_high=np.nan)
@@ -222,7 +222,7 @@ def test_findings_name_the_winner_only_where_the_interval_tells(run):
 def test_shift_and_reasons_are_in_words(run, html):
     (shift,) = [shift_table(cohort.shift) for cohort in read_tables(run).externals]
     assert [[cell.text for cell in row] for row in shift.rows] == [
-        ["Concepts alive", "38", "37"], ["Living concepts in common (Jaccard)", "–", "0.900"],
+        ["Concepts alive", "38", "37"], ["Overlap of the concepts alive (Jaccard index)", "–", "0.900"],
     ]  # fmt: skip
     assert "Patients were not classified: one class &lt;/script&gt;" in html
 

@@ -52,11 +52,11 @@ def test_parts_that_a_run_lacks_are_said_to_be_left_out(tmp_path):
     text = write_page(inputs, tmp_path / "concepts.html")
     page = Page(text)
     assert [section["id"] for section in page.all("section")] == list(SECTIONS)
-    assert text.count("Left out:") == 4  # scores, probes, other seeds, other laboratories
+    assert text.count("Not shown:") == 4  # scores, probes, other seeds, other laboratories
     assert not page.all("select", id="filter-classes") and not page.all("select", id="filter-alive")
     with_external = write_concept_run(tmp_path / "b", optional=False)
     text = write_page(with_external, tmp_path / "b.html")
-    assert "the shift was not measured" in text and "no classifier was transferred" in text
+    assert "the shift was not measured" in text and "no classifier was applied to" in text
 
 
 def test_images_without_label_and_refused_ones(tmp_path):

@@ -40,7 +40,7 @@ def inputs(tmp_path_factory):
 def test_a_warning_stands_on_top_of_its_section(inputs):
     tables = read_tables(inputs)
     shown = confounding_views.views(tables)
-    assert len(shown["warnings"]) == 1 and "may be explained by the site" in shown["warnings"][0]
+    assert len(shown["warnings"]) == 1 and "the site may explain its result" in shown["warnings"][0]
     assert shown["warnings"][0] in findings(tables)
     assert len(shown["answers"].rows) == len(tables.confounding)
     assert shown["answers"].rows[0][3].text == "0.720" and shown["answers"].rows[-1][3].text == "–"
@@ -52,9 +52,9 @@ def test_the_page_has_it_and_a_run_without_says_so(inputs, tmp_path):
     without = dataclasses.replace(inputs, confounding=None, figures=tmp_path / "none")
     page, bare = (tmp_path / "with.html").read_text(), text_of(without, tmp_path / "without.html")
     section = page.split('<section id="confounding"')[1].split("</section>")[0]
-    assert "may be explained by the site" in section.split("<p>")[1] and "<svg" in section
+    assert "the site may explain its result" in section.split("<p>")[1] and "<svg" in section
     bare = bare.split('<section id="confounding"')[1].split("</section>")[0]
-    assert "Left out" in bare and "explained" not in bare
+    assert "Not shown" in bare and "explained" not in bare
 
 
 def test_the_figure_shows_each_model_three_times_at_most(inputs):

@@ -163,24 +163,24 @@ def test_pooled_estimates_stand_in_the_page(run, html):
 
 
 def test_the_page_says_whose_centroids_were_used(run, html, tmp_path):
-    assert "The centroids of “nearest centroid on RNA” are those of each fold&#39;s training patients." in html
+    assert "The centroids of “nearest centroid on RNA” are computed from the training patients of each fold." in html
     given = dataclasses.replace(run, config={**run.config, "fusion": {"centroids": "/data/<i>/pam50.tsv"}})
-    assert "are those of the table pam50.tsv." in text_of(given, tmp_path / "given.html")
+    assert "are taken from the table pam50.tsv." in text_of(given, tmp_path / "given.html")
     without = write_run(tmp_path / "run", optional=False, models=("majority", "image"))
     assert "The centroids of" not in text_of(without, tmp_path / "without.html")
 
 
 def test_slides_that_lost_much_to_ink_are_named(run, tmp_path):
     slides = read_table(run.slides)
-    assert "taken out as marker ink" not in text_of(run, tmp_path / "report.html")
+    assert "removed as marker ink" not in text_of(run, tmp_path / "report.html")
     slides.loc[4:11, "pen_share"] = [0.3, 0.11, 0.1, 0.05, np.nan, 0.4, 0.5, 0.2]
     slides.loc[0, "pen_share"] = 0.9  # refused: the table of refused slides says why
     write_table(tmp_path / "slides.parquet", slides)
     text = text_of(dataclasses.replace(run, slides=tmp_path / "slides.parquet"), tmp_path / "other.html")
-    sentence = next(line for line in text.splitlines() if "taken out as marker ink" in line)
+    sentence = next(line for line in text.splitlines() if "removed as marker ink" in line)
     named = slides.loc[[4, 5, 9, 10, 11], "slide"].tolist()
     assert f"marker ink: 5 ({', '.join(named)})" in sentence and "tiles.pen: keep" in sentence
-    assert "Ink, share" in text
+    assert "Share removed as ink" in text
 
 
 def test_more_thumbnails_than_shown_are_counted_and_refused_slides_come_first(tmp_path):
@@ -205,7 +205,7 @@ def test_runs_without_the_optional_parts(tmp_path, models):
     # Slides, thumbnails, RNA, confounders, modality use, truth, control, training, benchmarks, other pages; without RNA
     # circularity; four sections of explanations and six of decisions; thresholds where every probability is the same.
     uses_rna = any("expression" in catalog.get(model).modalities for model in models)
-    assert text.count("Left out:") == 10 + (not uses_rna) + 4 + 6 + (models == ("majority",))
+    assert text.count("Not shown:") == 10 + (not uses_rna) + 4 + 6 + (models == ("majority",))
     assert ("PAM50 labels are computed from RNA" in text) == uses_rna
 
 
@@ -304,15 +304,15 @@ def test_cards_name_the_best_of_one_modality_and_of_both(run):
 
 def test_the_conclusion_stands_on_top_and_nothing_contradicts_it(run, html, tmp_path):
     said = conclusion.sentences(read_tables(run))
-    assert html.index(said[0]) < html.index("What else was found</h2>") and "describes its arithmetic" not in html
+    assert html.index(said[0]) < html.index("Other findings</h2>") and "describe the model, not biology" not in html
     blind = write_run(tmp_path, signal=0, n_patients=80)
     tables = read_tables(blind)
     assert tables.conclusion.kind == "chance"
     text = unescape(text_of(blind, tmp_path / "report.html"))
     assert "No model is shown to be better than chance." in text
     sections = dict(re.findall(r'<section id="([^"]+)"(.*?)</section>', text, flags=re.DOTALL))
-    marked = {name for name, part in sections.items() if "describes its arithmetic, not biology" in part}
-    marked |= {name for name, part in sections.items() if "describes their arithmetic, not biology" in part}
+    marked = {name for name, part in sections.items() if "describe the model, not biology" in part}
+    marked |= {name for name, part in sections.items() if "describe the models, not biology" in part}
     assert marked == {
         "comparisons", "modality-use", "explanation", "drivers", "morphology", "explained-patients", "calibration",
         "conformal", "selective", "decision-curve", "subgroups", "learning",
@@ -334,7 +334,10 @@ def test_a_leak_and_a_site_stand_over_every_part(run, tmp_path):
     site = confounding(("label_from_column", "", 0.8, 0.7, 0.9))
     of_site = dataclasses.replace(tables, confounding=site)
     assert of_site.conclusion.kind == "site"
-    assert "not shown to know more than the site" in conclusion.cautions(of_site, ["image", "cross_attention"])[0]
+    assert (
+        "not shown to carry information beyond the site"
+        in conclusion.cautions(of_site, ["image", "cross_attention"])[0]
+    )
 
 
 def test_undefined_values_are_dashes():
@@ -388,5 +391,5 @@ def test_a_learning_curve_that_nobody_asked_for_is_said_to_be_missing(run, tmp_p
     for models in ([], None):
         config = {**run.config, "decide": {"learning_curve": {"models": models}}}
         text = text_of(dataclasses.replace(run, decide=shown, config=config), tmp_path / "report.html")
-        found.append(("no learning curve was asked for" in text, "no model of this run can have a learning" in text))
+        found.append(("no learning curve was requested" in text, "a learning curve is not available" in text))
     assert found == [(True, False), (False, True)]

@@ -116,7 +116,7 @@ def test_figures_say_what_the_tables_say(tables):
         "modality == 'image' and direction == 'deletion' and order == 'attention'"
     )
     np.testing.assert_allclose(curve.y, faith.groupby("share")["score"].mean(), atol=1e-4)
-    assert [plot.title for plot in groups["conformal"]] == ["80% promised", "90% promised"]
+    assert [plot.title for plot in groups["conformal"]] == ["Stated coverage 80%", "Stated coverage 90%"]
     # A curve that could not be fitted is not drawn: the first model's a is unknown.
     n_models = len(tables.models)
     assert len(groups["learning"][0].figure.data) == 2 * n_models - 1
@@ -152,7 +152,7 @@ def test_morphology_is_a_sentence_a_strip_and_a_table(tables):
     shown = explain_views.views(tables)
     strips, found = shown["morphology_strips"], tables.explain["morphology"]
     assert [strip.title for strip in strips] == list(tables.classes)
-    assert all(strip.says.startswith(f"In {strip.title} ") for strip in strips)
+    assert all(strip.says.startswith(f"{strip.title}: ") for strip in strips)
     tile, row = strips[0].tiles[0], tables.explain["class_tiles"].iloc[0]
     assert tile.alt == f"Tile of patient {row['patient']}, slide {row['slide']}, attribution +0.50"
     assert base64.b64decode(tile.uri.partition(",")[2]) == row["picture"]
@@ -198,11 +198,11 @@ def test_decisions_as_tables(tables):
     assert cell.text == "0.200 → 0.150"
     assert cell.small == f"-0.050 [{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
     assert {row[3] for row in _texts(shown["conformal"])} >= {"all patients", "class Luminal", "site ZA"}
-    assert {row[2] for row in _texts(shown["conformal"])} == {"one for all", "one per class"}
+    assert {row[2] for row in _texts(shown["conformal"])} == {"one for all classes", "one per class"}
     assert {row[2] for row in _texts(shown["decision_curve"])} == {f"{i / 10:.2f}" for i in range(1, 10)}
     assert shown["selective"].columns[2:] == (
         "Area under the risk-coverage curve",
-        "Share of wrong calls at 80% coverage",
+        "Error rate at 80% coverage",
     )
     assert len(shown["subgroup_grid"].rows) == 7 and len(shown["learning_says"]) == len(tables.conclusion.better)
     assert decide_views.summary(tables) == [tables.decide["learning_fit"].iloc[-1]["says"]]
@@ -246,14 +246,14 @@ def test_operating_points_in_words_and_numbers(tables):
     found = tables.operating[tables.operating["model"] == main]
     (sentence,) = operating_views.says(tables)
     row = found.set_index("measure").loc["sensitivity"]
-    assert f"finds {row['estimate']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}] of the patients" in sentence
+    assert f"a sensitivity of {row['estimate']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}] and" in sentence
     shown = operating_views.operating_table(tables)
     assert len(shown.rows) == tables.operating["model"].nunique() - 1  # all but the majority
     assert [cell.text for cell in shown.rows[-1][6:10]] == [str(int(row[name])) for name in ("tp", "fp", "tn", "fn")]
     thresholds = operating_views.thresholds_table(tables)
     assert len(thresholds.rows) == len(tables.operating_thresholds)
     nothing = dataclasses.replace(tables, operating=found.assign(tp=0, fp=0, tn=0, fn=0, reason="no fold has any"))
-    assert operating_views.says(nothing)[0].endswith("cannot be judged: no fold has any.")
+    assert operating_views.says(nothing)[0].endswith("cannot be evaluated: no fold has any.")
     assert operating_views.operating_table(nothing).rows == ()
     without = dataclasses.replace(tables, operating=None, operating_thresholds=None, roc=None)
     assert operating_views.says(without) == [] and not operating_views.thresholds_table(without).rows
@@ -290,7 +290,7 @@ def test_hostile_names_of_genes_stay_text(run, tables, tmp_path):
 def test_the_page_says_that_there_is_no_learning_curve(run, tmp_path):
     kept = {name: files for name, files in run.decide.items() if not name.startswith("learning")}
     assert len(kept) == len(run.decide) - 2
-    nothing = "no model of this run can have a learning curve"
+    nothing = "a learning curve is not available"
     assert nothing in text_of(ReportInputs(**{**vars(run), "decide": kept}), tmp_path / "a.html")
     without = text_of(ReportInputs(**{**vars(run), "decide": {}}), tmp_path / "b.html")
-    assert nothing not in without and "Left out: this run has not made" in without
+    assert nothing not in without and "Not shown: the decision analyses were not run" in without

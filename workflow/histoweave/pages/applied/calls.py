@@ -1,4 +1,4 @@
-"""Who of an external cohort was predicted, who was withheld and why, and what was called."""
+"""Which patients of an external cohort were predicted or withheld and why, and which classes were predicted."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def reasons_table(tables: AppliedTables, status: str) -> Table:
         (Cell(row.reason), number(row.patients), Cell(", ".join(row.models)))
         for row in reasons(tables, status).itertuples()
     ]
-    return Table(("Why", "Patients", "Models"), tuple(rows))
+    return Table(("Reason", "Patients", "Models"), tuple(rows))
 
 
 def calls(tables: AppliedTables) -> pd.DataFrame:
@@ -122,9 +122,9 @@ def calls_table(tables: AppliedTables) -> Table:
         for row in calls(tables).to_dict("records")
     ]
     columns = (
-        "True class" if tables.has_labels else "Who",
-        *(f"called {label}" for label in tables.classes),
-        "no call",
+        "True class" if tables.has_labels else "Patients of",
+        *(f"predicted {label}" for label in tables.classes),
+        "no prediction",
         "Patients",
     )
     return Table(columns, tuple(rows))

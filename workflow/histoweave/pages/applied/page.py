@@ -28,16 +28,16 @@ from histoweave.storage.files import write_text
 
 SECTIONS = {
     "summary": "Summary",
-    "compatibility": "Does the bundle fit",
-    "drift": "How far from the training cohort",
-    "predictions": "Patient by patient",
-    "metrics": "Metrics",
-    "coverage": "Conformal sets",
+    "compatibility": "Compatibility with the models",
+    "drift": "Difference from the training cohort",
+    "predictions": "Predictions by patient",
+    "metrics": "Performance metrics",
+    "coverage": "Coverage of prediction sets",
     "provenance": "Provenance",
 }
 MAX_DRIFT_ROWS = 500
 NAMED_DRIFTS = 8
-_STATUS_WORDS = {"ok": "fits", "warn": "warning", "withheld": "withheld", "refused": "refused"}
+_STATUS_WORDS = {"ok": "compatible", "warn": "warning", "withheld": "withheld", "refused": "refused"}
 
 
 def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
@@ -95,22 +95,27 @@ def write_applied(inputs: AppliedInputs, out: str | os.PathLike) -> None:
 
 
 def key_numbers(tables: AppliedTables, level: float) -> list[KeyNumber]:
-    """Who was predicted; how many values drifted; with labels how right calls are, else how many are unambiguous."""
+    """Who was predicted; how many values drifted; with labels how good predictions are, else how many are unambiguous."""
     rows, counted = leading(tables), standing(tables)
     drifted, compared = int(tables.drift["flagged"].sum()), int(tables.drift["value"].notna().sum())
-    note = "by a model of what they have"
+    note = "by a model for their data"
     if counted.withheld:
         note = f"{counted.withheld} withheld"
     if counted.insisted:
-        note += f", {counted.insisted} insisted on"
+        note += f", {counted.insisted} forced"
     cards = [
         KeyNumber("Patients predicted", str(counted.predicted), f"of {counted.given}", note),
-        KeyNumber("Values outside the training range", str(drifted), f"of {compared}", "see the drift below"),
+        KeyNumber(
+            "Values outside the training range",
+            str(drifted),
+            f"of {compared}",
+            "see the difference from training below",
+        ),
     ]
     if tables.labelled:
         return cards + applied_scores.score_cards(tables)
     single = sum(len(parted(text)) == 1 for text in rows["set"].fillna(""))
-    note = f"conformal sets at {level:.0%} that hold one class"
+    note = f"prediction sets with a stated coverage of {level:.0%} that hold one class"
     return [*cards, KeyNumber("Patients with one class in their set", str(single), f"of {len(rows)}", note)]
 
 
@@ -119,7 +124,7 @@ def compatibility_table(compatibility: dict) -> Table:
     order = {"refused": 0, "withheld": 1, "warn": 2, "ok": 3}
     checks = sorted(compatibility["checks"], key=lambda check: order[check["status"]])
     rows = [(Cell(check["what"]), Cell(_STATUS_WORDS[check["status"]]), Cell(check["says"])) for check in checks]
-    return Table(("What", "Result", "Why"), tuple(rows))
+    return Table(("Checked", "Result", "Reason"), tuple(rows))
 
 
 def drift_by_site(drift: pd.DataFrame) -> Table:
@@ -151,7 +156,7 @@ def drift_table(drift: pd.DataFrame) -> tuple[Table, int]:
         )
         for row in ordered.head(MAX_DRIFT_ROWS).to_dict("records")
     ]  # fmt: skip
-    columns = ("Modality", "What", "Site", "Here", "In training", "Range", "In words")
+    columns = ("Modality", "Value", "Site", "Here", "In training", "Range", "Explanation")
     return Table(columns, tuple(rows)), max(0, len(drift) - MAX_DRIFT_ROWS)
 
 
@@ -164,7 +169,7 @@ def scanner_table(drift: pd.DataFrame) -> Table:
         )
         for row in drift[drift["feature"] == UNSEEN].to_dict("records")
     ]  # fmt: skip
-    return Table(("Site", "Slides from other scanners, %", "Range", "In words"), tuple(rows))
+    return Table(("Site", "Slides from scanners not in training, %", "Range", "Explanation"), tuple(rows))
 
 
 def _range_word(row: Mapping[str, Any]) -> str:
@@ -184,7 +189,7 @@ def named_drifts(drift: pd.DataFrame) -> list[str]:
 
 
 def patients_table(tables: AppliedTables) -> Table:
-    """The call of every patient with its probability, conformal set and uncertainty; the first `MAX_PATIENT_ROWS`."""
+    """The predicted class of every patient with its probability, conformal set and uncertainty; the first `MAX_PATIENT_ROWS`."""
     rows = []
     for row in leading(tables).head(views.MAX_PATIENT_ROWS).to_dict("records"):
         has = [word for word, present in (("image", row["has_image"]), ("RNA", row["has_expression"])) if present]
@@ -200,7 +205,9 @@ def patients_table(tables: AppliedTables) -> Table:
         if tables.labelled:
             cells.insert(3, Cell(_text(truth)))
         rows.append(tuple(cells))
-    columns = ["Patient", "Site", "Has", "Call", "Probability", "Set", "Set by class", "Entropy, nats", "Disagreement"]
+    columns = [
+        "Patient", "Site", "Data", "Predicted class", "Probability", "Set", "Set by class", "Entropy, nats", "Disagreement",
+    ]  # fmt: skip
     columns.append("Model")
     if tables.labelled:
         columns.insert(3, "True class")
@@ -208,7 +215,7 @@ def patients_table(tables: AppliedTables) -> Table:
 
 
 def models_table(tables: AppliedTables) -> Table:
-    """What every model called each patient; the first `MAX_PATIENT_ROWS`."""
+    """What every model predicted for each patient; the first `MAX_PATIENT_ROWS`."""
     calls = tables.predictions.set_index(["patient", "model"])
     rows = []
     for patient in sorted(tables.predictions["patient"].unique())[: views.MAX_PATIENT_ROWS]:
@@ -229,7 +236,7 @@ def without_table(tables: AppliedTables) -> Table:
     rows = reading(tables)
     left = rows[~rows["patient"].isin(leading(tables)["patient"])]
     reasons = left.groupby("patient")["reason"].agg(lambda column: "; ".join(dict.fromkeys(map(_text, column))))
-    return Table(("Patient", "Why"), tuple((Cell(patient), Cell(reason)) for patient, reason in reasons.items()))
+    return Table(("Patient", "Reason"), tuple((Cell(patient), Cell(reason)) for patient, reason in reasons.items()))
 
 
 def coverage_table(tables: AppliedTables) -> Table:
@@ -243,12 +250,15 @@ def coverage_table(tables: AppliedTables) -> Table:
         )
         for row in tables.coverage.to_dict("records")
     ]  # fmt: skip
-    columns = ("Model", "Threshold", "Scope", "Stated", "Measured", "Classes per set", "One class", "Empty", "Patients")
+    columns = (
+        "Model", "Thresholds", "Scope", "Stated coverage", "Measured coverage", "Classes per set", "Sets of one class",
+        "Empty sets", "Patients",
+    )  # fmt: skip
     return Table(columns, tuple(rows))
 
 
 def _insisted(row: Mapping[str, Any] | pd.Series) -> str:
-    return "insisted on" if row["status"] == INSISTED else ""
+    return "forced" if row["status"] == INSISTED else ""
 
 
 def _text(value: object) -> str:

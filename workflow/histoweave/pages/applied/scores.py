@@ -25,7 +25,7 @@ def insisted_on(tables: AppliedTables) -> str:
     """Words for scores of the main model in which predictions count that were insisted on; empty if none does."""
     rows = tables.predictions[(tables.predictions["model"] == tables.main) & tables.predictions["status"].isin(GIVEN)]
     n = int((rows["status"] == INSISTED).sum())
-    return "" if not n else "insisted on" if n == len(rows) else f"{n} insisted on"
+    return "" if not n else "forced predictions" if n == len(rows) else f"{n} forced predictions"
 
 
 def score_cards(tables: AppliedTables) -> list[KeyNumber]:
@@ -42,15 +42,15 @@ def score_cards(tables: AppliedTables) -> list[KeyNumber]:
 def standing_words(tables: AppliedTables) -> str:
     """Who was predicted, who was not, and why."""
     counted = standing(tables)
-    noun = "patient was" if counted.given == 1 else "patients were"
-    words = f"{counted.predicted} of {counted.given} {noun} predicted"
+    noun = "patient has" if counted.given == 1 else "patients have"
+    words = f"{counted.predicted} of {counted.given} {noun} a prediction"
     if counted.withheld:
         found = withheld_reasons(tables).drop_duplicates("reason")
         several = len(found) > 1
         why = "; ".join(f"{row.reason} ({row.patients})" if several else row.reason for row in found.itertuples())
         words += f", {counted.withheld} withheld: {why}"
     if counted.unable:
-        words += f"; {counted.unable} could not be, for lack of what the models read"
+        words += f"; {counted.unable} could not be predicted, because the data used by the models are missing"
     return f"{words}."
 
 
@@ -62,14 +62,14 @@ def warnings(tables: AppliedTables, level: float) -> list[str]:
     if n := int(tables.predictions.loc[tables.predictions["status"] == INSISTED, "patient"].nunique()):
         why = "; ".join(reasons(tables, INSISTED)["reason"])
         found.append(
-            f"apply.insist is set, so {n} patients have predictions that would be withheld otherwise ({why}). Their "
-            "probabilities are not calibrated, they have no set, and every number below holds them."
+            f"apply.insist is set, so {n} patients have predictions that would otherwise be withheld ({why}). Their "
+            "probabilities are not calibrated, they have no prediction set, and all numbers below include them."
         )
     return [*found, *_calls_fail(tables), *_promise_broken(tables, level)]
 
 
 def _calls_fail(tables: AppliedTables) -> list[str]:
-    """A warning if calls are right less often than the most frequent class alone would be, beyond chance."""
+    """A warning if predictions are correct less often than the most frequent class alone would be, beyond chance."""
     rows = pooled(tables)
     of_main = tables.predictions[(tables.predictions["model"] == tables.main)]
     truth = of_main.loc[of_main["status"].isin(GIVEN) & of_main["y_true"].isin(tables.classes), "y_true"]
@@ -81,14 +81,14 @@ def _calls_fail(tables: AppliedTables) -> list[str]:
         return []
     share, row = truth.value_counts(normalize=True), rows["accuracy"]
     words = (
-        f"{tables.titles[tables.main]} calls {row['estimate']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}] of the "
-        f"patients right, fewer than if everybody were called {share.idxmax()} ({share.max():.0%})"
+        f"{_start(tables.titles[tables.main])} predicts {row['estimate']:.0%} [{row['ci_low']:.0%}, {row['ci_high']:.0%}] of "
+        f"the patients correctly, fewer than predicting {share.idxmax()} for every patient ({share.max():.0%})"
     )
     auroc = rows.get("auroc")
     if auroc is not None and auroc["ci_low"] > 0.5:
         words += (
-            f". An AUROC of {auroc['estimate']:.2f} says only that the probabilities have the right order: their level, "
-            "and with it every call and every set, does not hold here"
+            f". The AUROC of {auroc['estimate']:.2f} shows only that the ranking of the probabilities is informative; their "
+            "level does not hold here, and neither do the predicted classes and sets"
         )
     return [f"{words}."]
 
@@ -102,34 +102,38 @@ def coverage_rows(tables: AppliedTables, level: float) -> list[dict]:
 
 
 def _promise_broken(tables: AppliedTables, level: float) -> list[str]:
-    """A warning if sets hold the true class less often than promised, by their interval."""
+    """A warning if sets contain the true class less often than stated, by their interval."""
     short: dict[str, list[str]] = {}
     for row in coverage_rows(tables, level):
         if row["ci_high"] < row["level"]:
             short.setdefault(_made(row), []).append(f"{_share(row)} of {_whom(row)}")
     return [
-        f"The conformal sets{made} do not keep their promise of {level:.0%} here: they hold the true class in "
+        f"The prediction sets{made} do not reach their stated coverage of {level:.0%} here: they contain the true class in "
         f"{', '.join(parts)}."
         for made, parts in short.items()
     ]
 
 
 def class_coverage_words(tables: AppliedTables, level: float) -> list[str]:
-    """Of each class, in words, whether the sets keep their promise."""
+    """For each class, in words, whether the sets reach their stated coverage."""
     found = []
     for row in coverage_rows(tables, level):
         if row["scope"] == "pooled":
             continue
-        verdict = "as promised, as far as so many patients can tell"
+        verdict = f"and the interval includes the stated {row['level']:.0%}"
         if row["ci_high"] < row["level"]:
-            verdict = f"less often than the promised {row['level']:.0%}"
+            verdict = f"less often than the stated {row['level']:.0%}"
         elif row["ci_low"] > row["level"]:
-            verdict = f"more often than the promised {row['level']:.0%}"
+            verdict = f"more often than the stated {row['level']:.0%}"
         found.append(
-            f"{row['scope'].removeprefix('class:')}: the sets{_made(row)} hold the true class in "
+            f"{row['scope'].removeprefix('class:')}: the prediction sets{_made(row)} contain the true class in "
             f"{_share(row)} of {row['n']} patients, {verdict}."
         )
     return found
+
+
+def _start(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _share(row: dict) -> str:
@@ -143,5 +147,5 @@ def _whom(row: dict) -> str:
 
 
 def _made(row: dict) -> str:
-    """Whether the sets were made per class, where the table tells."""
-    return " made per class" if row.get("kind") == "class" else ""
+    """Whether the sets have one threshold per class, where the table says so."""
+    return " with one threshold per class" if row.get("kind") == "class" else ""

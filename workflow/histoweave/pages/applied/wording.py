@@ -26,8 +26,8 @@ def summary(tables: AppliedTables, *, trained_on: str, level: float) -> list[str
 
 
 UNLABELLED = (
-    "The patients have no labels, so nothing here says how often a call is right: drift and disagreement are the only "
-    "warnings."
+    "The patients have no labels, so the accuracy of the predictions is not known. Drift and disagreement are the only "
+    "warning signs."
 )
 UNSCORED = "No patient with a label has a prediction, so nothing could be scored."
 
@@ -38,19 +38,19 @@ def _compatibility(tables: AppliedTables, trained_on: str) -> str:
         [check for check in checks if check["status"] == status] for status in ("refused", "withheld", "warn")
     )
     if refused:
-        return f"The bundle of {trained_on} does not fit this cohort: {_listed(check['what'] for check in refused)}."
+        return f"The bundle of {trained_on} is not compatible with this cohort: {_listed(check['what'] for check in refused)}."
     if withheld:
         what = _listed(check["what"].partition(" ")[0] for check in withheld)
         return (
-            f"The bundle of {trained_on} reads what this cohort has, and values of some or all patients lie outside what "
-            f"its models were fitted on ({what})."
+            f"The bundle of {trained_on} can read the data of this cohort, but values of some or all patients lie outside the "
+            f"range of its training patients ({what})."
         )
     if warned:
         return (
             f"The bundle of {trained_on} can be applied, with {_counted(len(warned), 'reservation')}: "
             f"{_listed(check['what'] for check in warned)}."
         )
-    return f"The bundle of {trained_on} fits this cohort in all {len(checks)} respects that were checked."
+    return f"The bundle of {trained_on} is compatible with this cohort in all {len(checks)} checks."
 
 
 def alignment(tables: AppliedTables) -> list[str]:
@@ -64,28 +64,30 @@ def _predicted(tables: AppliedTables) -> str:
     sentence = applied_scores.standing_words(tables)
     n = int((calls["model"] == tables.main).sum())
     if n < counted.predicted:
-        sentence += f" {n} were called by {tables.titles[tables.main]}, the others by a model of what they have."
+        sentence += (
+            f" {n} were predicted by {tables.titles[tables.main]}, the others by a model for the data they have."
+        )
     if counted.partly:
         why = "; ".join(reasons(tables, ABSTAINED, only=set(calls["patient"]))["reason"])
-        sentence += f" Of {counted.partly} of them other models are withheld: {why}."
+        sentence += f" For {counted.partly} of these patients, the predictions of other models are withheld: {why}."
     return sentence
 
 
 def _drift(drift: pd.DataFrame) -> str:
     drift = drift[drift["value"].notna()]
     if drift.empty:
-        return "How far the cohort lies from the training cohort could not be measured."
+        return "The difference between this cohort and the training cohort could not be measured."
     flagged = drift[drift["flagged"]]
     if flagged.empty:
-        return f"All {len(drift)} values that were compared lie within what the training cohort showed."
+        return f"All {len(drift)} compared values lie within the range of the training cohort."
     shares = [
-        f"{int(part['flagged'].sum())} of {len(part)} of {MODALITY_WORDS.get(modality, modality)}"
+        f"{int(part['flagged'].sum())} of {len(part)} values of {MODALITY_WORDS.get(modality, modality)}"
         for modality, part in drift.groupby("modality", sort=False)
         if part["flagged"].any()
     ]
     return (
-        f"{len(flagged)} of the {len(drift)} values that were compared lie outside what the training cohort showed "
-        f"({'; '.join(shares)}): where that is so, the training cohort's scores are no promise."
+        f"{len(flagged)} of {len(drift)} compared values lie outside the range of the training cohort "
+        f"({'; '.join(shares)}). For these, the scores of the training cohort may not hold."
     )
 
 
@@ -93,12 +95,12 @@ def _scores(tables: AppliedTables, level: float) -> list[str]:
     rows, title = applied_scores.pooled(tables), tables.titles[tables.main]
     known = {name: row for name, row in rows.items() if not pd.isna(row["estimate"])}
     if not known:
-        sentences = [f"Nothing of {title} could be scored here."]
+        sentences = [f"No prediction of {title} could be scored here."]
     else:
         insisted = applied_scores.insisted_on(tables)
         words = [f"{_NAMES[name]} of {_with_interval(row)}" for name, row in known.items()]
         sentences = [
-            f"Against the labels of {next(iter(known.values()))['n']} patients, {title} reaches "
+            f"Compared with the labels of {next(iter(known.values()))['n']} patients, {title} reaches "
             f"{', '.join(words[:-1])}{' and ' if words[1:] else ''}{words[-1]}{f' ({insisted})' if insisted else ''}."
         ]
         if "auroc" not in known:
@@ -113,8 +115,8 @@ def within_classes(coverage: pd.DataFrame) -> list[str]:
     """How often the sets of each kind held the true class within each class; `coverage` of one model and level."""
     of_class = coverage[coverage["scope"].str.startswith("class:")]
     words = {
-        MARGINAL: "Within the classes the sets hold it in",
-        CLASS: "Sets with a threshold for each class hold it in",
+        MARGINAL: "Within each class, the sets contain the true class in",
+        CLASS: "Sets with one threshold per class contain the true class in",
     }
     sentences = []
     for kind, start in words.items():
@@ -126,7 +128,7 @@ def within_classes(coverage: pd.DataFrame) -> list[str]:
         ]
         short = [row["scope"].removeprefix("class:") for row in rows if row["ci_high"] < row["level"]]
         if shares:
-            told = f": less than the level for {_listed(short)}" if short else ""
+            told = f": less often than stated for {_listed(short)}" if short else ""
             sentences.append(f"{start} {_listed(shares)}{told}.")
     return sentences
 
@@ -140,20 +142,20 @@ def _with_interval(row: pd.Series) -> str:
 
 
 def covered(row: dict) -> str:
-    """Whether conformal sets kept their promise."""
+    """Whether prediction sets reach their stated coverage."""
     reached = estimate_text(
         row["coverage"], row["ci_low"], row["ci_high"], against=row["level"], digits=0, percent=True
     )
-    sets = "Sets made per class that" if row.get("kind") == "class" else "Sets that"
+    sets = "Prediction sets with one threshold per class" if row.get("kind") == "class" else "Prediction sets"
     start = (
-        f"{sets} should hold the true class in {promise_text(row['level'])} of the patients do so in {reached} of "
-        f"{row['n']}, with {row['mean_set_size']:.2f} classes on average"
+        f"{sets} with a stated coverage of {promise_text(row['level'])} contain the true class in {reached} of "
+        f"{row['n']} patients, with {row['mean_set_size']:.2f} classes on average"
     )
     if row["ci_high"] < row["level"]:
-        return f"{start}: too seldom, so they cannot be taken at their word here."
+        return f"{start}: less often than stated, so they are not reliable here."
     if row["ci_low"] > row["level"]:
-        return f"{start}: more often than promised, so they are wider than they need be."
-    return f"{start}: as promised, as far as so many patients can tell."
+        return f"{start}: more often than stated, so they are larger than necessary."
+    return f"{start}: the interval includes the stated coverage."
 
 
 def _counted(n: int, word: str) -> str:

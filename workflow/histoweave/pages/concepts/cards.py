@@ -165,7 +165,7 @@ def _shift(cohort: CohortTables, concept: int, column: str = "cohort_auroc") -> 
 
 
 def _group(cohort: CohortTables, concept: int, top: pd.DataFrame | None, count: int, *, external: bool) -> Group:
-    facts = [Fact("fires in", _share(cohort.concepts["firing_rate"].get(concept, np.nan)))]
+    facts = [Fact("active in", _share(cohort.concepts["firing_rate"].get(concept, np.nan)))]
     if external:
         facts.append(Fact("cohort AUROC", _text(_shift(cohort, concept))))
         within = _shift(cohort, concept, "cohort_auroc_within_label")

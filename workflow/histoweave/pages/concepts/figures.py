@@ -29,8 +29,8 @@ from histoweave.pages.kit.style import (
 MAX_POINTS = 1500
 ALT = {
     "concept_scores": "Forest plot of the balanced accuracy of concepts and baselines with intervals",
-    "concept_firing": "Firing rate of each concept in the training cohort against that in every external cohort",
-    "concept_activity": "Histogram of the logarithm of the mean activation of all concepts that fire, per cohort",
+    "concept_firing": "Share of images in which each concept is active, training cohort against every external cohort",
+    "concept_activity": "Histogram of the logarithm of the mean activation of all concepts that are ever active, per cohort",
 }
 
 
@@ -79,7 +79,7 @@ def concept_scores(tables: ConceptTables) -> Figure:
 def concept_firing(tables: ConceptTables) -> Figure:
     """Firing rates of the living concepts, training against external, one panel per external cohort."""
     if not tables.externals:
-        return message("No external cohort was given.")
+        return message("No external cohort is configured.")
     shown = ranked(tables)[:MAX_POINTS]
     x = tables.training.concepts["firing_rate"].reindex(shown)
     count = len(tables.externals)
@@ -89,7 +89,7 @@ def concept_firing(tables: ConceptTables) -> Figure:
         y = cohort.concepts["firing_rate"].reindex(shown)
         axes.plot(x, y, "o", color=BLUE, markersize=2.6, markeredgewidth=0, alpha=0.55)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", title=cohort.name)
-        axes.set(xlabel=f"Firing rate, {tables.training.name}", ylabel="There")
+        axes.set(xlabel=f"Share of images, {tables.training.name}", ylabel=f"Share of images, {cohort.name}")
         axes.grid()
     return figure
 
@@ -99,7 +99,7 @@ def concept_activity(tables: ConceptTables, dead_below: float) -> Figure:
     values = {cohort.name: _log_means(cohort) for cohort in tables.cohorts}
     joined = np.concatenate([*values.values()])
     if not len(joined):
-        return message("No concept fires.")
+        return message("No concept is active.")
     threshold = [np.log10(dead_below)] if dead_below > 0 else []
     low, high = np.floor(min(joined.min(), *threshold, 0)), np.ceil(joined.max())
     bins = np.linspace(low, max(high, low + 1), 49)
@@ -112,7 +112,7 @@ def concept_activity(tables: ConceptTables, dead_below: float) -> Figure:
         axes.hist(found, bins=bins, **look, **filled)
     for value in threshold:
         axes.axvline(value, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set(xlabel="log10 of the mean activation where a concept fires", ylabel="Concepts")
+    axes.set(xlabel="log10 of the mean activation where a concept is active", ylabel="Number of concepts")
     axes.legend(loc="best")
     return figure
 

@@ -84,14 +84,14 @@ async function load(file) {
   }
   const same = (a, b) => Object.keys(EMPTY).every((name) => a[name] === b[name]);
   const lost = Object.keys(found).filter((concept) => unsaved.has(concept) && !same(found[concept], answerOf(concept)));
-  if (lost.length && !confirm(`${plural(lost.length, "unsaved answer")} will be replaced by those of ${file.name}.`)) return;
+  if (lost.length && !confirm(`${plural(lost.length, "unsaved answer")} will be replaced by the content of ${file.name}.`)) return;
   Object.assign(answers, found);
   for (const concept of Object.keys(found)) unsaved.delete(concept);
   cards.forEach(fill);
   progress();
   remember();
   refresh();
-  say(`Loaded ${plural(Object.keys(found).length, "answer")} of ${file.name}.`);
+  say(`Loaded ${plural(Object.keys(found).length, "answer")} from ${file.name}.`);
 }
 
 if (list) {
@@ -100,7 +100,7 @@ if (list) {
   progress();
   refresh();
   openLinked();
-  if (back) say(`${plural(back, "unsaved answer")} of an earlier visit ${back === 1 ? "is" : "are"} back; save the review to keep them.`);
+  if (back) say(`${plural(back, "unsaved answer")} restored from an earlier visit. Save the review to keep ${back === 1 ? "it" : "them"}.`);
   list.addEventListener("submit", (event) => event.preventDefault());
   list.addEventListener("input", (event) => {
     const form = event.target.closest("form.review");

@@ -41,7 +41,7 @@ function parseRows(text, separator) {
       row = []; field = ""; touched = false;
     } else field += c;
   }
-  if (inside) throw new Error("a quote is never closed");
+  if (inside) throw new Error("a quotation mark is not closed");
   if (touched || field !== "") rows.push([...row, field]);
   return rows;
 }
@@ -60,10 +60,10 @@ function fromCsv(text, sha256, nLatents) {
     const line = `row ${index + 2}`;
     if (row.every((field) => field.trim() === "")) return;
     if (row.length !== head.length) throw new Error(`${line} has ${row.length} fields, the header ${head.length}`);
-    if (value("sae_sha256") !== sha256) throw new Error(`${line} is of another dictionary; names do not carry over`);
+    if (value("sae_sha256") !== sha256) throw new Error(`${line} belongs to another dictionary; names cannot be transferred`);
     const concept = value("concept");
     if (!/^\d+$/.test(concept) || Number(concept) >= nLatents) throw new Error(`${line}: no concept '${concept}'`);
-    if (Number(concept) in answers) throw new Error(`${line}: concept ${concept} is there twice`);
+    if (Number(concept) in answers) throw new Error(`${line}: concept ${concept} occurs twice`);
     if (!VERDICTS.includes(value("verdict"))) throw new Error(`${line}: unknown verdict '${value("verdict")}'`);
     answers[Number(concept)] = {
       name: restored(value("name")), verdict: value("verdict"), comment: restored(value("comment")),

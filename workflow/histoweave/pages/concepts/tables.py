@@ -23,17 +23,17 @@ MEASURES = {
     "explained_variance": "Explained variance",
     "l0": "Active latents per token (L0)",
     "alive": "Concepts alive",
-    "alive_share": "Share of the training cohort's living concepts that are alive there",
-    "jaccard": "Living concepts in common (Jaccard)",
-    "spearman_firing_rate": "Rank correlation of firing rates",
+    "alive_share": "Share of the concepts alive in the training cohort that are alive there",
+    "jaccard": "Overlap of the concepts alive (Jaccard index)",
+    "spearman_firing_rate": "Rank correlation of frequencies",
     "spearman_mean_activation": "Rank correlation of mean activations",
     "pure_concepts": "Concepts of one class (label entropy below 0.5)",
-    "pure_label_kept": "Of those: share whose main class is the same there",
-    "pure_label_kept_pure": "Of those: share that has one class there too, the same",
-    "cohort_auroc_median": "Cohort AUROC of a concept, median (turned above 0.5)",
+    "pure_label_kept": "Share of these with the same main class there",
+    "pure_label_kept_pure": "Share of these with only this class there too",
+    "cohort_auroc_median": "Cohort AUROC of a concept, median (mirrored to above 0.5)",
     "cohort_auroc_stain_free_share": "Share of concepts with a cohort AUROC of 0.4 to 0.6",
-    "cohort_auroc_within_label_median": "The same median within a class",
-    "cohort_auroc_within_label_stain_free_share": "The same share within a class",
+    "cohort_auroc_within_label_median": "Cohort AUROC within a class, median (mirrored to above 0.5)",
+    "cohort_auroc_within_label_stain_free_share": "Share of concepts with a cohort AUROC within a class of 0.4 to 0.6",
 }
 _COUNTS = ("alive", "pure_concepts")
 _METRICS = ("balanced_accuracy", "auroc", "f1_macro", "f1_weighted", "average_precision", "accuracy")
@@ -77,7 +77,7 @@ def comparison_table(comparisons: pd.DataFrame | None) -> Table:
     """All paired differences, concepts less a baseline."""
     rows = () if comparisons is None else comparisons.to_dict("records")
     return Table(
-        ("Level", "Concepts less", "Metric", "Difference", "Scored"),
+        ("Level", "Concepts minus", "Metric", "Difference", "Scored"),
         tuple(
             (
                 Cell(LEVEL_TITLES[row["level"]]), Cell(title(row["representation_b"])),
@@ -94,13 +94,13 @@ def class_table(classes: pd.DataFrame | None) -> Table:
         return Table((), ())
     titles = {
         "level": "Level", "class": "Class", "n_rows": "Rows", "n_patients": "Patients", "n_train": "Rows in training",
-        "n_external": "Rows there", "scored": "Scored", "reason": "Why not",
+        "n_external": "Rows there", "scored": "Scored", "reason": "Reason if not scored",
     }  # fmt: skip
     return plain_table(classes, titles)
 
 
 def probe_table(probes: pd.DataFrame | None) -> Table:
-    """What a single concept tells, chosen on train and scored on held-out images; targets in rows."""
+    """How well a single concept predicts, chosen on train and scored on held-out images; targets in rows."""
     if probes is None:
         return Table((), ())
     pooled = probes[probes["scope"] == "pooled"]
@@ -116,7 +116,7 @@ def probe_table(probes: pd.DataFrame | None) -> Table:
                 number(first["n_images"]),
             )
         )  # fmt: skip
-    return Table(("Of", "Value", *(PROBED[name] for name in names), "With it", "Scored"), tuple(rows))
+    return Table(("Target", "Value", *(PROBED[name] for name in names), "Images with it", "Images scored"), tuple(rows))
 
 
 def target_title(target: str) -> str:
@@ -139,8 +139,8 @@ def cohort_table(tables: ConceptTables) -> Table:
             )
         )  # fmt: skip
     columns = (
-        "Cohort", "Images", "Refused", "Explained variance", "Active per token (L0)", "Alive there",
-        "Of the training cohort's living concepts, % that fire",
+        "Cohort", "Images", "Excluded", "Explained variance", "Active per token (L0)", "Concepts alive",
+        "Concepts alive in training that are ever active here, %",
     )  # fmt: skip
     return Table(columns, tuple(rows))
 
@@ -156,7 +156,7 @@ def shift_table(shift: pd.DataFrame) -> Table:
                 estimate(row, column="external", digits=digits),
             )
         )  # fmt: skip
-    return Table(("Measure", "Training", "There"), tuple(rows))
+    return Table(("Measure", "Training", "Other laboratory"), tuple(rows))
 
 
 def refused_table(cohorts: tuple[CohortTables, ...]) -> Table:
@@ -167,7 +167,7 @@ def refused_table(cohorts: tuple[CohortTables, ...]) -> Table:
 
 
 def concept_table(tables: ConceptTables, shown: Mapping[int, str]) -> tuple[Table, int]:
-    """All living concepts in the gallery's order, at most `MAX_CONCEPT_ROWS`, and how many more there are.
+    """All concepts that are alive, in the gallery's order, at most `MAX_CONCEPT_ROWS`, and how many more there are.
 
     Parameters
     ----------
@@ -177,9 +177,9 @@ def concept_table(tables: ConceptTables, shown: Mapping[int, str]) -> tuple[Tabl
     training = tables.training
     best = stronger(training.associations).drop_duplicates("concept").set_index("concept")
     columns = (
-        "Concept", "Name", "Verdict", "Fires in, %", "Mean activation", "Maximum", "Label entropy", "Monosemanticity",
+        "Concept", "Name", "Verdict", "Active in, %", "Mean activation", "Maximum", "Label entropy", "Monosemanticity",
         "Stability", "Most associated with", "AUROC", "q",
-        *(f"Fires in {cohort.name}, %" for cohort in tables.externals),
+        *(f"Active in {cohort.name}, %" for cohort in tables.externals),
     )  # fmt: skip
     rows = []
     for concept in order[:MAX_CONCEPT_ROWS]:
@@ -209,7 +209,7 @@ def stability_table(stability: pd.DataFrame | None) -> Table:
     if stability is None:
         return Table((), ())
     titles = {
-        "one": "Dictionary", "other": "Other", "n_matched": "Latents matched", "weighted_mean": "Mean cosine, by firing",
-        "null": "The same of random directions", "mean": "Mean cosine", "share": "Share above 0.7",
+        "one": "Dictionary", "other": "Compared with", "n_matched": "Latents matched", "weighted_mean": "Mean cosine, weighted by frequency",
+        "null": "The same for random directions", "mean": "Mean cosine", "share": "Share above 0.7",
     }  # fmt: skip
     return plain_table(stability, titles)

@@ -21,29 +21,30 @@ _VARIANTS = {
     "matryoshka": "Matryoshka BatchTopK, {k} active per token on average, applied with one fixed threshold per latent",
 }  # fmt: skip
 _SCORING = {
-    "fold": "Every score is of images that were encoded by a dictionary fitted without them, one dictionary per fold. "
-    "The concepts below are those of one more dictionary, fitted on the whole training cohort.",
-    "global": "One dictionary, fitted without any label on all images of the training cohort, gives the concepts and "
-    "the scores. It has seen the scored images, though never their labels: read the scores as those of a global, "
-    "unsupervised representation.",
+    "fold": "For scoring, each image is encoded by a dictionary that was fitted without it (one dictionary per fold). "
+    "The concepts below come from one more dictionary, fitted on the whole training cohort.",
+    "global": "Concepts and scores come from one dictionary, fitted without labels on all images of the training cohort. "
+    "It has seen the scored images, but not their labels: read the scores as those of a global, unsupervised "
+    "representation.",
 }
 # Differences that the summary puts into words, in this order.
 _RIVALS = ("embedding", "raw", "random")
 
 
 def dictionary(tables: ConceptTables, sae: Sae, concepts: Concepts) -> list[str]:
-    """What the dictionary is, how much of it lives, what it keeps, and how it was fitted."""
+    """What the dictionary is, how much of it is alive, what it keeps, and how it was fitted."""
     training = tables.training
     n = len(training.concepts)
     never = int(training.concepts["dead"].sum())
     faint = n - never - len(training.alive)
     tokens = "cells" if sae.source == "cells" else "tiles"
     return [
-        f"It has {n:,} latents ({sae.expansion} per dimension of a token; {_VARIANTS[sae.variant].format(k=sae.k)}), "
-        f"fitted on tokens of {tokens}.",
-        f"Of its latents {never:,} never fire in {training.name}, and {faint:,} more fire only faintly (mean "
-        f"activation where they fire below {concepts.dead_below:g}); {len(training.alive):,} are alive by both tests.",
-        f"It explains {training.explained_variance:.1%} of the tokens' variance around their mean, with "
+        f"The dictionary has {n:,} latents ({sae.expansion} per dimension of a token; "
+        f"{_VARIANTS[sae.variant].format(k=sae.k)}), fitted on tokens of {tokens}.",
+        f"In {training.name}, {never:,} latents are never active and {faint:,} more are active only weakly (mean activation "
+        f"below {concepts.dead_below:g} where they are active). {len(training.alive):,} are alive: active often and strongly "
+        "enough.",
+        f"The dictionary explains {training.explained_variance:.1%} of the variance of the tokens around their mean, with "
         f"{training.l0:.1f} active latents per token.",
         _SCORING[sae.scoring],
     ]
@@ -55,8 +56,9 @@ def findings(tables: ConceptTables) -> list[str]:
     if tables.stability is not None and len(tables.stability):
         mean = tables.stability[["weighted_mean", "mean", "null"]].mean()
         sentences.append(
-            f"Dictionaries from different seeds agree with a mean cosine of {mean['weighted_mean']:.2f} by firing rate "
-            f"({mean['mean']:.2f} over all latents); random directions reach {mean['null']:.2f}."
+            f"Dictionaries from different seeds agree with a mean cosine of {mean['weighted_mean']:.2f}, weighted by how often "
+            f"latents are active ({mean['mean']:.2f} unweighted, over all latents). Random directions reach "
+            f"{mean['null']:.2f}."
         )
     return sentences + [_elsewhere(tables, place) for place in range(len(tables.externals))]
 
@@ -68,7 +70,7 @@ def _scored(tables: ConceptTables, level: str) -> str:
         return ""
     rivals = [part for rival in _RIVALS if rival in found.index and (part := _against(tables, found, level, rival))]
     start = f"{LEVEL_TITLES[level]}: concepts reach a balanced accuracy of {_with_interval(found.loc['concepts'])}"
-    return f"{start}. Against {'; against '.join(rivals)}." if rivals else f"{start}."
+    return f"{start}. {' '.join(rivals)}" if rivals else f"{start}."
 
 
 def _against(tables: ConceptTables, found: pd.DataFrame, level: str, rival: str) -> str:
@@ -76,15 +78,15 @@ def _against(tables: ConceptTables, found: pd.DataFrame, level: str, rival: str)
     row = _comparison(tables.comparisons, level, rival)
     if row is None:
         return ""
-    start = f"the {title(rival)} ({number(found.at[rival, 'estimate'], digits=2).text})"
+    start = f"Compared with the {title(rival)} ({number(found.at[rival, 'estimate'], digits=2).text})"
     if not np.isfinite(row["ci_low"]):
-        return f"{start} there are too few patients to tell"
+        return f"{start}: too few patients to tell."
     amount = estimate_text(row["difference"], row["ci_low"], row["ci_high"], signed=True)
     if row["ci_high"] < 0:
-        return f"{start} they lose, {amount}"
+        return f"{start} they perform worse: {amount}."
     if row["ci_low"] > 0:
-        return f"{start} they win, {amount}"
-    return f"{start} there is no evidence of a difference, {amount}"
+        return f"{start} they perform better: {amount}."
+    return f"{start} there is no evidence of a difference: {amount}."
 
 
 def _comparison(comparisons: pd.DataFrame | None, level: str, rival: str) -> Mapping[str, Any] | None:
@@ -101,16 +103,16 @@ def _with_interval(row: pd.Series) -> str:
 
 
 def _elsewhere(tables: ConceptTables, place: int) -> str:
-    """How many of the living concepts fire and live in an external cohort, and whether they tell the cohorts apart."""
+    """How many of the concepts alive are active and alive in an external cohort, and whether they separate the cohorts."""
     cohort, alive = tables.externals[place], tables.training.alive
     if not len(alive):
-        return f"{cohort.name}: no concept is alive in {tables.training.name}, so none could hold there."
+        return f"{cohort.name}: not compared, because no concept is alive in {tables.training.name}."
     fires = (cohort.concepts["n_images"].reindex(alive, fill_value=0) > 0).mean()
     lives = alive.isin(cohort.alive).mean()
     text = (
-        f"{cohort.name}: of the concepts alive in {tables.training.name} {fires:.0%} fire there and {lives:.0%} are "
-        f"alive by both tests; explained variance {cohort.explained_variance:.1%} there, "
-        f"{tables.training.explained_variance:.1%} here"
+        f"{cohort.name}: of the concepts alive in {tables.training.name}, {fires:.0%} are active in at least one image there and {lives:.0%} "
+        f"are alive there. Explained variance is {cohort.explained_variance:.1%} there and "
+        f"{tables.training.explained_variance:.1%} in {tables.training.name}"
     )
     if cohort.shift_concepts is None:
         return f"{text}."
@@ -118,7 +120,7 @@ def _elsewhere(tables: ConceptTables, place: int) -> str:
     if not len(auroc):
         return f"{text}."
     same = auroc.between(0.4, 0.6).mean()
-    return f"{text}; {same:.0%} do not tell the two cohorts apart (cohort AUROC of 0.4 to 0.6)."
+    return f"{text}. {same:.0%} of the concepts do not separate the two cohorts (cohort AUROC of 0.4 to 0.6)."
 
 
 def unscored(levels: pd.DataFrame | None) -> list[str]:
@@ -132,10 +134,11 @@ def key_numbers(tables: ConceptTables) -> list[KeyNumber]:
     training = tables.training
     cards = [
         KeyNumber(
-            "Concepts alive", number(len(training.alive)).text, f"of {len(training.concepts):,} latents", "by both tests"
+            "Concepts alive", number(len(training.alive)).text, f"of {len(training.concepts):,} latents",
+            "active often and strongly enough",
         ),
         KeyNumber(
-            "Variance explained", f"{training.explained_variance:.1%}", f"{training.l0:.1f} active per token",
+            "Variance explained", f"{training.explained_variance:.1%}", f"{training.l0:.1f} active latents per token",
             training.name,
         ),
     ]  # fmt: skip
@@ -145,5 +148,5 @@ def key_numbers(tables: ConceptTables) -> list[KeyNumber]:
             cell = estimate(found.loc["concepts"], digits=2)
             rival = number(found["estimate"].get("embedding"), digits=2).text
             label = f"{LEVEL_TITLES[level]}, balanced accuracy"
-            cards.append(KeyNumber(label, cell.text, cell.small, f"from concepts; {rival} from the embedding"))
+            cards.append(KeyNumber(label, cell.text, cell.small, f"from concepts; embedding: {rival}"))
     return cards

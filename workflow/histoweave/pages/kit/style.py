@@ -22,10 +22,12 @@ from histoweave.storage.files import write_text
 
 INK, MUTED, GRID, PAPER = "#1f2933", "#65707c", "#d5dae0", "#fefefe"
 BLUE, VERMILLION, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#b0558c", "#7d8590"
+# What speaks for a class; against it: BLUE. Orange (#e69f00) as dark as lines on white have to be.
+ORANGE = "#d17f00"
 # Every colour used has a name in the page's style sheet, so that inlined figures follow a dark theme.
 THEME = {
     INK: "--ink", MUTED: "--muted", GRID: "--line", PAPER: "--surface", BLUE: "--blue",
-    VERMILLION: "--vermillion", GREEN: "--green", PURPLE: "--purple", GREY: "--grey",
+    VERMILLION: "--vermillion", ORANGE: "--orange", GREEN: "--green", PURPLE: "--purple", GREY: "--grey",
 }  # fmt: skip
 # A colour says which modalities a model uses.
 COLOUR_OF_MODALITIES = {

@@ -15,7 +15,7 @@ from histoweave.evaluation.shown import interval_text, value_text
 METRIC_TITLES = {
     **TITLES,
     "mean_abs_change": "Mean change of probability",
-    "changed_calls": "Share of changed calls",
+    "changed_calls": "Share of changed predictions",
     "attention_auroc": "AUROC of attention",
 }
 

@@ -37,10 +37,10 @@ def cards(tables: ReportTables) -> list[KeyNumber]:
         for label, role, note, against in shown
         if role in found.numbers
     ]
-    together = "their intervals hold together, so they allow for choosing among them"
+    together = "simultaneous intervals: they take the choice among the models into account"
     return [
         *numbers,
-        KeyNumber("Models looked at", str(found.looked_at), "", together if found.looked_at > 1 else ""),
+        KeyNumber("Models evaluated", str(found.looked_at), "", together if found.looked_at > 1 else ""),
         KeyNumber(
             "Scored patients per class", " · ".join(map(str, found.counts.values())), "", " · ".join(found.counts)
         ),

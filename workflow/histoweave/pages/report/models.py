@@ -35,4 +35,4 @@ def main_fusion(tables: ReportTables) -> str | None:
 POLICIES = {"treat_all": Mark(GREY, "--", "o"), "treat_none": Mark(INK, ":", "o")}
 
 
-POLICY_TITLES = {"treat_all": "treat everybody", "treat_none": "treat nobody"}
+POLICY_TITLES = {"treat_all": "treat all", "treat_none": "treat none"}

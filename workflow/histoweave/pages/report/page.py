@@ -51,14 +51,14 @@ def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
     slides = tables.slides
     refused = slides[slides["status"] != "ok"]
     columns = {
-        "slide": "Slide", "patient": "Patient", "status": "Status", "stage": "Lost in", "reason": "Reason",
+        "slide": "Slide", "patient": "Patient", "status": "Status", "stage": "Excluded in", "reason": "Reason",
     }  # fmt: skip
     more = {
         "n_tiles": "Tiles",
         "n_failed_tiles": "Unreadable tiles",
         "level0_mpp": "µm/px",
         "mpp_source": "Spacing from",
-        "pen_share": "Ink, share",
+        "pen_share": "Share removed as ink",
     }
     # Refused slides first: theirs are the pictures that somebody should look at.
     order = pd.concat([refused, slides[slides["status"] == "ok"]])
@@ -145,13 +145,15 @@ def _results(tables: ReportTables) -> dict[str, Any]:
                 "unit": "Unit",
                 "n_in": "In",
                 "n_out": "Kept",
-                "n_lost": "Lost",
+                "n_lost": "Excluded",
                 "reason": "Reason",
-                "ids": "Lost ids",
+                "ids": "Excluded ids",
             },
         ),
         "files_read": views_read.files_read(tables),
-        "resampled": "whole sites, as the folds keep them" if tables.folds_how["group_by"] == "site" else "patients",
+        "resampled": "whole sites, because the folds keep sites together"
+        if tables.folds_how["group_by"] == "site"
+        else "patients",
         "folds_table": views.folds_table(tables),
         "folds_how": settings_table({k: v for k, v in tables.folds_how.items() if k != "test_counts"}),
         "directions": DIRECTIONS,
@@ -192,7 +194,11 @@ def _centroids(inputs: ReportInputs, tables: ReportTables) -> str:
     if "centroid" not in tables.titles:
         return ""
     given = inputs.config.get("fusion", {}).get("centroids")
-    whose = "those of each fold's training patients" if given is None else f"those of the table {Path(given).name}"
+    whose = (
+        "computed from the training patients of each fold"
+        if given is None
+        else f"taken from the table {Path(given).name}"
+    )
     return f"The centroids of “{tables.titles['centroid']}” are {whose}."
 
 

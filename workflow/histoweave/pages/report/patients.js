@@ -23,7 +23,7 @@ if (browser) {
     const shown = document.querySelector(`.thumbnail img[data-slide="${CSS.escape(name)}"]`);
     const placed = tiles.filter(([, , tile]) => tile.length > 2);
     if (!shown || !placed.length) {
-      return make("p", { className: "quiet", textContent: `${name}: its picture is not on this page; the places are in the tables below.` });
+      return make("p", { className: "quiet", textContent: `${name}: its picture is not on this page. The positions are in the tables below.` });
     }
     const [width, height] = [Number(shown.getAttribute("width")), Number(shown.getAttribute("height"))];
     const layer = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
@@ -34,7 +34,7 @@ if (browser) {
       text.textContent = rank;
       layer.append(text);
     }
-    const words = `Slide ${name} with the ${placed.length} tiles that speak most for and against the call`;
+    const words = `Slide ${name} with the ${placed.length} tiles that speak most for and against the predicted class`;
     return make("figure", {}, make("span", { className: "slide" }, make("img", { src: shown.src, alt: words, width, height }), layer),
       make("figcaption", { textContent: name }));
   }
@@ -54,17 +54,17 @@ if (browser) {
     const patient = patients[Number(choice.value)];
     const tiles = ranked(patient);
     const right = patient.called === patient.true;
-    control("-says").textContent = `${patient.patient} is ${patient.true}, called ${patient.called} with a probability of `
-      + `${patient.p.toFixed(2)}${right ? "" : ": a wrong call"} (model of fold ${patient.fold}).`;
+    control("-says").textContent = `${patient.patient}: true class ${patient.true}, predicted ${patient.called} with a `
+      + `probability of ${patient.p.toFixed(2)}${right ? "" : " (wrong prediction)"}, by the model of fold ${patient.fold}.`;
     const names = [...new Set(tiles.map(([, , [name]]) => name))];
     control("-slides").replaceChildren(...(names.length
       ? names.map((name) => slide(name, tiles.filter(([, , tile]) => tile[0] === name)))
-      : [make("p", { className: "quiet", textContent: "No tiles: this patient has no usable slide, or no tile speaks for or against the call." })]));
+      : [make("p", { className: "quiet", textContent: "No tiles: this patient has no usable slide, or no tile speaks for or against the predicted class." })]));
 
     const genes = patient.genes.toReversed();
     const bars = structuredClone(figures["patient-0"]);
     Object.assign(bars.data[0], { x: genes.map(([, value]) => value), y: genes.map(([gene]) => escaped(gene)) });
-    bars.data[0].marker = { color: genes.map(([, value]) => (value > 0 ? "var(--vermillion)" : "var(--blue)")) };
+    bars.data[0].marker = { color: genes.map(([, value]) => (value > 0 ? "var(--orange)" : "var(--blue)")) };
     bars.layout.height = 90 + 21 * genes.length;
     control("-genes").hidden = !genes.length;
     if (genes.length) drawPlot(control("-genes"), bars);
@@ -82,7 +82,7 @@ if (browser) {
     }
     const percent = (value) => `${(100 * value).toFixed(1)} %`;
     control("-tables").replaceChildren(
-      table(`Tiles of ${patient.patient}`, ["Side", "Rank", "Slide", "From the left", "From the top", "Attribution"],
+      table(`Tiles of ${patient.patient}`, ["For or against", "Rank", "Slide", "From the left", "From the top", "Attribution"],
         tiles.map(([side, rank, tile]) => [side, rank, tile[0], ...(tile.length > 2 ? [percent(tile[1]), percent(tile[2])] : ["–", "–"]), signed(tile.at(-1))])),
       table(`Genes of ${patient.patient}`, ["Gene", "Attribution"], patient.genes.map(([gene, value]) => [gene, signed(value)])),
       ...(crossed ? [table(`Cross-attention of ${patient.patient}`, ["Gene token", ...columns],

@@ -48,8 +48,8 @@ if (viewer) {
     control("contours").disabled = !contours;
     control("overlay").disabled = control("opacity").disabled = !overlay;
     const says = [`Slide ${place + 1} of ${slides.length}.`];
-    if (overlay) says.push("Attribution: red tiles speak for the call, blue ones against it.");
-    else says.push("No attribution is known of this slide.");
+    if (overlay) says.push("Attribution: orange tiles speak for the predicted class, blue tiles against it.");
+    else says.push("No attribution is available for this slide.");
     control("says").textContent = says.join(" ");
     dress();
     fit();
@@ -102,7 +102,7 @@ if (viewer) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "open-slide";
-    button.setAttribute("aria-label", `Look closer at slide ${slides[i].slide}`);
+    button.setAttribute("aria-label", `Enlarge slide ${slides[i].slide}`);
     button.addEventListener("click", () => { viewer.showModal(); show(i); stage.focus(); });
     frame.append(button);
   });

@@ -1,4 +1,4 @@
-"""Interactive figures of what a decision can rest on."""
+"""Interactive figures of the decision analyses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from histoweave.pages.report.performance.interactive import calibration_axes
 
 
 def calibration(tables: ReportTables) -> list[Plot]:
-    """Accuracy against confidence before and after the temperature, one figure per model."""
+    """Accuracy against confidence before and after temperature scaling, one figure per model."""
     plots = []
     for title, mark, states in prepared.calibration(tables):
         traces = []
@@ -40,26 +40,32 @@ def calibration(tables: ReportTables) -> list[Plot]:
                     hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}<br>%{customdata} patients<extra>%{fullData.name}</extra>",
                 )
             )  # fmt: skip
-        alt = f"Accuracy against confidence of {title} before and after the temperature; on the diagonal both agree"
+        alt = f"Accuracy against confidence of {title} before and after temperature scaling; on the diagonal both agree"
         plots.append(Plot(title, alt, calibration_axes(traces, legend=True)))
     return plots
 
 
 def conformal(tables: ReportTables) -> list[Plot]:
-    """Coverage that the main model's sets reach, one figure per promised level."""
+    """Measured coverage of the main model's sets, one figure per stated level."""
     (model, levels), plots = prepared.conformal(tables), []
     for promised, rows in levels.items():
         drawn = forest(
             rows, titles=[scope_title(scope) for scope in rows["scope"]],
             marks=[marks(tables.models)[model]] * len(rows), metric="Coverage", reference=promised,
         )  # fmt: skip
-        title = f"{promised:.0%} promised"
-        plots.append(Plot(title, f"Coverage of {title_of(tables, model)} over all, per class and site; {title}", drawn))
+        title = f"Stated coverage {promised:.0%}"
+        plots.append(
+            Plot(
+                title,
+                f"Measured coverage of {title_of(tables, model)}, overall, per class and per site. {title}",
+                drawn,
+            )
+        )
     return plots
 
 
 def selective(tables: ReportTables) -> list[Plot]:
-    """Share of wrong calls against the share of patients that are called."""
+    """Error rate against the share of patients with a prediction."""
     found = tables.decide.get("risk_coverage")
     if found is None or found.empty:
         return []
@@ -67,16 +73,22 @@ def selective(tables: ReportTables) -> list[Plot]:
         go.Scatter(
             x=rounded(rows["coverage"]), y=rounded(rows["risk"]), mode="lines", name=text(title),
             line=line_of(mark, shape="hv"), customdata=rounded(rows["threshold"]),
-            hovertemplate="%{x:.0%} called, %{y:.1%} of them wrongly<br>from a probability of %{customdata:.2f}<extra>"
+            hovertemplate="%{x:.0%} predicted, %{y:.1%} of them wrong<br>probability at least %{customdata:.2f}<extra>"
             + text(title) + "</extra>",
         )
         for title, mark, rows in by_model(tables, found.sort_values("coverage"))
     ]  # fmt: skip
     drawn = figure(
-        traces, height_px=430, x={"title": {"text": "Share of patients called"}, "tickformat": ".0%", "range": [0, 1.01]},
-        y={"title": {"text": "Share of wrong calls"}, "tickformat": ".0%", "rangemode": "tozero"},
+        traces, height_px=430, x={"title": {"text": "Share of patients with a prediction (coverage)"}, "tickformat": ".0%", "range": [0, 1.01]},
+        y={"title": {"text": "Error rate (risk)"}, "tickformat": ".0%", "rangemode": "tozero"},
     )  # fmt: skip
-    return [Plot("Risk and coverage", "Share of wrong calls when only the surest patients are called", drawn)]
+    return [
+        Plot(
+            "Risk and coverage",
+            "Error rate against the share of patients with a prediction, the most certain first",
+            drawn,
+        )
+    ]
 
 
 def decision_curve(tables: ReportTables) -> list[Plot]:

@@ -1,4 +1,4 @@
-"""Still figures of what a decision can rest on."""
+"""Still figures of the decision analyses."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from histoweave.pages.report.decisions.tables import metric_title, scope_title
 from histoweave.pages.report.inputs import ReportTables
 from histoweave.pages.report.models import by_model, main_of
 
-NOTHING = "Nothing to decide on: the run has no such predictions."
+NOTHING = "Not available: this run has no such predictions."
 MAX_ROWS = 30
 _DASHED = (0, (4, 3))
 
 
 def calibration(tables: ReportTables) -> Figure:
-    """Accuracy against confidence before (open) and after (full) the temperature, one panel per model."""
+    """Accuracy against confidence before (open) and after (filled) temperature scaling, one panel per model."""
     shown = list(prepared.calibration(tables))
     if not shown:
         return message(NOTHING)
@@ -52,14 +52,14 @@ def calibration(tables: ReportTables) -> Figure:
     figure.supylabel("Accuracy", fontsize=10)
     states = [
         Line2D([], [], color=INK, linestyle=line, marker="o", markerfacecolor=face, linewidth=1, label=label)
-        for line, face, label in ((":", PAPER, "before"), ("-", INK, "after the temperature"))
+        for line, face, label in ((":", PAPER, "before"), ("-", INK, "after temperature scaling"))
     ]
     figure.legend(handles=states, loc="outside upper right", ncols=2)
     return figure
 
 
 def conformal(tables: ReportTables) -> Figure:
-    """Coverage that the main model's sets reach over all, per class and per site; dashed: what was promised."""
+    """Measured coverage of the main model's sets, overall, per class and per site; dashed: stated coverage."""
     model, levels = prepared.conformal(tables)
     if not levels:
         return message("No conformal sets in this run.")
@@ -70,14 +70,14 @@ def conformal(tables: ReportTables) -> Figure:
         rows = _largest(rows)
         _forest(axes, rows, titles=[scope_title(scope) for scope in rows["scope"]], mark=mark)
         axes.axvline(promised, color=MUTED, linewidth=1.2, linestyle=_DASHED)
-        axes.set_title(f"{promised:.0%} promised")
+        axes.set_title(f"Stated coverage {promised:.0%}")
         axes.set_xlim(right=1.03)
-    figure.supxlabel(f"Coverage reached by {wrap(tables.titles[model], 60)}", fontsize=10)
+    figure.supxlabel(f"Measured coverage of {wrap(tables.titles[model], 60)}", fontsize=10)
     return figure
 
 
 def selective(tables: ReportTables) -> Figure:
-    """Share of wrong calls against the share of patients that are called."""
+    """Error rate against the share of patients with a prediction."""
     found = tables.decide.get("risk_coverage")
     if found is None or found.empty:
         return message(NOTHING)
@@ -86,7 +86,7 @@ def selective(tables: ReportTables) -> Figure:
     for title, mark, rows in by_model(tables, found.sort_values("coverage")):
         axes.step(rows["coverage"], rows["risk"], where="post", color=mark.colour, linestyle=mark.line)
         lines.append(_line(title, mark))
-    axes.set(xlim=(0, 1.01), xlabel="Share of patients called", ylabel="Share of wrong calls")
+    axes.set(xlim=(0, 1.01), xlabel="Share of patients with a prediction (coverage)", ylabel="Error rate (risk)")
     axes.set_ylim(bottom=0)
     _percent(axes)
     axes.grid()

@@ -1,4 +1,4 @@
-"""What a decision can rest on, as tables for the page: calibration, sets, selection, net benefit, groups, learning curve."""
+"""The decision analyses as tables for the page: calibration, sets, selection, net benefit, groups, learning curve."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SOURCES = {"subgroup_grid": "subgroups"}
 _SELECTIVE_TITLES = {"aurc": "Area under the risk-coverage curve"}
 
 
-SET_TITLES = {MARGINAL: "one for all", CLASS: "one per class"}
+SET_TITLES = {MARGINAL: "one for all classes", CLASS: "one per class"}
 
 
 def title_of(tables: ReportTables, model: str) -> str:
@@ -33,7 +33,7 @@ def title_of(tables: ReportTables, model: str) -> str:
 def metric_title(metric: str) -> str:
     """A metric in plain words, such as `risk_at_0.8`."""
     if metric.startswith("risk_at_"):
-        return f"Share of wrong calls at {float(metric.removeprefix('risk_at_')):.0%} coverage"
+        return f"Error rate at {float(metric.removeprefix('risk_at_')):.0%} coverage"
     return _SELECTIVE_TITLES.get(metric) or METRIC_TITLES.get(metric) or metric.replace("_", " ")
 
 
@@ -152,7 +152,8 @@ def _conformal(tables: ReportTables) -> Table:
         ),
     )  # fmt: skip
     columns = (
-        "Model", "Promised", "Threshold", "Of", "Reached", "Classes per set", "Sets of one", "Empty sets", "Patients",
+        "Model", "Stated coverage", "Thresholds", "Patients of", "Measured coverage", "Classes per set", "Sets of one class",
+        "Empty sets", "Patients",
     )  # fmt: skip
     return Table(columns, rows)
 

@@ -10,11 +10,11 @@ from histoweave.pages.kit.tables import Cell, Table, estimate, number
 from histoweave.pages.report.inputs import ReportTables
 
 QUESTION_TITLES = {
-    "label_from_column": "label, from the column alone",
-    "column_from_image": "column, from mean tile features",
-    "column_from_expression": "column, from RNA",
-    "column_from_predictions": "column, from the predictions",
-    "label_within_column": "label, within the same level",
+    "label_from_column": "label predicted from the column alone",
+    "column_from_image": "column predicted from mean tile features",
+    "column_from_expression": "column predicted from RNA",
+    "column_from_predictions": "column predicted from the predictions",
+    "label_within_column": "label, among patients with the same value",
     "label_whole_columns": "label, with whole sites left out",
 }
 _IN_SUMMARY = ("explained", "associated", "told")
@@ -56,4 +56,6 @@ def _answers(tables: ReportTables) -> Table:
             number(row["levels"]),
             Cell(row["reason"] or "–"),
         ))  # fmt: skip
-    return Table(("Column", "What is told, and from what", "Model", "AUROC", "Patients", "Levels", "Note"), tuple(rows))
+    return Table(
+        ("Column", "What is predicted, and from what", "Model", "AUROC", "Patients", "Values", "Note"), tuple(rows)
+    )

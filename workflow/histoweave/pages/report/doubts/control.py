@@ -18,7 +18,7 @@ from histoweave.pages.kit.tables import Cell, Table, estimate, number
 from histoweave.pages.report.inputs import ReportTables
 
 _OFF = "No negative control: control.permuted_labels is off."
-_NONE = "No model was refitted on shuffled labels: control.network_shuffles is 0."
+_NONE = "No model was fitted on shuffled labels: control.network_shuffles is 0."
 
 
 def _rows(tables: ReportTables, metric: str = PLAIN) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def still(tables: ReportTables) -> Figure:
     axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel("AUROC")
     handles = [
-        Line2D([], [], marker="o", linestyle="none", color=GREY, markersize=4.5, label="a shuffle"),
+        Line2D([], [], marker="o", linestyle="none", color=GREY, markersize=4.5, label="one shuffle"),
         Line2D([], [], color=INK, linewidth=2, label="mean of the shuffles"),
         Line2D([], [], marker="D", linestyle="none", color=INK, markersize=7, label="true labels"),
     ]
@@ -71,9 +71,9 @@ def interactive(tables: ReportTables) -> list[Plot]:
     shuffled = [(titles[model], value) for model in rows.index for value in _values(tables, model)]
     traces = [
         go.Scatter(
-            x=rounded(value for _, value in shuffled), y=[title for title, _ in shuffled], mode="markers", name="a shuffle",
+            x=rounded(value for _, value in shuffled), y=[title for title, _ in shuffled], mode="markers", name="one shuffle",
             marker={"color": colour(GREY), "size": 7, "opacity": 0.5},
-            hovertemplate="%{y}<br>a shuffle: %{x:.3f}<extra></extra>",
+            hovertemplate="%{y}<br>one shuffle: %{x:.3f}<extra></extra>",
         ),
         go.Scatter(
             x=rounded(rows["null_mean"]), y=list(titles.values()), mode="markers", name="mean of the shuffles",
@@ -115,8 +115,8 @@ def _table(tables: ReportTables) -> Table:
             )
         )  # fmt: skip
     columns = (
-        "Model", "AUROC, true labels", "Shuffles", "AUROC, shuffled: mean and middle 95 %", "p",
-        "Within test folds and sites: mean and its interval", "Leak",
+        "Model", "AUROC, true labels", "Shuffles", "AUROC, shuffled labels: mean and middle 95 %", "p",
+        "AUROC, shuffled labels, within test folds and sites: mean and its interval", "Leak",
     )  # fmt: skip
     return Table(columns, tuple(rows))
 

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from histoweave.pages.kit.style import GREY, INK, MUTED, PAPER, canvas, draw_interval, label_rows, marks, message
 from histoweave.pages.report.inputs import ReportTables
 
-NOTHING = "Neither sites nor scanners nor other columns are known that could be compared."
+NOTHING = "Not available: no sites, scanners or other columns are known."
 _OFFSET = 0.22
 _MARKERS = {"pooled": "o", "within": "s", "whole": "D"}
 
@@ -45,7 +45,7 @@ def confounding(tables: ReportTables) -> Figure:
             draw_interval(axes, row, y + _OFFSET, colour=colour, marker=_MARKERS["whole"])
     label_rows(axes, [f"{named} alone", *(tables.titles[model] for model in names)])
     axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    axes.set_xlabel("AUROC of the label")
+    axes.set_xlabel("AUROC for the label")
     handles = [
         Line2D(
             [], [], marker=marker, linestyle="none", color=INK, markersize=6.5, label=labels[name],

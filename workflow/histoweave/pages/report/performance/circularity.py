@@ -1,4 +1,4 @@
-"""What the labels of a run can tell, where they or its genes are those of PAM50."""
+"""Whether predicting the labels of a run is circular, where they or its genes are those of PAM50."""
 
 from __future__ import annotations
 

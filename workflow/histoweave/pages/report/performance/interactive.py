@@ -72,7 +72,7 @@ def reliability(tables: ReportTables) -> list[Plot]:
             marker={"color": colour(mark[model.name].colour), "size": rounded(area), "opacity": 0.85},
             hovertemplate="confidence %{x:.2f}, accuracy %{y:.2f}<br>%{customdata} patients<extra></extra>",
         )  # fmt: skip
-        alt = f"Accuracy in bins of confidence of {model.title}; on the diagonal both agree"
+        alt = f"Accuracy against confidence of {model.title}, in bins; on the diagonal both agree"
         plots.append(Plot(model.title, alt, calibration_axes([points], legend=False)))
     return plots
 
@@ -104,7 +104,7 @@ def training(tables: ReportTables) -> list[Plot]:
                         x=rows["epoch"].tolist(), y=rounded(rows["val_loss"]), mode="lines", name=name,
                         line={"color": colour(mark[model.name].colour), "width": 1}, opacity=0.6,
                         customdata=rounded(rows["train_loss"]),
-                        hovertemplate="epoch %{x}<br>validation %{y:.3f}, train %{customdata:.3f}<extra>%{fullData.name}</extra>",
+                        hovertemplate="epoch %{x}<br>validation %{y:.3f}, training %{customdata:.3f}<extra>%{fullData.name}</extra>",
                     )
                 )  # fmt: skip
                 traces.append(

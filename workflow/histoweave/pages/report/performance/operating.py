@@ -78,7 +78,7 @@ def thresholds_table(tables: ReportTables) -> Table:
     )  # fmt: skip
     columns = (
         "Class", "Model", "Repeat", "Fold", "Threshold", "Youden index", "Validation patients of the class",
-        "Validation patients", "Fitted again with them", "Note",
+        "Validation patients", "Model fitted again including them", "Note",
     )  # fmt: skip
     return Table(columns, rows)
 
@@ -98,13 +98,17 @@ def says(tables: ReportTables) -> list[str]:
 def _says(label: str, title: str, found: pd.DataFrame) -> str:
     start = f"As a test for {label}, {title}"
     if not found[["tp", "fp", "tn", "fn"]].iloc[0].sum():
-        return f"{start} cannot be judged: {found['reason'].iloc[0] or 'no patient was scored'}."
+        return f"{start} cannot be evaluated: {found['reason'].iloc[0] or 'no patient was scored'}."
     shares = {measure: _share(found.loc[measure]) for measure in MEASURES}
     return (
-        f"{start} finds {shares['sensitivity']} of the patients of the class (sensitivity) and rightly leaves out "
-        f"{shares['specificity']} of the others (specificity); {shares['ppv']} of its positive calls (PPV) and "
-        f"{shares['npv']} of its negative calls (NPV) are right."
+        f"{start} has a sensitivity of {shares['sensitivity']} and a specificity of {shares['specificity']}. "
+        f"{_start(shares['ppv'])} of its positive predictions (PPV) and {shares['npv']} of its negative predictions (NPV) "
+        "are correct."
     )
+
+
+def _start(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _share(row: pd.Series) -> str:

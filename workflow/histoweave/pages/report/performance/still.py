@@ -112,7 +112,7 @@ def reliability(tables: ReportTables) -> Figure:
 
 
 def confusion(tables: ReportTables) -> Figure:
-    """Patients by true and called class, one matrix per model; the shade is the share of the true class."""
+    """Patients by true and predicted class, one matrix per model; the shade is the share of the true class."""
     n_classes = len(tables.classes)
     mark = marks(tables.models)
     figure, flat = panels(len(tables.models), columns=2, panel_height_in=1.8 if n_classes <= 3 else 2.5)
@@ -129,7 +129,7 @@ def confusion(tables: ReportTables) -> Figure:
         axes.set_aspect("equal" if n_classes > 3 else 0.6)
         if index % 2 == 0:
             axes.set_ylabel("True class")
-    figure.supxlabel("Called class", fontsize=10)
+    figure.supxlabel("Predicted class", fontsize=10)
     return figure
 
 
@@ -138,7 +138,7 @@ def modality_use(tables: ReportTables) -> Figure:
     use = tables.modality_use[tables.modality_use["metric"] == "auroc"]
     used = [(model, modality) for model in tables.models for modality in sorted(model.modalities)]
     if use.empty or not used:
-        return message("No modality use: no model could be given another patient's data.")
+        return message("Not available: no model could be given the data of another patient.")
     rows = use.set_index(["model", "modality"])
     used = [(model, modality) for model, modality in used if (model.name, modality) in rows.index]
     colours = marks(tables.models)
@@ -161,7 +161,7 @@ def modality_use(tables: ReportTables) -> Figure:
     axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel("AUROC")
     dots = [
-        Line2D([], [], marker="o", linestyle="none", color=INK, markersize=8, label="intact"),
+        Line2D([], [], marker="o", linestyle="none", color=INK, markersize=8, label="original"),
         Line2D(
             [],
             [],
@@ -170,7 +170,7 @@ def modality_use(tables: ReportTables) -> Figure:
             color=INK,
             markerfacecolor=PAPER,
             markersize=8,
-            label="permuted",
+            label="from another patient",
         ),
     ]
     figure.legend(handles=dots, loc="outside upper right", ncols=2)

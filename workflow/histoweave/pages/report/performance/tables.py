@@ -80,7 +80,7 @@ def modality_use_table(tables: ReportTables) -> Table:
         )
         for row in tables.modality_use.to_dict("records")
     ]  # fmt: skip
-    columns = ("Model", "Permuted", "Metric", "Intact", "After permutation", "Change", "Patients")
+    columns = ("Model", "Taken from another patient", "Metric", "Original", "After exchange", "Difference", "Patients")
     return Table(columns, tuple(rows))
 
 
@@ -129,7 +129,7 @@ def slide_speed_table(tables: ReportTables) -> Table:
 
 
 def patients_table(tables: ReportTables) -> tuple[Table, int]:
-    """What every model called each scored patient (mean over repeats), and how many rows were left out."""
+    """What every model predicted for each scored patient (mean over repeats), and how many rows were left out."""
     probabilities = [f"p_{label}" for label in tables.classes]
     means = tables.predictions.groupby(["patient", "model"])[probabilities].mean()
     truth = tables.predictions.drop_duplicates("patient").set_index("patient")["y_true"].sort_index()

@@ -9,7 +9,7 @@ from histoweave.pages.report.inputs import ReportTables
 
 COLUMNS = {
     "table": "Table", "file": "File", "rows": "Rows", "columns": "Columns", "how": "Read as", "first_id": "First id",
-    "last_id": "Last id", "notes": "Skipped or left out",
+    "last_id": "Last id", "notes": "Skipped or ignored",
 }  # fmt: skip
 ORIENTATIONS = {"": "", "genes_by_samples": "genes × samples", "samples_by_genes": "samples × genes"}
 

@@ -29,7 +29,7 @@ def cohort_flow(tables: ReportTables) -> Figure:
         kept, lost = row["n_out"] / start[y], row["n_lost"] / start[y]
         axes.barh(y, kept, color=BLUE, height=0.62)
         axes.barh(y, lost, left=kept, color=PURPLE, height=0.62)
-        words = f"{row['n_out']} {row['unit']}" + (f", {row['n_lost']} lost" if row["n_lost"] else "")
+        words = f"{row['n_out']} {row['unit']}" + (f", {row['n_lost']} excluded" if row["n_lost"] else "")
         axes.text(1.03, y, words, va="center", color=INK)
     # A step has one row per reason: the reason tells its rows apart.
     names = (f"{row.step}: {row.reason}" if row.n_lost else row.step for row in flow.itertuples())
@@ -37,7 +37,7 @@ def cohort_flow(tables: ReportTables) -> Figure:
     axes.set(xlim=(0, 1.9), ylim=(len(flow) - 0.5, -0.5), xticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    patches = [Patch(color=BLUE, label="kept"), Patch(color=PURPLE, label="lost")]
+    patches = [Patch(color=BLUE, label="kept"), Patch(color=PURPLE, label="excluded")]
     figure.legend(handles=patches, loc="outside upper right", ncols=2)
     return figure
 
@@ -88,7 +88,7 @@ def training(tables: ReportTables) -> Figure:
     """Training and validation loss per epoch, one line per fold and network; a dot marks the epoch that was kept."""
     shown = [m for m in tables.models if any(len(history) for history in tables.histories.get(m.name, ()))]
     if not shown:
-        return message("No training curves: no model of this run is trained in epochs.")
+        return message("No training curves: no model in this run is trained in epochs.")
     mark = marks(tables.models)
     columns = 1 if len(shown) == 1 else 2
     figure, flat = panels(len(shown), columns=columns, panel_height_in=2.4)
@@ -108,7 +108,7 @@ def training(tables: ReportTables) -> Figure:
         if index + columns >= len(shown):
             axes.set_xlabel("Epoch")
     lines = [
-        Line2D([], [], color=MUTED, linewidth=1, label="train"),
+        Line2D([], [], color=MUTED, linewidth=1, label="training"),
         Line2D([], [], color=INK, linewidth=1.4, label="validation"),
         Line2D([], [], marker="o", linestyle="none", color=INK, markersize=5, label="kept epoch"),
     ]
@@ -132,7 +132,7 @@ def throughput(tables: ReportTables) -> Figure:
     """Seconds per job, one dot per job, and the median of the stage."""
     times = stage_times(tables)
     if times.empty:
-        return message("No throughput: the run left no benchmark files.")
+        return message("Not available: this run has no benchmark files.")
     figure, grid = canvas(0.34 * len(times) + 0.9)
     axes = grid[0, 0]
     for y, stage in enumerate(times.index):

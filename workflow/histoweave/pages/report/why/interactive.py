@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from histoweave.pages.kit.interactive import Plot, colour, figure, forest, rounded
-from histoweave.pages.kit.style import BLUE, GREEN, GREY, VERMILLION, Mark
+from histoweave.pages.kit.style import BLUE, GREEN, GREY, ORANGE, Mark
 from histoweave.pages.report.inputs import ReportTables
 from histoweave.pages.report.why.prepared import curves, drivers
 
@@ -17,7 +17,7 @@ _ORDERS = {
 
 
 def faithfulness(tables: ReportTables) -> list[Plot]:
-    """Mean probability of the called class while tiles or genes are removed, or put back."""
+    """Mean probability of the predicted class while tiles or genes are removed, or put back."""
     plots = []
     for what, done, rows in curves(tables):
         traces = [
@@ -31,11 +31,9 @@ def faithfulness(tables: ReportTables) -> list[Plot]:
         ]  # fmt: skip
         drawn = figure(
             traces, height_px=360, x={"title": {"text": f"Share of {what} {done}"}, "tickformat": ".0%"},
-            y={"title": {"text": "Probability of the called class"}},
+            y={"title": {"text": "Probability of the predicted class"}},
         )  # fmt: skip
-        alt = (
-            f"Mean probability of the called class while {what} are {done}, by attribution, by attention and at random"
-        )
+        alt = f"Mean probability of the predicted class while {what} are {done}, by attribution, by attention and at random"
         plots.append(Plot(f"{what.capitalize()} {done}", alt, drawn))
     return plots
 
@@ -66,7 +64,7 @@ def patient(tables: ReportTables) -> list[Plot]:
         return []
     bars = figure(
         [go.Bar(orientation="h", hovertemplate="%{y}: %{x:+.3f}<extra></extra>")], height_px=400, legend=False,
-        x={"title": {"text": "Attribution, log-odds of the call"}}, y={"type": "category", "showgrid": False},
+        x={"title": {"text": "Attribution, log-odds of the predicted class"}}, y={"type": "category", "showgrid": False},
     )  # fmt: skip
     cells = go.Heatmap(
         colorscale=[[0, "var(--surface)"], [1, colour(GREEN)]], xgap=2, ygap=2, zmin=0,
@@ -83,7 +81,13 @@ def _drivers(
 ) -> list[Plot]:
     plots = []
     for label, titles, rows in drivers(tables, name, column):
-        looks = [Mark(VERMILLION if value > 0 else BLUE, "-", "o") for value in rows["estimate"]]
+        looks = [Mark(ORANGE if value > 0 else BLUE, "-", "o") for value in rows["estimate"]]
         drawn = forest(rows, titles=titles, marks=looks, metric=metric, reference=0.0, signed=True)
-        plots.append(Plot(label, f"The {words} that drive {label}: {metric.lower()}, with intervals", drawn))
+        plots.append(
+            Plot(
+                label,
+                f"The {words} that contribute most to {label}: {metric[0].lower()}{metric[1:]}, with intervals",
+                drawn,
+            )
+        )
     return plots

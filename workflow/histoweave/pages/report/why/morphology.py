@@ -21,7 +21,7 @@ TITLES = {
 # What a measure above 0, and one below, means.
 _WORDS = {
     "haematoxylin_od": ("more haematoxylin", "less haematoxylin"), "eosin_od": ("more eosin", "less eosin"),
-    "nuclei_share": ("a larger part covered by nuclei", "a smaller part covered by nuclei"),
+    "nuclei_share": ("a larger area covered by nuclei", "a smaller area covered by nuclei"),
     "nuclei_per_mm2": ("more nuclei", "fewer nuclei"), "nucleus_area_um2": ("larger nuclei", "smaller nuclei"),
     "luminance_sd_grey": ("more contrast", "less contrast"), "saturation_hsv": ("stronger colours", "paler colours"),
 }  # fmt: skip
@@ -71,15 +71,18 @@ def says(name: str, found: pd.DataFrame) -> str:
     """
     ranked = found.sort_values("rank")
     if ranked["mean"].isna().all():
-        return f"Of {name} nothing could be measured: {ranked.iloc[0]['note'].removeprefix('not measured: ')}."
+        return f"{name}: nothing could be measured ({ranked.iloc[0]['note'].removeprefix('not measured: ')})."
     if ranked["ci_low"].isna().all():
-        return f"Of {name} there are too few patients ({ranked['n'].max()}) for an interval, so nothing is claimed."
+        return f"{name}: too few patients ({ranked['n'].max()}) for an interval, so no statement is made."
     clear = ranked[(ranked["ci_low"] > 0) | (ranked["ci_high"] < 0)]
     if clear.empty:
-        return f"In {name} no measure tells the tiles that speak for the class from other tiles of the same patients."
+        return (
+            f"{name}: no measure differs clearly between the tiles that speak for the class and other tiles of the same "
+            "patients."
+        )
     said = [_said(row) for row in clear.head(MAX_SAID).to_dict("records")]
     listed = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
-    return f"In {name} the tiles that speak for the class have {listed} than other tiles of the same patients."
+    return f"{name}: compared with other tiles of the same patients, the tiles that speak for the class have {listed}."
 
 
 def _said(row: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from histoweave.pages.kit.style import (
     GREEN,
     GREY,
     MUTED,
-    VERMILLION,
+    ORANGE,
     canvas,
     draw_interval,
     label_rows,
@@ -55,7 +55,7 @@ def tests(tables: ReportTables) -> Figure:
 
 
 def faithfulness(tables: ReportTables) -> Figure:
-    """Mean probability of the called class while tiles or genes are removed, or put back."""
+    """Mean probability of the predicted class while tiles or genes are removed, or put back."""
     shown = list(curves(tables))
     if not shown:
         return message(NOTHING)
@@ -68,10 +68,10 @@ def faithfulness(tables: ReportTables) -> Figure:
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.grid()
     for axes in flat[::2]:
-        axes.set_ylabel("Probability of\nthe called class")
+        axes.set_ylabel("Probability of\nthe predicted class")
     used = {order for _, _, rows in shown for order in rows["order"]}
     lines = [
-        Line2D([], [], color=colour, linestyle=line, label="at random" if order == "random" else f"by {order}")
+        Line2D([], [], color=colour, linestyle=line, label="random order" if order == "random" else f"by {order}")
         for order, (colour, line) in _ORDERS.items()
         if order in used
     ]
@@ -92,14 +92,14 @@ def gene_sets(tables: ReportTables) -> Figure:
 def concepts(tables: ReportTables) -> Figure:
     """The concepts with the largest mean attribution, one panel per class."""
     if tables.explain and "concepts" not in tables.explain:
-        return message("No explanation in concepts: the run has no dictionary of tile features.")
+        return message("No explanation by concepts: this run has no dictionary of tile features.")
     return _drivers(tables, "concepts", "concept")
 
 
 def morphology(tables: ReportTables) -> Figure:
     """How the leading tiles differ from others of the same patients, one panel per class."""
     if tables.explain and "morphology" not in tables.explain:
-        return message("No morphology: the explained model does not read slides.")
+        return message("No morphology: the explained model does not use slides.")
     return _drivers(tables, "morphology", "measure", metric="Difference, in standard deviations of all tiles")
 
 
@@ -113,7 +113,7 @@ def _drivers(tables: ReportTables, name: str, column: str, *, metric: str = "Mea
     figure, flat = panels(len(shown), columns=1 if wide else 2, panel_height_in=0.24 * most + 1.0, sharex=True)
     for axes, (label, titles, rows) in zip(flat, shown, strict=True):
         for y, (_, row) in enumerate(rows.iterrows()):
-            draw_interval(axes, row, y, colour=VERMILLION if row["estimate"] > 0 else BLUE, marker="o")
+            draw_interval(axes, row, y, colour=ORANGE if row["estimate"] > 0 else BLUE, marker="o")
         label_rows(axes, [textwrap.shorten(title, 44) for title in titles], width=44)
         axes.set_title(wrap(label, 60 if wide else 24))
         axes.axvline(0, color=MUTED, linewidth=1, linestyle=_DASHED)

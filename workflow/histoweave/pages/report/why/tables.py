@@ -1,4 +1,4 @@
-"""Why the models call what they call, as tables for the page and as data for its browser of patients."""
+"""Why the models predict what they predict, as tables for the page and as data for its browser of patients."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ TABLES = (
 MAX_EXPLAINED = 500
 MAX_DRIVERS = 200
 TEST_TITLES = {
-    "deletion_gain": "Deletion, against random order", "insertion_gain": "Insertion, against random order",
-    "stability": "Agreement of two folds' models", "planted_tiles_auroc": "Planted tiles, AUROC",
-    "planted_genes_recall": "Planted genes, recall in the top 20",
+    "deletion_gain": "Deletion, compared with random order",
+    "insertion_gain": "Insertion, compared with random order",
+    "stability": "Agreement between the models of two folds",
+    "planted_tiles_auroc": "Tiles with the simulated signal, AUROC",
+    "planted_genes_recall": "Genes with the simulated signal, recall in the top 20",
 }  # fmt: skip
 _MODALITIES = {"image": "tiles", "expression": "genes"}
 _GENES_IN_TABLE = 5
@@ -62,7 +64,7 @@ def summary(tables: ReportTables) -> list[str]:
     failed = own[~own["passed"].astype(bool)]
     said = [f"The explanation fails {len(failed)} of its {len(own)} tests.", *failed["says"]]
     if failed.empty:
-        said = [f"The explanation passes all of its {len(own)} tests: what it marks is what the model relies on."]
+        said = [f"The explanation passes all of its {len(own)} tests: it marks what the model relies on."]
     attention = tests[(tests["order"] == "attention") & ~tests["passed"].astype(bool)]
     return said + attention["says"].tolist()
 
@@ -80,7 +82,7 @@ def _tests(tests: pd.DataFrame) -> Table:
         )
         for row in tests.to_dict("records")
     )  # fmt: skip
-    return Table(("Test", "Of", "Order by", "Estimate", "Patients", "Verdict"), rows)
+    return Table(("Test", "Of", "Order by", "Estimate", "Patients", "Result"), rows)
 
 
 def _drivers(found: pd.DataFrame | None, names: Mapping[str, str]) -> Table:
@@ -112,7 +114,7 @@ def _interactions(found: pd.DataFrame | None) -> Table:
 
 
 def _patients(found: pd.DataFrame | None) -> Table:
-    """Calls with their leading genes: what a reader without scripts has of the browser."""
+    """Predictions with their leading genes: what a reader without scripts has of the browser."""
     if found is None:
         return Table((), ())
     rows = tuple(
@@ -124,11 +126,11 @@ def _patients(found: pd.DataFrame | None) -> Table:
         )
         for row in found.head(MAX_EXPLAINED).to_dict("records")
     )  # fmt: skip
-    return Table(("Patient", "True class", "Called", "Probability", "Leading genes"), rows)
+    return Table(("Patient", "True class", "Predicted class", "Probability", "Leading genes"), rows)
 
 
 def browser(tables: ReportTables, pictures: Iterable[SlidePicture]) -> list[dict[str, Any]]:
-    """One entry per explained patient: call, strongest and weakest tiles, genes, cross-attention.
+    """One entry per explained patient: predicted class, strongest and weakest tiles, genes, cross-attention.
 
     A tile is `[slide, x, y, width, height, attribution]` with places as shares of the slide's width and height, or
     `[slide, attribution]` where the page has no view of the slide.
