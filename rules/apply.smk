@@ -18,7 +18,7 @@ rule bundle:
         runtime=minutes(60),
     params:
         given=by_wildcards(APPLY.bundle_parameters),
-        code=code_hash("histoweave.apply.bundle"),
+        code=code_hash("histoweave.apply.bundle", *catalog.modules()),
     script:
         "../workflow/scripts/bundle.py"
 
@@ -43,7 +43,7 @@ rule compare_with_bundle:
         unit=by_wildcards(APPLY.unit),
         tiles=CONFIG.tiles.model_dump(),
         settings=CONFIG.apply.model_dump(exclude={"bundle", "insist"}),
-        code=code_hash("histoweave.apply.compare_with_bundle"),
+        code=code_hash("histoweave.apply.compare_with_bundle", *catalog.modules()),
     script:
         "../workflow/scripts/compare_with_bundle.py"
 
@@ -71,6 +71,6 @@ rule apply_bundle:
         settings=CONFIG.apply.model_dump(exclude={"bundle", "missing_genes_limit"}),
         evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.apply.apply_bundle"),
+        code=code_hash("histoweave.apply.apply_bundle", *catalog.modules()),
     script:
         "../workflow/scripts/apply_bundle.py"

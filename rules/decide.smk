@@ -70,7 +70,9 @@ rule learning_fold:
         settings=by_wildcards(WIRING.fold_settings),
         shares=CONFIG.decide.learning_curve.shares,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.decide.learning_fold", "histoweave.mechanics.device"),
+        code=model_code(
+            "histoweave.decide.learning_fold", "histoweave.mechanics.device"
+        ),
     script:
         "../workflow/scripts/learning_fold.py"
 

@@ -26,7 +26,9 @@ rule explain_fold:
     params:
         settings=CONFIG.explain.model_dump(include={"steps", "random_orders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.explain.explain_fold", "histoweave.mechanics.device"),
+        code=model_code(
+            "histoweave.explain.explain_fold", "histoweave.mechanics.device"
+        ),
     script:
         "../workflow/scripts/explain_fold.py"
 

@@ -26,7 +26,7 @@ rule fusion_fold:
         settings=by_wildcards(WIRING.fold_settings),
         permutations=CONFIG.evaluation.permutations,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.fusion_fold", "histoweave.mechanics.device"),
+        code=model_code("histoweave.fusion.fusion_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/fusion_fold.py"
 
@@ -98,7 +98,7 @@ rule control_reference:
         settings=by_wildcards(WIRING.fold_settings),
         shuffles=CONFIG.control.shuffles,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.null"),
+        code=model_code("histoweave.fusion.null"),
     script:
         "../workflow/scripts/control_reference.py"
 
@@ -124,7 +124,7 @@ rule control_network:
         classes=by_wildcards(WIRING.classes),
         settings=by_wildcards(WIRING.fold_settings),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.null", "histoweave.mechanics.device"),
+        code=model_code("histoweave.fusion.null", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/control_network.py"
 

@@ -53,7 +53,7 @@ rule site_fold:
         classes=by_wildcards(WIRING.classes),
         settings=by_wildcards(WIRING.fold_settings),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.site_fold", "histoweave.mechanics.device"),
+        code=model_code("histoweave.fusion.site_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/site_fold.py"
 

@@ -186,16 +186,17 @@ class Wiring:
             inputs["expression"] = f"{root}/expression/expression.parquet"
         if self.config.fusion.gene_sets:
             inputs["gene_sets"] = self.config.fusion.gene_sets
-        if model == "centroid" and self.config.fusion.centroids:
-            inputs["centroids"] = self.config.fusion.centroids
+        for key in catalog.get(model).own_settings:
+            if given := getattr(self.config.fusion, key):
+                inputs[key] = given
         for needed in catalog.get(model).needs:
             inputs[f"needs_{needed}"] = f"{root}/{arm}/{needed}/fold{k}/model.safetensors"
         return inputs
 
     def fold_settings(self, model: str) -> dict:
         """The settings that fitting a model reads."""
-        others = {"models"} if model == "centroid" else {"models", "centroids"}
-        return self.config.fusion.model_dump(exclude=others)
+        others = {key for name in catalog.names() if name != model for key in catalog.get(name).own_settings}
+        return self.config.fusion.model_dump(exclude={"models", *others})
 
     def fold_files(self, cohort: str, arm: str, name: str, models: list[str] | None = None) -> list[str]:
         """One file of every fold of `models` (default: all models of the cohort), by model, then k."""
@@ -259,7 +260,8 @@ class Wiring:
 
     def code_of_stages(self) -> dict[str, str]:
         """The code fingerprint of every stage."""
-        return {stage: code_hash(f"histoweave.{module}") for stage, module in STAGES.items()}
+        models = {"fusion": catalog.modules(), "control": catalog.modules()}
+        return {stage: code_hash(f"histoweave.{module}", *models.get(stage, ())) for stage, module in STAGES.items()}
 
     def truth_files(self, cohort: str) -> list[str]:
         """Where the planted regions of a simulated cohort are written."""
