@@ -6,7 +6,7 @@ rule bundle:
     input:
         unpack(by_wildcards(APPLY.bundle_inputs)),
     output:
-        "results/{cohort}/bundle.zip",
+        paths.BUNDLE,
     log:
         "results/{cohort}/logs/bundle.log",
     benchmark:
@@ -27,9 +27,7 @@ rule compare_with_bundle:
     input:
         unpack(FITTING(by_wildcards(APPLY.apply_inputs))),
     output:
-        compatibility="results/{target}/applied/{trained}/compatibility.json",
-        drift="results/{target}/applied/{trained}/drift.parquet",
-        plausible="results/{target}/applied/{trained}/plausible.parquet",
+        **paths.COMPARED,
     log:
         "results/{target}/logs/applied/{trained}/compare.log",
     benchmark:
@@ -51,13 +49,10 @@ rule compare_with_bundle:
 rule apply_bundle:
     input:
         unpack(FITTING(by_wildcards(APPLY.apply_inputs))),
-        compatibility="results/{target}/applied/{trained}/compatibility.json",
-        plausible="results/{target}/applied/{trained}/plausible.parquet",
+        compatibility=paths.COMPARED["compatibility"],
+        plausible=paths.COMPARED["plausible"],
     output:
-        predictions="results/{target}/applied/{trained}/predictions.parquet",
-        members="results/{target}/applied/{trained}/members.parquet",
-        metrics="results/{target}/applied/{trained}/metrics.parquet",
-        coverage="results/{target}/applied/{trained}/coverage.parquet",
+        **paths.APPLIED,
     log:
         "results/{target}/logs/applied/{trained}/apply.log",
     benchmark:

@@ -6,7 +6,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave.errors import InputError
 from histoweave.storage.files import check_writable
-from histoweave.wiring import planning
+from histoweave.wiring import paths, planning
 from histoweave.wiring.apply import ApplyWiring
 from histoweave.wiring.cells import CellWiring, check_cells
 from histoweave.wiring.concepts import ConceptsWiring

@@ -3,19 +3,19 @@ rule report:
         unpack(FITTING(by_wildcards(REPORT.inputs))),
     output:
         html=report(
-            "results/{cohort}/report.html",
+            paths.REPORT,
             category="Report",
             caption="../workflow/report/report.rst",
             labels={"cohort": "{cohort}", "what": "the whole report on one page"},
         ),
         summary=report(
-            "results/{cohort}/metrics.tsv",
+            paths.METRICS_TSV,
             category="Results",
             caption="../workflow/report/tables.rst",
             labels={"cohort": "{cohort}", "what": "metrics as a table"},
         ),
         json=report(
-            "results/{cohort}/report.json",
+            paths.REPORT_JSON,
             category="Results",
             caption="../workflow/report/report_json.rst",
             labels={"cohort": "{cohort}", "what": "the report for programs"},

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from histoweave.wiring import paths
 from histoweave.wiring.apply import ApplyWiring
 from histoweave.wiring.cells import CellWiring
 from histoweave.wiring.confounding import confounding_table
 from histoweave.wiring.decide import DecideWiring
 from histoweave.wiring.explain import ExplainWiring
+from histoweave.wiring.paths import at
 from histoweave.wiring.tissue import Wiring
 
 
@@ -30,7 +32,7 @@ class ReportWiring:
 
     def pages(self) -> list[str]:
         """The report of every cohort that models are fitted on."""
-        return [f"results/{cohort}/report.html" for cohort in self.wiring.trained()]
+        return [at(paths.REPORT, cohort=cohort) for cohort in self.wiring.trained()]
 
     def inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """Tables by the names of `pages.report.inputs.ReportInputs`, those of a part of the run with its name before theirs."""
@@ -60,4 +62,7 @@ class ReportWiring:
         """Title of another page of the run: its address as seen from the report of a cohort."""
         pairs = zip(self._apply.pairs(), self._apply.pages(), strict=True)
         applied = {f"Applied to {target}": page for (target, of), page in pairs if of == cohort}
-        return {title: os.path.relpath(page, f"results/{cohort}") for title, page in (self._pages | applied).items()}
+        return {
+            title: os.path.relpath(page, at(paths.ROOT, cohort=cohort))
+            for title, page in (self._pages | applied).items()
+        }
