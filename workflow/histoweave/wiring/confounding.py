@@ -61,8 +61,3 @@ class ConfoundingWiring:
                     f"{table.cohort.patients}: column '{column}', which evaluation.confounders names, is missing"
                     f"{nearest(column, known)}; there are {', '.join(known)}"
                 )
-
-
-def confounding_table(cohort: str) -> str:
-    """Where a cohort's answers lie."""
-    return at(paths.CONFOUNDING, cohort=cohort)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from histoweave.pages.report.section import FigureFile
+from histoweave.pages.report.sections import FIGURE_FILES, SECTIONS
 from histoweave.wiring import paths
 from histoweave.wiring.apply import ApplyWiring
 from histoweave.wiring.cells import CellWiring
-from histoweave.wiring.confounding import confounding_table
 from histoweave.wiring.decide import DecideWiring
 from histoweave.wiring.explain import ExplainWiring
 from histoweave.wiring.paths import at
@@ -34,9 +35,19 @@ class ReportWiring:
         """The report of every cohort that models are fitted on."""
         return [at(paths.REPORT, cohort=cohort) for cohort in self.wiring.trained()]
 
+    def figures(self) -> tuple[FigureFile, ...]:
+        """The figures that the report writes as files, of every run."""
+        return FIGURE_FILES
+
     def inputs(self, cohort: str) -> dict[str, str | list[str]]:
-        """Tables by the names of `pages.report.inputs.ReportInputs`, those of a part of the run with its name before theirs."""
-        inputs = self.wiring.report_inputs(cohort) | {"confounding": confounding_table(cohort)}
+        """Tables by the names of `pages.report.inputs.ReportInputs`, those of a part of the run with its name before theirs,
+        and the files that sections say they read."""
+        inputs = self.wiring.report_inputs(cohort)
+        inputs |= {
+            name: f"{at(paths.ROOT, cohort=cohort)}/{file}"
+            for section in SECTIONS.values()
+            for name, file in section.reads.items()
+        }
         parts = {"explain": self._explained(cohort), "decide": self._decide.shown_tables(cohort)}
         inputs |= {f"{part}_{name}": files for part, tables in parts.items() for name, files in tables.items()}
         inputs["sources"] = [
