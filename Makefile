@@ -4,7 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet
 INSTALL := $(PIP) --no-build-isolation --require-hashes
 
-.PHONY: help demo test lint test-fast test-fuzz test-faults test-cluster bench lock clean
+# Warnings, such as a broken link, are errors. The variable turns off a notice on mkdocs' successor, not a warning.
+SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: help demo test lint docs test-fast test-fuzz test-faults test-cluster bench lock clean
 
 # What a run needs, here or on a cluster. Setuptools comes first: what has no wheel is built with it, not with another that
 # is fetched in passing.
@@ -30,11 +33,16 @@ demo: .venv/run ## Run the demo: results/demo/report.html, results/lab_a/concept
 	$(BIN)/snakemake --cores all --configfile config/demo/config.yaml
 	@echo "Open results/demo/report.html and results/lab_a/concepts.html"
 
-lint: .venv/dev ## Check style and the workflow: ruff, snakefmt, snakemake --lint
+lint: .venv/dev ## Check style, the workflow and the docs: ruff, snakefmt, snakemake --lint, mkdocs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
+	$(SITE)
+
+docs: .venv/dev ## Build the documentation as a static site: site/index.html
+	$(SITE)
+	@echo "Open site/index.html"
 
 test: lint ## Lint, then every test but the cluster's, the whole demo included
 	$(BIN)/python -m pytest -n auto tests/unit
