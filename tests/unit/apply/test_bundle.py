@@ -154,7 +154,7 @@ def test_a_manifest_that_was_edited_or_points_elsewhere_is_refused(bundle):
     raw = json.loads(members(bundle)["bundle.json"])
     with pytest.raises(InputError, match="was changed after"):
         parse(json.dumps(raw | {"classes": ["pos", "neg"]}).encode(), where="b")
-    with pytest.raises(InputError, match="format 2 is not known"):
+    with pytest.raises(InputError, match="format 2 is not supported"):
         parse(json.dumps(raw | {"format": 2}).encode(), where="b")
     with pytest.raises(InputError, match="not the manifest"):
         parse(b"[1]", where="b")

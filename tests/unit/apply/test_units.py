@@ -37,4 +37,4 @@ def test_a_refusal_says_what_can_be_done_and_never_to_rename(given, trained):
 
 def test_a_cohort_without_a_unit_and_a_unit_of_another_version_do_not_compare():
     assert not comparable(None, "counts") and not comparable("counts", "vst") and comparable("vst", "vst")
-    assert "fitted on vst, and" in difference("counts", "vst", formula="")
+    assert "fitted on vst; the two" in difference("counts", "vst", formula="")

@@ -183,7 +183,7 @@ def test_two_members_of_one_name_are_no_picture(tmp_path):
     with PictureReader(edge_px=16, crop=1.0) as reader:
         good, refused, missing = reader.read_all([Place(str(archive), f"{n}.png") for n in ("a", "twice", "b")])
     assert good.shape == (16, 16, 3)
-    assert refused.status == "unreadable_cell" and "'twice.png'" in refused.reason and "there twice" in refused.reason
+    assert refused.status == "unreadable_cell" and "'twice.png'" in refused.reason and "occurs twice" in refused.reason
     assert missing.status == "missing_file"
 
 

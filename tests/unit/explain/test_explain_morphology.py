@@ -139,7 +139,7 @@ def test_tiles_are_read_measured_and_pictured(slide):
         "scan": "ok", "bare": "no_pixels", "gone": "missing_file",
     }  # fmt: skip
     seen = {name: read_morphology(slide[0] / f"explain/morphology/{name}.h5") for name in records}
-    assert seen["bare"].tiles.empty and "made elsewhere" in seen["bare"].reason and seen["gone"].tiles.empty
+    assert seen["bare"].tiles.empty and "from another program" in seen["bare"].reason and seen["gone"].tiles.empty
     tiles = seen["scan"].tiles
     assert len(tiles) == 16 and list(tiles.columns) == [*no_tiles().columns]
     leading, others = tiles[tiles["leading"]], tiles[~tiles["leading"]]

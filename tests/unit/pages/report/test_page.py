@@ -314,8 +314,8 @@ def test_the_conclusion_stands_on_top_and_nothing_contradicts_it(run, html, tmp_
     marked = {name for name, part in sections.items() if "describe the model, not biology" in part}
     marked |= {name for name, part in sections.items() if "describe the models, not biology" in part}
     assert marked == {
-        "comparisons", "modality-use", "explanation", "drivers", "morphology", "explained-patients", "calibration",
-        "conformal", "selective", "decision-curve", "subgroups", "learning",
+        "conclusion", "comparisons", "modality-use", "explanation", "drivers", "morphology", "explained-patients",
+        "calibration", "conformal", "selective", "decision-curve", "subgroups", "learning",
     }  # fmt: skip
     for claim in ("relies on", "improves AUROC", "speak for the class have", "is faithful here", "expected to add"):
         assert claim not in text, claim
