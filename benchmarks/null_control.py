@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from histoweave.cohort.folds import make_folds
 from histoweave.cohort.shuffles import make_shuffles
 from histoweave.evaluation.null import MATCHED, PLAIN, null_table, scores, summarise
-from histoweave.fusion.models.references import gene_scores
+from histoweave.fusion.models.best_gene import gene_scores
 from histoweave.fusion.null import refit, relabelled
 from histoweave.settings.folds import Folds
 from histoweave.settings.fusion import Fusion

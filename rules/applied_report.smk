@@ -4,16 +4,16 @@
 rule applied_report:
     input:
         bundle=FITTING(by_wildcards(APPLY.bundle_of)),
-        patients="results/{target}/cohort/patients.parquet",
-        slides="results/{target}/cohort/slides.parquet",
-        predictions="results/{target}/applied/{trained}/predictions.parquet",
-        compatibility="results/{target}/applied/{trained}/compatibility.json",
-        drift="results/{target}/applied/{trained}/drift.parquet",
-        metrics="results/{target}/applied/{trained}/metrics.parquet",
-        coverage="results/{target}/applied/{trained}/coverage.parquet",
+        patients=paths.at(paths.PATIENTS, cohort="{target}"),
+        slides=paths.at(paths.SLIDES, cohort="{target}"),
+        predictions=paths.APPLIED["predictions"],
+        compatibility=paths.COMPARED["compatibility"],
+        drift=paths.COMPARED["drift"],
+        metrics=paths.APPLIED["metrics"],
+        coverage=paths.APPLIED["coverage"],
     output:
         html=report(
-            "results/{target}/applied/{trained}/report.html",
+            paths.APPLIED_PAGE,
             category="External cohorts",
             caption="../workflow/report/applied.rst",
             labels={"cohort": "{target}", "what": "a bundle on another cohort"},

@@ -6,7 +6,7 @@ rule bundle:
     input:
         unpack(by_wildcards(APPLY.bundle_inputs)),
     output:
-        "results/{cohort}/bundle.zip",
+        paths.BUNDLE,
     log:
         "results/{cohort}/logs/bundle.log",
     benchmark:
@@ -18,7 +18,7 @@ rule bundle:
         runtime=minutes(60),
     params:
         given=by_wildcards(APPLY.bundle_parameters),
-        code=code_hash("histoweave.apply.bundle"),
+        code=code_hash("histoweave.apply.bundle", *catalog.modules()),
     script:
         "../workflow/scripts/bundle.py"
 
@@ -27,9 +27,7 @@ rule compare_with_bundle:
     input:
         unpack(FITTING(by_wildcards(APPLY.apply_inputs))),
     output:
-        compatibility="results/{target}/applied/{trained}/compatibility.json",
-        drift="results/{target}/applied/{trained}/drift.parquet",
-        plausible="results/{target}/applied/{trained}/plausible.parquet",
+        **paths.COMPARED,
     log:
         "results/{target}/logs/applied/{trained}/compare.log",
     benchmark:
@@ -43,7 +41,7 @@ rule compare_with_bundle:
         unit=by_wildcards(APPLY.unit),
         tiles=CONFIG.tiles.model_dump(),
         settings=CONFIG.apply.model_dump(exclude={"bundle", "insist"}),
-        code=code_hash("histoweave.apply.compare_with_bundle"),
+        code=code_hash("histoweave.apply.compare_with_bundle", *catalog.modules()),
     script:
         "../workflow/scripts/compare_with_bundle.py"
 
@@ -51,13 +49,10 @@ rule compare_with_bundle:
 rule apply_bundle:
     input:
         unpack(FITTING(by_wildcards(APPLY.apply_inputs))),
-        compatibility="results/{target}/applied/{trained}/compatibility.json",
-        plausible="results/{target}/applied/{trained}/plausible.parquet",
+        compatibility=paths.COMPARED["compatibility"],
+        plausible=paths.COMPARED["plausible"],
     output:
-        predictions="results/{target}/applied/{trained}/predictions.parquet",
-        members="results/{target}/applied/{trained}/members.parquet",
-        metrics="results/{target}/applied/{trained}/metrics.parquet",
-        coverage="results/{target}/applied/{trained}/coverage.parquet",
+        **paths.APPLIED,
     log:
         "results/{target}/logs/applied/{trained}/apply.log",
     benchmark:
@@ -71,6 +66,6 @@ rule apply_bundle:
         settings=CONFIG.apply.model_dump(exclude={"bundle", "missing_genes_limit"}),
         evaluation=CONFIG.evaluation.model_dump(exclude={"permutations", "confounders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.apply.apply_bundle"),
+        code=code_hash("histoweave.apply.apply_bundle", *catalog.modules()),
     script:
         "../workflow/scripts/apply_bundle.py"

@@ -26,7 +26,7 @@ rule embed_cells:
         pictures=lambda wildcards: PLAN(CELLS.simulated_pictures(wildcards.cohort)),
         weights=by_wildcards(CELLS.encoder_weights),
     output:
-        "results/{cohort}/cells/{encoder}/{shard}.h5",
+        paths.TOKENS,
     log:
         "results/{cohort}/logs/cells/{encoder}/{shard}.log",
     benchmark:
@@ -61,7 +61,7 @@ rule concept_images:
     input:
         unpack(by_wildcards(CELLS.image_sources)),
     output:
-        "results/{cohort}/sae/{source}/images.parquet",
+        paths.IMAGES,
     log:
         "results/{cohort}/logs/sae/{source}/images.log",
     benchmark:
@@ -83,7 +83,7 @@ rule check_cells:
     input:
         by_wildcards(CELLS.shard_files),
     output:
-        "results/{cohort}/cells/{encoder}/all_usable.json",
+        paths.ALL_USABLE,
     log:
         "results/{cohort}/logs/cells/{encoder}/check.log",
     benchmark:

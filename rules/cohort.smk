@@ -2,10 +2,8 @@ rule expression:
     input:
         unpack(lambda wildcards: PLAN(WIRING.expression_sources(wildcards.cohort))),
     output:
-        expression="results/{cohort}/expression/expression.parquet",
-        samples="results/{cohort}/expression/samples.parquet",
-        genes="results/{cohort}/expression/genes.parquet",
-        report="results/{cohort}/expression/report.json",
+        **paths.EXPRESSION,
+        report=paths.EXPRESSION_REPORT,
     log:
         "results/{cohort}/logs/expression.log",
     benchmark:
@@ -29,10 +27,7 @@ rule cohort:
     input:
         unpack(lambda wildcards: PLAN(WIRING.cohort_inputs(wildcards.cohort))),
     output:
-        patients="results/{cohort}/cohort/patients.parquet",
-        slides="results/{cohort}/cohort/slides.parquet",
-        flow="results/{cohort}/cohort/flow.parquet",
-        read="results/{cohort}/cohort/read.parquet",
+        **paths.COHORT,
     log:
         "results/{cohort}/logs/cohort.log",
     benchmark:
@@ -56,11 +51,11 @@ rule cohort:
 rule folds:
     input:
         patients=FITTING(
-            lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
+            lambda wildcards: paths.at(paths.PATIENTS, cohort=wildcards.cohort)
         ),
     output:
-        folds="results/{cohort}/folds.parquet",
-        how="results/{cohort}/folds.json",
+        folds=paths.FOLDS,
+        how=paths.HOW_FOLDED,
     log:
         "results/{cohort}/logs/folds.log",
     benchmark:
@@ -83,13 +78,12 @@ rule folds:
 rule control_folds:
     input:
         patients=FITTING(
-            lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
+            lambda wildcards: paths.at(paths.PATIENTS, cohort=wildcards.cohort)
         ),
-        how="results/{cohort}/folds.json",
+        how=paths.HOW_FOLDED,
     output:
-        labels="results/{cohort}/control/labels.parquet",
-        folds="results/{cohort}/control/folds.parquet",
-        how="results/{cohort}/control/shuffles.json",
+        **paths.CONTROL_LABELS,
+        how=paths.CONTROL_HOW,
     log:
         "results/{cohort}/logs/control_folds.log",
     benchmark:

@@ -6,7 +6,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave.errors import InputError
 from histoweave.storage.files import check_writable
-from histoweave.wiring import planning
+from histoweave.wiring import paths, planning
 from histoweave.wiring.apply import ApplyWiring
 from histoweave.wiring.cells import CellWiring, check_cells
 from histoweave.wiring.concepts import ConceptsWiring
@@ -15,7 +15,8 @@ from histoweave.wiring.control import ControlWiring
 from histoweave.wiring.decide import DecideWiring
 from histoweave.wiring.explain import ExplainWiring
 from histoweave.wiring.fingerprint import code_hash
-from histoweave.wiring.functions import by_wildcards, memory, minutes
+from histoweave.fusion import catalog
+from histoweave.wiring.functions import by_wildcards, memory, minutes, model_code
 from histoweave.wiring.privacy import check_columns, privacy_params
 from histoweave.wiring.provenance import ProvenanceWiring
 from histoweave.wiring.report import ReportWiring

@@ -4,15 +4,11 @@
 rule describe_concepts:
     input:
         unpack(by_wildcards(CELLS.review)),
-        activations="results/{cohort}/sae/{source}/on/{target}/activations.h5",
+        activations=paths.ACTIVATIONS,
         tokens=by_wildcards(CELLS.token_files, "target"),
-        images="results/{target}/sae/{source}/images.parquet",
+        images=paths.at(paths.IMAGES, cohort="{target}"),
     output:
-        concepts="results/{cohort}/sae/{source}/on/{target}/concepts.parquet",
-        top_images="results/{cohort}/sae/{source}/on/{target}/top_images.parquet",
-        associations="results/{cohort}/sae/{source}/on/{target}/associations.parquet",
-        patients="results/{cohort}/sae/{source}/on/{target}/patients.parquet",
-        classes="results/{cohort}/sae/{source}/on/{target}/classes.parquet",
+        **paths.DESCRIBED,
     log:
         "results/{cohort}/logs/sae/{source}/on/{target}/concepts.log",
     benchmark:
@@ -36,15 +32,10 @@ rule score_concepts:
         sae=by_wildcards(CELLS.scoring_weights),
         activations=by_wildcards(CELLS.scoring_activations),
         tokens=by_wildcards(CELLS.token_files),
-        images="results/{cohort}/sae/{source}/images.parquet",
-        folds="results/{cohort}/sae/{source}/folds.parquet",
+        images=paths.IMAGES,
+        folds=paths.SAE_FOLDS,
     output:
-        predictions="results/{cohort}/sae/{source}/scores/predictions.parquet",
-        metrics="results/{cohort}/sae/{source}/scores/metrics.parquet",
-        comparisons="results/{cohort}/sae/{source}/scores/comparisons.parquet",
-        probes="results/{cohort}/sae/{source}/scores/probes.parquet",
-        levels="results/{cohort}/sae/{source}/scores/levels.parquet",
-        classes="results/{cohort}/sae/{source}/scores/classes.parquet",
+        **paths.SCORES,
     log:
         "results/{cohort}/logs/sae/{source}/scores.log",
     benchmark:
@@ -77,29 +68,19 @@ rule score_concepts:
 rule transfer_concepts:
     input:
         unpack(by_wildcards(CELLS.rejections)),
-        sae=multiext(
-            "results/{cohort}/sae/{source}/seed0/",
-            "sae_weights.safetensors",
-            "cfg.json",
-            "training.safetensors",
-        ),
+        sae=list(paths.all_at(paths.DICTIONARY, fit="seed0").values()),
         activations=[
-            "results/{cohort}/sae/{source}/on/{cohort}/activations.h5",
-            "results/{cohort}/sae/{source}/on/{target}/activations.h5",
+            paths.at(paths.ACTIVATIONS, target="{cohort}"),
+            paths.ACTIVATIONS,
         ],
         tokens=by_wildcards(CELLS.token_files),
         target_tokens=by_wildcards(CELLS.token_files, "target"),
         images=[
-            "results/{cohort}/sae/{source}/images.parquet",
-            "results/{target}/sae/{source}/images.parquet",
+            paths.IMAGES,
+            paths.at(paths.IMAGES, cohort="{target}"),
         ],
     output:
-        transfer="results/{cohort}/sae/{source}/on/{target}/transfer.parquet",
-        transfer_predictions="results/{cohort}/sae/{source}/on/{target}/transfer_predictions.parquet",
-        transfer_comparisons="results/{cohort}/sae/{source}/on/{target}/transfer_comparisons.parquet",
-        transfer_classes="results/{cohort}/sae/{source}/on/{target}/transfer_classes.parquet",
-        shift="results/{cohort}/sae/{source}/on/{target}/shift.parquet",
-        shift_concepts="results/{cohort}/sae/{source}/on/{target}/shift_concepts.parquet",
+        **paths.TRANSFER,
     log:
         "results/{cohort}/logs/sae/{source}/on/{target}/transfer.log",
     benchmark:
@@ -134,7 +115,7 @@ rule concept_report:
         unpack(by_wildcards(CELLS.page_inputs)),
     output:
         html=report(
-            "results/{cohort}/concepts.html",
+            paths.CONCEPTS_PAGE,
             category="Concepts",
             caption="../workflow/report/concepts.rst",
             labels={

@@ -6,7 +6,7 @@ rule concepts_json:
         unpack(by_wildcards(CONCEPTS.inputs)),
     output:
         json=report(
-            "results/{cohort}/concepts.json",
+            paths.CONCEPTS_JSON,
             category="Concepts",
             caption="../workflow/report/concepts_json.rst",
             labels={"cohort": "{cohort}", "what": "concepts for programs"},

@@ -5,7 +5,7 @@ rule confounding:
     input:
         unpack(by_wildcards(CONFOUNDING.inputs)),
     output:
-        "results/{cohort}/confounding.parquet",
+        paths.CONFOUNDING,
     log:
         "results/{cohort}/logs/confounding.log",
     benchmark:

@@ -4,24 +4,12 @@
 rule decide:
     input:
         predictions=lambda wildcards: WIRING.fold_files(
-            wildcards.cohort, "fusion", "predictions.parquet"
+            wildcards.cohort, "fusion", "predictions"
         ),
-        patients="results/{cohort}/cohort/patients.parquet",
-        how_folded="results/{cohort}/folds.json",
+        patients=paths.PATIENTS,
+        how_folded=paths.HOW_FOLDED,
     output:
-        temperatures="results/{cohort}/decide/temperatures.parquet",
-        calibrated="results/{cohort}/decide/calibrated.parquet",
-        calibration="results/{cohort}/decide/calibration.parquet",
-        reliability="results/{cohort}/decide/reliability.parquet",
-        conformal_scores="results/{cohort}/decide/conformal_scores.parquet",
-        conformal="results/{cohort}/decide/conformal.parquet",
-        sets="results/{cohort}/decide/sets.parquet",
-        risk_coverage="results/{cohort}/decide/risk_coverage.parquet",
-        selective="results/{cohort}/decide/selective.parquet",
-        decision_curve="results/{cohort}/decide/decision_curve.parquet",
-        subgroups="results/{cohort}/decide/subgroups.parquet",
-        subgroup_differences="results/{cohort}/decide/subgroup_differences.parquet",
-        findings="results/{cohort}/decide/findings.parquet",
+        **paths.DECIDE,
     log:
         "results/{cohort}/logs/decide.log",
     benchmark:
@@ -52,7 +40,7 @@ rule learning_fold:
             )
         ),
     output:
-        "results/{cohort}/decide/learning/{model}/fold{k}.parquet",
+        paths.LEARNING_FOLD,
     log:
         "results/{cohort}/logs/learning/{model}/fold{k}.log",
     benchmark:
@@ -70,7 +58,9 @@ rule learning_fold:
         settings=by_wildcards(WIRING.fold_settings),
         shares=CONFIG.decide.learning_curve.shares,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.decide.learning_fold", "histoweave.mechanics.device"),
+        code=model_code(
+            "histoweave.decide.learning_fold", "histoweave.mechanics.device"
+        ),
     script:
         "../workflow/scripts/learning_fold.py"
 
@@ -79,11 +69,10 @@ rule learning_curve:
     input:
         parts=by_wildcards(DECIDE.learning_parts),
         full=by_wildcards(DECIDE.learning_full),
-        patients="results/{cohort}/cohort/patients.parquet",
-        how_folded="results/{cohort}/folds.json",
+        patients=paths.PATIENTS,
+        how_folded=paths.HOW_FOLDED,
     output:
-        learning="results/{cohort}/decide/learning.parquet",
-        learning_fit="results/{cohort}/decide/learning_fit.parquet",
+        **paths.LEARNING,
     log:
         "results/{cohort}/logs/learning_curve.log",
     benchmark:

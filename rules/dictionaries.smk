@@ -4,9 +4,9 @@
 
 rule concept_folds:
     input:
-        images="results/{cohort}/sae/{source}/images.parquet",
+        images=paths.IMAGES,
     output:
-        "results/{cohort}/sae/{source}/folds.parquet",
+        paths.SAE_FOLDS,
     log:
         "results/{cohort}/logs/sae/{source}/folds.log",
     benchmark:
@@ -30,10 +30,8 @@ rule fit_sae:
     input:
         tokens=by_wildcards(CELLS.token_files),
     output:
-        weights="results/{cohort}/sae/{source}/seed{n}/sae_weights.safetensors",
-        config="results/{cohort}/sae/{source}/seed{n}/cfg.json",
-        training="results/{cohort}/sae/{source}/seed{n}/training.safetensors",
-        history="results/{cohort}/sae/{source}/seed{n}/history.parquet",
+        **paths.all_at(paths.DICTIONARY, fit="seed{n}"),
+        history=paths.at(paths.DICTIONARY_HISTORY, fit="seed{n}"),
     log:
         "results/{cohort}/logs/sae/{source}/seed{n}.log",
     benchmark:
@@ -59,13 +57,11 @@ rule fit_sae:
 rule fit_sae_fold:
     input:
         tokens=by_wildcards(CELLS.token_files),
-        images="results/{cohort}/sae/{source}/images.parquet",
-        folds="results/{cohort}/sae/{source}/folds.parquet",
+        images=paths.IMAGES,
+        folds=paths.SAE_FOLDS,
     output:
-        weights="results/{cohort}/sae/{source}/fold{k}/sae_weights.safetensors",
-        config="results/{cohort}/sae/{source}/fold{k}/cfg.json",
-        training="results/{cohort}/sae/{source}/fold{k}/training.safetensors",
-        history="results/{cohort}/sae/{source}/fold{k}/history.parquet",
+        **paths.all_at(paths.DICTIONARY, fit="fold{k}"),
+        history=paths.at(paths.DICTIONARY_HISTORY, fit="fold{k}"),
     log:
         "results/{cohort}/logs/sae/{source}/fold{k}.log",
     benchmark:
@@ -89,16 +85,11 @@ rule fit_sae_fold:
 
 rule encode_concepts:
     input:
-        sae=multiext(
-            "results/{cohort}/sae/{source}/seed0/",
-            "sae_weights.safetensors",
-            "cfg.json",
-            "training.safetensors",
-        ),
+        sae=list(paths.all_at(paths.DICTIONARY, fit="seed0").values()),
         tokens=by_wildcards(CELLS.token_files, "target"),
         fitted_on=by_wildcards(CELLS.fitted_on),
     output:
-        "results/{cohort}/sae/{source}/on/{target}/activations.h5",
+        paths.ACTIVATIONS,
     log:
         "results/{cohort}/logs/sae/{source}/on/{target}/encode.log",
     benchmark:
@@ -124,15 +115,10 @@ rule encode_concepts:
 # Everybody as the dictionary of a fold sees them, to be scored.
 use rule encode_concepts as encode_fold with:
     input:
-        sae=multiext(
-            "results/{cohort}/sae/{source}/fold{k}/",
-            "sae_weights.safetensors",
-            "cfg.json",
-            "training.safetensors",
-        ),
+        sae=list(paths.all_at(paths.DICTIONARY, fit="fold{k}").values()),
         tokens=by_wildcards(CELLS.token_files),
     output:
-        "results/{cohort}/sae/{source}/fold{k}/activations.h5",
+        paths.FOLD_ACTIVATIONS,
     log:
         "results/{cohort}/logs/sae/{source}/fold{k}_encode.log",
     benchmark:
@@ -141,16 +127,13 @@ use rule encode_concepts as encode_fold with:
 
 rule sae_stability:
     input:
-        weights=lambda wildcards: CELLS.seed_files(
-            wildcards.cohort, "sae_weights.safetensors"
-        ),
+        weights=lambda wildcards: CELLS.seed_files(wildcards.cohort, "weights"),
         rest=lambda wildcards: [
-            *CELLS.seed_files(wildcards.cohort, "cfg.json"),
-            *CELLS.seed_files(wildcards.cohort, "training.safetensors"),
+            *CELLS.seed_files(wildcards.cohort, "config"),
+            *CELLS.seed_files(wildcards.cohort, "training"),
         ],
     output:
-        stability="results/{cohort}/sae/{source}/stability.parquet",
-        concepts="results/{cohort}/sae/{source}/stability_concepts.parquet",
+        **paths.STABILITY,
     log:
         "results/{cohort}/logs/sae/{source}/stability.log",
     benchmark:

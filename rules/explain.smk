@@ -6,10 +6,7 @@ rule explain_fold:
     input:
         unpack(by_wildcards(EXPLAIN.fold_inputs)),
     output:
-        tiles="results/{cohort}/explain/{model}/fold{k}/tiles.parquet",
-        genes="results/{cohort}/explain/{model}/fold{k}/genes.parquet",
-        faithfulness="results/{cohort}/explain/{model}/fold{k}/faithfulness.parquet",
-        stability="results/{cohort}/explain/{model}/fold{k}/stability.parquet",
+        **paths.EXPLAIN_FOLD,
     log:
         "results/{cohort}/logs/explain/{model}/fold{k}.log",
     benchmark:
@@ -26,7 +23,9 @@ rule explain_fold:
     params:
         settings=CONFIG.explain.model_dump(include={"steps", "random_orders"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.explain.explain_fold", "histoweave.mechanics.device"),
+        code=model_code(
+            "histoweave.explain.explain_fold", "histoweave.mechanics.device"
+        ),
     script:
         "../workflow/scripts/explain_fold.py"
 
@@ -35,10 +34,7 @@ rule explain:
     input:
         unpack(by_wildcards(EXPLAIN.inputs)),
     output:
-        genes="results/{cohort}/explain/{model}/genes.parquet",
-        gene_sets="results/{cohort}/explain/{model}/gene_sets.parquet",
-        tests="results/{cohort}/explain/{model}/tests.parquet",
-        patients="results/{cohort}/explain/{model}/patients.parquet",
+        **paths.EXPLAIN,
     log:
         "results/{cohort}/logs/explain/{model}/summary.log",
     benchmark:
@@ -63,9 +59,7 @@ rule explain_slides:
     input:
         unpack(by_wildcards(EXPLAIN.slide_inputs)),
     output:
-        overlays="results/{cohort}/explain/{model}/overlays/shards/{shard}.json",
-        geojson="results/{cohort}/explain/{model}/geojson/shards/{shard}.json",
-        morphology="results/{cohort}/explain/{model}/morphology/shards/{shard}.json",
+        **paths.EXPLAIN_SLIDES,
     log:
         "results/{cohort}/logs/explain/{model}/slides/{shard}.log",
     benchmark:
@@ -93,8 +87,7 @@ rule explain_morphology:
     input:
         unpack(by_wildcards(EXPLAIN.morphology_inputs)),
     output:
-        morphology="results/{cohort}/explain/{model}/morphology.parquet",
-        class_tiles="results/{cohort}/explain/{model}/class_tiles.parquet",
+        **paths.EXPLAIN_MORPHOLOGY,
     log:
         "results/{cohort}/logs/explain/{model}/morphology.log",
     benchmark:
@@ -120,8 +113,7 @@ rule explain_concepts:
     input:
         unpack(by_wildcards(EXPLAIN.concept_inputs)),
     output:
-        concepts="results/{cohort}/explain/{model}/concepts.parquet",
-        concept_gene_sets="results/{cohort}/explain/{model}/concept_gene_sets.parquet",
+        **paths.EXPLAIN_CONCEPTS,
     log:
         "results/{cohort}/logs/explain/{model}/concepts.log",
     benchmark:

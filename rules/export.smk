@@ -3,10 +3,10 @@
 
 rule export_slides:
     input:
-        tiles="results/{cohort}/tiles/shards/{shard}.json",
+        tiles=paths.TILES,
         features=by_wildcards(WIRING.feature_index),
     output:
-        "results/{cohort}/exports/{form}/shards/{shard}.json",
+        paths.EXPORTS,
     log:
         "results/{cohort}/logs/exports/{form}/{shard}.log",
     benchmark:

@@ -2,13 +2,7 @@ rule fusion_fold:
     input:
         unpack(by_wildcards(WIRING.fold_inputs)),
     output:
-        model="results/{cohort}/{arm}/{model}/fold{k}/model.safetensors",
-        config="results/{cohort}/{arm}/{model}/fold{k}/config.json",
-        transforms="results/{cohort}/{arm}/{model}/fold{k}/transforms.parquet",
-        history="results/{cohort}/{arm}/{model}/fold{k}/history.parquet",
-        predictions="results/{cohort}/{arm}/{model}/fold{k}/predictions.parquet",
-        modality_use="results/{cohort}/{arm}/{model}/fold{k}/modality_use.parquet",
-        attention="results/{cohort}/{arm}/{model}/fold{k}/attention.parquet",
+        **paths.FITTED,
     log:
         "results/{cohort}/logs/{arm}/{model}/fold{k}.log",
     benchmark:
@@ -26,7 +20,7 @@ rule fusion_fold:
         settings=by_wildcards(WIRING.fold_settings),
         permutations=CONFIG.evaluation.permutations,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.fusion_fold", "histoweave.mechanics.device"),
+        code=model_code("histoweave.fusion.fusion_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/fusion_fold.py"
 
@@ -34,25 +28,15 @@ rule fusion_fold:
 rule evaluate:
     input:
         predictions=lambda wildcards: WIRING.fold_files(
-            wildcards.cohort, "fusion", "predictions.parquet"
+            wildcards.cohort, "fusion", "predictions"
         ),
         modality_use=lambda wildcards: WIRING.fold_files(
-            wildcards.cohort, "fusion", "modality_use.parquet"
+            wildcards.cohort, "fusion", "modality_use"
         ),
-        patients="results/{cohort}/cohort/patients.parquet",
-        how_folded="results/{cohort}/folds.json",
+        patients=paths.PATIENTS,
+        how_folded=paths.HOW_FOLDED,
     output:
-        predictions="results/{cohort}/predictions.parquet",
-        metrics="results/{cohort}/metrics.parquet",
-        comparisons="results/{cohort}/comparisons.parquet",
-        modality_use="results/{cohort}/modality_use.parquet",
-        confusion="results/{cohort}/confusion.parquet",
-        reliability="results/{cohort}/reliability.parquet",
-        curves="results/{cohort}/curves.parquet",
-        choice="results/{cohort}/choice.parquet",
-        roc="results/{cohort}/roc.parquet",
-        operating="results/{cohort}/operating.parquet",
-        operating_thresholds="results/{cohort}/operating_thresholds.parquet",
+        **paths.EVALUATION,
     log:
         "results/{cohort}/logs/evaluate.log",
     benchmark:
@@ -83,7 +67,7 @@ rule control_reference:
     input:
         unpack(by_wildcards(CONTROL.inputs, "cohort", "model")),
     output:
-        predictions="results/{cohort}/control/{model}/predictions.parquet",
+        predictions=paths.CONTROL_REFERENCE,
     log:
         "results/{cohort}/logs/control/{model}.log",
     benchmark:
@@ -98,7 +82,7 @@ rule control_reference:
         settings=by_wildcards(WIRING.fold_settings),
         shuffles=CONFIG.control.shuffles,
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.null"),
+        code=model_code("histoweave.fusion.null"),
     script:
         "../workflow/scripts/control_reference.py"
 
@@ -107,7 +91,7 @@ rule control_network:
     input:
         unpack(by_wildcards(CONTROL.inputs)),
     output:
-        predictions="results/{cohort}/control/{model}/shuffle{n}/predictions.parquet",
+        predictions=paths.CONTROL_NETWORK,
     log:
         "results/{cohort}/logs/control/{model}/shuffle{n}.log",
     benchmark:
@@ -124,7 +108,7 @@ rule control_network:
         classes=by_wildcards(WIRING.classes),
         settings=by_wildcards(WIRING.fold_settings),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.null", "histoweave.mechanics.device"),
+        code=model_code("histoweave.fusion.null", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/control_network.py"
 
@@ -132,12 +116,11 @@ rule control_network:
 rule evaluate_control:
     input:
         refits=by_wildcards(CONTROL.refits),
-        labels="results/{cohort}/control/labels.parquet",
-        predictions="results/{cohort}/predictions.parquet",
-        metrics="results/{cohort}/metrics.parquet",
+        labels=paths.CONTROL_LABELS["labels"],
+        predictions=paths.EVALUATION["predictions"],
+        metrics=paths.EVALUATION["metrics"],
     output:
-        null="results/{cohort}/control/null.parquet",
-        summary="results/{cohort}/control/summary.parquet",
+        **paths.CONTROL,
     log:
         "results/{cohort}/logs/evaluate_control.log",
     benchmark:

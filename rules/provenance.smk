@@ -9,7 +9,7 @@ rule provenance:
         unpack(by_wildcards(PROVENANCE.inputs)),
     output:
         crate=report(
-            "results/{cohort}/ro-crate-metadata.json",
+            paths.CRATE,
             category="Run",
             caption="../workflow/report/provenance.rst",
             labels={

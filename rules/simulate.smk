@@ -5,7 +5,7 @@
 rule simulate_slide:
     output:
         slide="results/{cohort}/simulated/slides/{slide}.tiff",
-        truth="results/{cohort}/simulated/truth/{slide}.parquet",
+        truth=paths.TRUTH_OF_SLIDE,
     log:
         "results/{cohort}/logs/simulate/{slide}.log",
     benchmark:
@@ -50,13 +50,13 @@ rule score_truth:
         attention=lambda wildcards: WIRING.fold_files(
             wildcards.cohort,
             "fusion",
-            "attention.parquet",
+            "attention",
             WIRING.attention_models(wildcards.cohort),
         ),
-        slides="results/{cohort}/cohort/slides.parquet",
+        slides=paths.SLIDES,
         truth=by_wildcards(WIRING.truth_files),
     output:
-        "results/{cohort}/simulated/truth.parquet",
+        paths.TRUTH,
     log:
         "results/{cohort}/logs/score_truth.log",
     benchmark:

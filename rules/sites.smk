@@ -4,11 +4,11 @@
 rule site_folds:
     input:
         patients=FITTING(
-            lambda wildcards: f"results/{wildcards.cohort}/cohort/patients.parquet"
+            lambda wildcards: paths.at(paths.PATIENTS, cohort=wildcards.cohort)
         ),
     output:
-        folds="results/{cohort}/sites/folds.parquet",
-        how="results/{cohort}/sites/folds.json",
+        folds=paths.SITE_FOLDS,
+        how=paths.SITES_HOW_FOLDED,
     log:
         "results/{cohort}/logs/site_folds.log",
     benchmark:
@@ -36,7 +36,7 @@ rule site_fold:
             )
         ),
     output:
-        "results/{cohort}/sites/{model}/fold{k}/predictions.parquet",
+        paths.at(paths.FITTED["predictions"], arm="sites"),
     log:
         "results/{cohort}/logs/sites/{model}/fold{k}.log",
     benchmark:
@@ -53,7 +53,7 @@ rule site_fold:
         classes=by_wildcards(WIRING.classes),
         settings=by_wildcards(WIRING.fold_settings),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.fusion.site_fold", "histoweave.mechanics.device"),
+        code=model_code("histoweave.fusion.site_fold", "histoweave.mechanics.device"),
     script:
         "../workflow/scripts/site_fold.py"
 
@@ -61,10 +61,10 @@ rule site_fold:
 rule evaluate_sites:
     input:
         predictions=by_wildcards(SITES.fold_files),
-        patients="results/{cohort}/cohort/patients.parquet",
-        how_folded="results/{cohort}/sites/folds.json",
+        patients=paths.PATIENTS,
+        how_folded=paths.SITES_HOW_FOLDED,
     output:
-        "results/{cohort}/sites/metrics.parquet",
+        paths.SITE_METRICS,
     log:
         "results/{cohort}/logs/evaluate_sites.log",
     benchmark:

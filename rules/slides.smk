@@ -8,7 +8,7 @@ rule tile_slides:
             WIRING.simulated_slides(wildcards.cohort, wildcards.shard)
         ),
     output:
-        "results/{cohort}/tiles/shards/{shard}.json",
+        paths.TILES,
     log:
         "results/{cohort}/logs/tiles/{shard}.log",
     benchmark:
@@ -30,10 +30,10 @@ rule tile_slides:
 
 rule extract_features:
     input:
-        tiles="results/{cohort}/tiles/shards/{shard}.json",
+        tiles=paths.TILES,
         weights=WIRING.encoder_weights(),
     output:
-        "results/{cohort}/features/{encoder}/shards/{shard}.json",
+        paths.FEATURES,
     log:
         "results/{cohort}/logs/features/{encoder}/{shard}.log",
     benchmark:

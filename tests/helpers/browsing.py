@@ -140,7 +140,7 @@ def _check_at(path: Path, new_browser: NewBrowser, width_px: int, scheme: str) -
         for name in SECTIONS:
             section = page.locator(f"section#{name}")
             assert section.count() == 1 and section.is_visible(), f"section {name} at {where}"
-            assert section.locator("h2").inner_text().strip() == SECTIONS[name]
+            assert section.locator("h2").inner_text().strip() == SECTIONS[name].title
         draw_everything(page)
         overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert overflow <= 0, f"{overflow} px too wide at {where}"

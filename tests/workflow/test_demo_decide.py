@@ -10,7 +10,7 @@ from histoweave.decide.conformal import sets
 from histoweave.decide.temperature import fit_temperature
 from histoweave.evaluation.tempered import rescale
 from histoweave.storage.files import read_table
-from histoweave.wiring.decide import LEARNING_TABLES, TABLES
+from histoweave.wiring.paths import DECIDE, LEARNING
 
 CLASSES = ["Luminal", "Basal_Her2"]
 MODELS = [
@@ -23,7 +23,7 @@ P = [f"p_{label}" for label in CLASSES]
 
 @pytest.fixture(scope="module")
 def tables(results):
-    return {name: read_table(results / f"decide/{name}.parquet") for name in (*TABLES, *LEARNING_TABLES)}
+    return {name: read_table(results / f"decide/{name}.parquet") for name in (*DECIDE, *LEARNING)}
 
 
 @pytest.fixture(scope="module")

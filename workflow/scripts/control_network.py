@@ -9,7 +9,8 @@ def main(smk):
 
 
 def fit(smk):
-    from histoweave.fusion.null import COMBINED, refit_shuffles
+    from histoweave.fusion.models import needed
+    from histoweave.fusion.null import refit_shuffles
     from histoweave.mechanics.device import resolve_device
     from histoweave.settings.fusion import Fusion
     from histoweave.storage.files import read_table, write_table
@@ -17,7 +18,7 @@ def fit(smk):
     model, shuffle = smk.wildcards.model, int(smk.wildcards.n)
     needs = {name.removeprefix("needs_"): path for name, path in smk.input.items() if name.startswith("needs_")}
     if needs:
-        table = COMBINED[model]({name: read_table(path) for name, path in needs.items()})
+        table = needed(model, "combine")({name: read_table(path) for name, path in needs.items()})
     else:
         labels = read_table(smk.input.labels)
         table = refit_shuffles(

@@ -1,5 +1,6 @@
 """Rule report: the figures, and the page that holds everything."""
 
+import dataclasses
 from pathlib import Path
 
 from histoweave.mechanics.job import job
@@ -20,6 +21,8 @@ def main(smk):
         several = {name: given.pop(name, []) for name in lists}
         parts = {part: of_part(part, given) for part in ("explain", "decide")}
         single = {name: Path(files[0]) for name, files in given.items() if name.partition("_")[0] not in parts}
+        fields = {field.name for field in dataclasses.fields(ReportInputs)}
+        more = {name: [single.pop(name)] for name in single.keys() - fields}
         histories: dict[str, list[Path]] = {}
         for path in map(Path, several["histories"]):
             histories.setdefault(path.parent.parent.name, []).append(path)
@@ -39,6 +42,7 @@ def main(smk):
             explained=smk.params.explained,
             input_sha256={path: sha256_of(path) for path in several["sources"]},
             code=dict(smk.params.stages),
+            more=more,
             **parts,
             **single,
         )

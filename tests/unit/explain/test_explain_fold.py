@@ -18,7 +18,8 @@ from histoweave.settings.explain import Explain
 from histoweave.simulate.expression import LOWERED, RAISED
 from histoweave.storage.files import read_table, sha256_of, write_table
 from histoweave.wiring.cells import CellWiring
-from histoweave.wiring.explain import MORPHOLOGY, ExplainWiring
+from histoweave.wiring.explain import ExplainWiring
+from histoweave.wiring.paths import EXPLAIN_MORPHOLOGY
 from histoweave.wiring.tissue import Wiring
 from histoweave.wiring.validation import CohortTables
 
@@ -232,7 +233,7 @@ def test_files_of_a_fold_and_its_neighbour():
     assert len(asked.fold_tables("c", "cross_attention", "tiles")) == 3
     root = "results/c/explain/cross_attention"
     assert asked.targets() == [
-        *(f"{root}/{name}.parquet" for name in (*TABLES, *MORPHOLOGY)),
+        *(f"{root}/{name}.parquet" for name in (*TABLES, *EXPLAIN_MORPHOLOGY)),
         *(f"{root}/{kind}/shards/0-of-1.json" for kind in ("overlays", "geojson", "morphology")),
     ]
 

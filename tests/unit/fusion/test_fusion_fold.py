@@ -17,7 +17,7 @@ from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import load_fold
 from histoweave.fusion.fusion_fold import fold_seed
-from histoweave.fusion.models.references import INVERSE_REGULARISATION
+from histoweave.fusion.models.linear import INVERSE_REGULARISATION
 from histoweave.fusion.patients import PatientSet
 from histoweave.storage.files import read_json, read_table
 

@@ -15,7 +15,9 @@ from histoweave.fusion import catalog
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneTokens, masked_softmax
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Batch, Shape
-from histoweave.fusion.models.references import LinearExpression, fit_best_gene, fit_majority
+from histoweave.fusion.models.best_gene import fit_best_gene
+from histoweave.fusion.models.linear import LinearExpression
+from histoweave.fusion.models.majority import fit_majority
 from histoweave.fusion.patients import collate
 from histoweave.fusion.train import class_weights
 

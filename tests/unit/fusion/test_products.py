@@ -18,8 +18,8 @@ from histoweave.fusion.fitted import load_fold
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.models.joint import mixed
+from histoweave.fusion.models.linear import INVERSE_REGULARISATION
 from histoweave.fusion.models.products import Components, Products, fit_products
-from histoweave.fusion.models.references import INVERSE_REGULARISATION
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.share import SHARES, fit_share
 from histoweave.storage.files import read_json

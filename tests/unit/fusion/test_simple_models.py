@@ -15,9 +15,10 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from histoweave.fusion import catalog
 from histoweave.fusion.bags import BagStore
+from histoweave.fusion.fit import fit
 from histoweave.fusion.fitted import load_fold
 from histoweave.fusion.layers import masked_mean
-from histoweave.fusion.models.references import INVERSE_REGULARISATION
+from histoweave.fusion.models.linear import INVERSE_REGULARISATION
 from histoweave.settings.fusion import Fusion
 from histoweave.storage.files import read_table
 
@@ -95,8 +96,6 @@ def test_there_are_fewer_components_than_training_patients(cohort, tmp_path):
 
 
 def test_fitting_reads_each_bag_once(cohort, monkeypatch):
-    from histoweave.fusion import reference_fit
-
     read = []
     original = BagStore.mean
     monkeypatch.setattr(BagStore, "mean", lambda self, patient: read.append(patient) or original(self, patient))
@@ -105,10 +104,8 @@ def test_fitting_reads_each_bag_once(cohort, monkeypatch):
 
     everyone = PatientSet.of(cohort.patients, slides=cohort.slides, expression=None, classes=cohort.classes)
     ids = everyone.ids
-    reference_fit.fit_reference(
-        catalog.get("logistic_image"), everyone.subset(ids[:40]), everyone.subset(ids[40:]), classes=cohort.classes,
-        settings=FAST, seed=0,
-    )  # fmt: skip
+    parts = {"train_patients": everyone.subset(ids[:40]), "val_patients": everyone.subset(ids[40:])}
+    fit("logistic_image", **parts, classes=cohort.classes, settings=FAST, seed=0, device="cpu", needs={})
     assert read == ids
 
 

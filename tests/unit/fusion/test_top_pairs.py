@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from histoweave.errors import InputError
 from histoweave.fusion.fitted import load_fold
-from histoweave.fusion.models.references import auroc
+from histoweave.fusion.models.best_gene import auroc
 from histoweave.fusion.models.top_pairs import TopPairs, best_pairs, candidates, fit_top_pairs, lower_shares
 
 

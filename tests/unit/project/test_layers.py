@@ -34,7 +34,7 @@ FLOORS = {
     "pages/applied": "storage fusion evaluation decide apply privacy pages/kit pages/report",
     "pages/concepts": "settings storage tabular cells sae evaluation concepts privacy pages/kit pages/report",
     "pages": "storage privacy",
-    "wiring": "settings storage encoders expression cohort cells simulate fusion apply privacy",
+    "wiring": "settings storage encoders expression cohort cells simulate fusion apply privacy pages/report",
 }
 ROOT_MODULES = {"__init__", "errors", "ids"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from histoweave.settings.config import parse_config
-from histoweave.wiring.cells import TRANSFER_TABLES, CellWiring
+from histoweave.wiring.cells import CellWiring
 
 INDEXES = {name: [f"results/{name}/features/e/shards/0-of-1.json"] for name in ("home", "away", "later")} | {"rna": []}
 
@@ -28,9 +28,12 @@ def test_only_other_cohorts_are_held_against_the_dictionarys_own():
     assert asked.fitted_on("home", "away") == INDEXES["home"] and asked.fitted_on("home", "home") == []
 
 
+SHOWN = ("transfer.parquet", "transfer_classes.parquet", "shift.parquet", "shift_concepts.parquet")
+
+
 def test_the_page_reads_every_external_cohort():
     inputs = wiring().page_inputs("home")
-    compared = [f"results/home/sae/tiles/on/{name}/{table}" for name in ("away", "later") for table in TRANSFER_TABLES]
+    compared = [f"results/home/sae/tiles/on/{name}/{table}" for name in ("away", "later") for table in SHOWN]
     assert inputs["compared"] == compared
     assert inputs["images"][1] == "results/away/sae/tiles/images.parquet"
     assert set(wiring().shown_config("home")["cohorts"]) == {"home", "away", "later"}

@@ -28,6 +28,8 @@ class ModelInfo:
     genes : log2 values as the model takes them: `standardised` (mean 0 and variance 1 over the training patients),
         `centred` (on the training median, so that a patient's genes can be ranked against each other as deviations),
         `raw` (as they are, so that the order within a patient is that of the values).
+    refitted : whether its weights are fitted to training and validation patients together in the end.
+    own_settings : keys of the section `fusion` that this model alone reads; each names a file.
     """
 
     name: str
@@ -38,11 +40,13 @@ class ModelInfo:
     neural: bool = False
     complexity: int = 0
     genes: Literal["standardised", "centred", "raw"] = "standardised"
+    refitted: bool = False
+    own_settings: tuple[str, ...] = ()
 
     @property
-    def refitted(self) -> bool:
-        """Whether the weights of the model are fitted to training and validation patients together in the end."""
-        return self.name.startswith("logistic_")
+    def module(self) -> str:
+        """The module that builds and fits it; `histoweave.fusion.models` says what it holds."""
+        return f"histoweave.fusion.models.{self.name}"
 
     def handles(self, *, has_image: bool, has_expression: bool) -> bool:
         """True if the model can predict a patient with these modalities."""
@@ -92,6 +96,17 @@ def get(name: str) -> ModelInfo:
     return _CATALOG[name]
 
 
+def modules_of(name: str) -> tuple[str, ...]:
+    """The modules that decide what a model does: its own, and those of the models that it is made of."""
+    info = get(name)
+    return (info.module, *(get(needed).module for needed in info.needs))
+
+
+def modules() -> tuple[str, ...]:
+    """The modules of all models."""
+    return tuple(info.module for info in _CATALOG.values())
+
+
 _RNA = frozenset({EXPRESSION})
 _IMAGE = frozenset({IMAGE})
 _BOTH = frozenset(MODALITIES)
@@ -99,10 +114,16 @@ _BOTH = frozenset(MODALITIES)
 register(ModelInfo("majority", frozenset(), "class prevalence of the training patients", tolerates_missing=True))
 register(ModelInfo("best_gene", _RNA, "single best gene", complexity=1))
 register(ModelInfo("top_pairs", _RNA, "top-scoring gene pairs", complexity=2, genes="raw"))
-register(ModelInfo("centroid", _RNA, "nearest centroid on RNA", complexity=3, genes="centred"))
-register(ModelInfo("logistic_expression", _RNA, "logistic regression on RNA", complexity=4))
-register(ModelInfo("logistic_image", _IMAGE, "logistic regression on mean tile features", complexity=4))
-register(ModelInfo("logistic_both", _BOTH, "logistic regression on image, RNA and their products", complexity=5))
+register(
+    ModelInfo("centroid", _RNA, "nearest centroid on RNA", complexity=3, genes="centred", own_settings=("centroids",))
+)
+register(ModelInfo("logistic_expression", _RNA, "logistic regression on RNA", complexity=4, refitted=True))
+register(ModelInfo("logistic_image", _IMAGE, "logistic regression on mean tile features", complexity=4, refitted=True))
+register(
+    ModelInfo(
+        "logistic_both", _BOTH, "logistic regression on image, RNA and their products", complexity=5, refitted=True
+    )
+)
 register(ModelInfo("image", _IMAGE, "image alone", neural=True, complexity=6))
 register(ModelInfo("expression", _RNA, "RNA alone", neural=True, complexity=6))
 register(ModelInfo("concat", _BOTH, "concatenation of image and RNA", neural=True, complexity=8))

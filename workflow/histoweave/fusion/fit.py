@@ -9,18 +9,13 @@ import pandas as pd
 
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.bags import BagStore
 from histoweave.fusion.capacity import resolved
-from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.fitted import FittedModel, load_fold
-from histoweave.fusion.models import build
-from histoweave.fusion.models.base import Shape
-from histoweave.fusion.models.joint import Joint
-from histoweave.fusion.patients import Batcher, PatientSet
-from histoweave.fusion.reference_fit import fit_reference
-from histoweave.fusion.share import fit_share
-from histoweave.fusion.train import HISTORY, train
-from histoweave.fusion.transforms import Transforms, fit_expression, fit_image
+from histoweave.fusion.models import needed
+from histoweave.fusion.networks import fit_networks
+from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.task import Task
+from histoweave.fusion.train import HISTORY
 from histoweave.mechanics.repeatable import deterministic
 from histoweave.settings.fusion import Fusion
 
@@ -50,41 +45,25 @@ def fit(
     Raises
     ------
     InputError
-        if training or validation patients are missing, or have one class only.
+        if training or validation patients are missing, or have one class only, or a model that this one needs is missing.
+    ValueError
+        if nothing says how a model of this kind is fitted.
     """
     info = catalog.get(model)
     _check(info, train_patients, val_patients)
+    recipe = fit_networks if info.neural else needed(model, "fit")
     settings = resolved(settings, info, n_train=len(train_patients.ids))
-    history = pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in HISTORY.items()})
     with deterministic(seed, device=device):
-        if info.needs:
-            return _combine(info, classes=classes, settings=settings, device=device, needs=needs), history
-        before_refit = None
-        if not info.neural:
-            transforms, module, before_refit = fit_reference(
-                info, train_patients, val_patients, classes=classes, settings=settings, seed=seed
-            )
-        else:
-            transforms = _fit_transforms(info, train_patients, settings=settings, seed=seed)
-            module = build(model, Shape.of(transforms, n_classes=len(classes)), settings).to(device)
-            data, val = Batcher(train_patients, transforms), Batcher(val_patients, transforms)
-            histories = [
-                train(
-                    network,
-                    train=data,
-                    val=val,
-                    n_classes=len(classes),
-                    settings=settings,
-                    seed=seed,
-                    device=device,
-                    member=member,
-                )
-                for member, network in enumerate(module.members)
-            ]
-            history = pd.concat(histories, ignore_index=True)
-            if isinstance(module, Joint):
-                fit_share(module, train=data, val=val, device=device)
-    return FittedModel(info, tuple(classes), settings, transforms, module, device, before_refit), history
+        parts = _parts(info, needs, device=device)
+        task = Task(info, train_patients, val_patients, classes, settings, seed, device, parts)
+        found = recipe(task)
+    if (found.before_refit is not None) != info.refitted:
+        raise ValueError(f"model '{model}': the catalog says refitted={info.refitted}, and its fit does otherwise")
+    history = found.history
+    if history is None:
+        history = pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in HISTORY.items()})
+    own = (found.settings or settings, found.transforms, found.module, device, found.before_refit, found.record)
+    return FittedModel(info, tuple(classes), *own), history
 
 
 def _check(info: catalog.ModelInfo, train_patients: PatientSet, val_patients: PatientSet) -> None:
@@ -102,27 +81,8 @@ def _check(info: catalog.ModelInfo, train_patients: PatientSet, val_patients: Pa
         )
 
 
-def _fit_transforms(info: catalog.ModelInfo, patients: PatientSet, *, settings: Fusion, seed: int) -> Transforms:
-    image = expression = None
-    if IMAGE in info.modalities and (ids := patients.having(IMAGE)):
-        image = fit_image(BagStore(patients.slides), ids, components=settings.image_components, seed=seed)
-    if EXPRESSION in info.modalities and (ids := patients.having(EXPRESSION)):
-        expression = fit_expression(patients.expression.loc[ids], settings=settings, tokens=True, seed=seed)
-    return Transforms(image, expression)
-
-
-def _combine(
-    info: catalog.ModelInfo, *, classes: list[str], settings: Fusion, device: str, needs: dict[str, Path]
-) -> FittedModel:
-    """Copy the fitted models that this one is made of, weights and transforms, so that one folder holds all."""
+def _parts(info: catalog.ModelInfo, needs: dict[str, Path], *, device: str) -> dict[str, FittedModel]:
+    """The fitted models of the same fold that a model is made of."""
     if missing := [name for name in info.needs if name not in needs]:
         raise InputError(f"fusion.models: '{info.name}' needs '{missing[0]}' of the same fold; add it to fusion.models")
-    parts = {name: load_fold(needs[name], device=device) for name in info.needs}
-    transforms = Transforms(parts[IMAGE].transforms.image, parts[EXPRESSION].transforms.expression)
-    rna = parts[EXPRESSION].settings
-    sizes = {"n_genes": rna.n_genes, "gene_tokens": rna.gene_tokens}
-    settings = settings.model_copy(update=sizes | {"image_components": parts[IMAGE].settings.image_components})
-    module = build(info.name, Shape.of(transforms, n_classes=len(classes)), settings)
-    for name, part in parts.items():
-        getattr(module, name).load_state_dict(part.module.state_dict())
-    return FittedModel(info, tuple(classes), settings, transforms, module, device)
+    return {name: load_fold(needs[name], device=device) for name in info.needs}

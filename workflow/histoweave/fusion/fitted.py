@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import nn
 from histoweave import __version__
 from histoweave.errors import InputError, short
 from histoweave.fusion import catalog
-from histoweave.fusion.models import build
+from histoweave.fusion.models import build, file_of
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.fusion.transforms import Transforms, read_transforms, write_transforms
@@ -38,6 +38,7 @@ class FittedModel:
     classes : names, in the order of the probabilities; the positive class last.
     before_refit : of a model that is fitted to the validation patients too in the end, the weights before that (None of
         a model that is not, and of one that was read from its folder).
+    record : what `config.json` says of the fit besides; empty of one that was read from its folder.
     """
 
     info: catalog.ModelInfo
@@ -47,6 +48,7 @@ class FittedModel:
     module: nn.Module
     device: str
     before_refit: nn.Module | None = None
+    record: dict[str, Any] = field(default_factory=dict)
 
     def unseen_by_validation(self) -> FittedModel:
         """The model whose weights saw no label of a validation patient: this one, or the one before its last fit."""
@@ -91,7 +93,7 @@ class FittedModel:
             "settings": self.settings.model_dump(mode="json"),
             "version": __version__,
         }
-        write_json(folder / "config.json", own | record)
+        write_json(folder / "config.json", own | record | self.record)
 
 
 def load_fold(folder: str | Path, *, device: str = "cpu") -> FittedModel:
@@ -111,10 +113,16 @@ def load_fold(folder: str | Path, *, device: str = "cpu") -> FittedModel:
     weights = read_tensors(path, mend=_MEND)
     shape = Shape.of(transforms, n_classes=len(classes))
     _check_size(path, info, shape, settings, n_values=sum(value.numel() for value in weights.values()))
+    if not _neural(info):
+        with torch.device("meta"):  # sizes alone: nothing is set aside for what the file does not hold
+            _check_weights(path, weights, build(name, shape, settings).state_dict())
     module = build(name, shape, settings)
     _check_weights(path, weights, module.state_dict())
-    if "pairs" in weights and not ((weights["pairs"] >= 0) & (weights["pairs"] < len(shape.gene_tokens))).all():
-        raise InputError(f"{path}: 'pairs' names a gene that is not there; {_MEND}")
+    if check := getattr(file_of(name), "check_weights", None):
+        try:
+            check(weights, shape)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}; {_MEND}") from None
     module.load_state_dict(weights)
     return FittedModel(info, classes, settings, transforms, module, device)
 
@@ -155,15 +163,13 @@ def _neural(info: catalog.ModelInfo) -> bool:
 
 
 def _check_size(path: Path, info: catalog.ModelInfo, shape: Shape, settings: Fusion, *, n_values: int) -> None:
-    """Refuse settings that ask for a larger model than the file has weights for, before any of it is built.
+    """Refuse settings that ask for larger networks than the file has weights for, before any of them is built.
 
-    Every network maps each value of a tile, and each gene, to a token of its own; the references have a weight for each
-    class and value, the top pairs one for each two classes.
+    Every network maps each value of a tile, and each gene, to a token of its own.
     """
     inputs = shape.tile_width if catalog.IMAGE in info.modalities else 0
     inputs += len(shape.gene_tokens) if catalog.EXPRESSION in info.modalities else 0
-    per_input = settings.members * settings.width if _neural(info) else shape.n_classes
-    least = per_input * inputs if info.genes != "raw" else shape.n_classes**2
+    least = settings.members * settings.width * inputs if _neural(info) else 0
     if _neural(info) and catalog.IMAGE in info.modalities:
         least += settings.members * settings.width**2
     membership = (max(shape.gene_tokens) + 1) * len(shape.gene_tokens)

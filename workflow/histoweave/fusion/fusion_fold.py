@@ -14,7 +14,6 @@ from histoweave.fusion import catalog
 from histoweave.fusion.catalog import MODALITIES
 from histoweave.fusion.fit import fit
 from histoweave.fusion.fitted import FittedModel
-from histoweave.fusion.models.joint import Joint
 from histoweave.fusion.patients import Batcher, PatientSet
 from histoweave.mechanics.repeatable import deterministic
 from histoweave.settings.fusion import Fusion
@@ -126,10 +125,6 @@ def run_fold(
     out_dir = Path(out_dir)
     record = {"seed": seed, "fold_seed": own_seed, "k": k, "repeat": repeat, "fold": fold}
     record |= {role: able[role].ids for role in ("train", "val")}
-    if model == "centroid":
-        record["centroids"] = "training patients" if fitted.settings.centroids is None else "file"
-    if isinstance(fitted.module, Joint):
-        record["products_share"] = round(fitted.module.share.item(), 2)
     fitted.save(out_dir, record=record)
     write_table(out_dir / "history.parquet", history)
     with deterministic(own_seed, device=device):

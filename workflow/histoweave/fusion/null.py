@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import h5py
@@ -123,19 +122,3 @@ def refit_reference(
         n_patients = int((patients["included"] & patients["has_image"]).sum())
         slides = smaller_bags(slides, folder, n_patients=n_patients, seed=seed)
     return refit_shuffles(model, patients=patients, slides=slides, seed=seed, device="cpu", **how)
-
-
-def mean_of_modalities(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """What `late_mean` says: the mean of the probabilities of the models of one modality, the one alone where the other
-    modality is missing.
-
-    parts : predictions of the models `image` and `expression` on the same shuffle.
-    """
-    rows = pd.concat(parts.values(), ignore_index=True)
-    keys = ["shuffle", *_KEYS]
-    mean = rows.groupby(keys)[[column for column in rows if column not in keys]].mean().reset_index()
-    return mean.sort_values(["shuffle", "repeat", "fold", "patient"], ignore_index=True)
-
-
-# Models that are made of others, by name: they are put together from the others' predictions, nothing is fitted.
-COMBINED: dict[str, Callable[[Mapping[str, pd.DataFrame]], pd.DataFrame]] = {"late_mean": mean_of_modalities}

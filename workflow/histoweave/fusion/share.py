@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from histoweave.fusion.models.joint import Joint, mixed
+from histoweave.fusion.models.linear import validation_loss
 from histoweave.fusion.models.products import fit_products
-from histoweave.fusion.models.references import validation_loss
 from histoweave.fusion.patients import Batcher
 
 # Never all: a class that the products rule out keeps a probability, and the attention a model that it belongs to.

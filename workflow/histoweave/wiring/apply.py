@@ -6,16 +6,15 @@ import functools
 
 from histoweave.apply import units
 from histoweave.apply.align import units_may_differ
-from histoweave.apply.manifest import DICTIONARY, FOLD_MEMBERS, Manifest
+from histoweave.apply.manifest import Manifest
 from histoweave.apply.read import bundle_file, read_manifest
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.settings.config import Config
+from histoweave.wiring import paths
+from histoweave.wiring.paths import all_at, at
 from histoweave.wiring.tissue import Wiring
 from histoweave.wiring.validation import CohortTables
-
-COMPARED = ("compatibility.json", "drift.parquet", "plausible.parquet")
-APPLIED = ("predictions.parquet", "members.parquet", "metrics.parquet", "coverage.parquet")
 
 
 class ApplyWiring:
@@ -58,26 +57,26 @@ class ApplyWiring:
 
     def bundle_inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """What the bundle of a training cohort is made of."""
-        root, wiring = f"results/{cohort}", self.wiring
+        wiring = self.wiring
         inputs: dict[str, str | list[str]] = {
-            "models": [path for name in FOLD_MEMBERS for path in wiring.fold_files(cohort, "fusion", name)],
-            "patients": f"{root}/cohort/patients.parquet",
-            "slides": f"{root}/cohort/slides.parquet",
-            "metrics": f"{root}/metrics.parquet",
-            "folds": f"{root}/folds.json",
+            "models": [path for name in paths.FITTED_MODEL for path in wiring.fold_files(cohort, "fusion", name)],
+            "patients": at(paths.PATIENTS, cohort=cohort),
+            "slides": at(paths.SLIDES, cohort=cohort),
+            "metrics": at(paths.EVALUATION["metrics"], cohort=cohort),
+            "folds": at(paths.HOW_FOLDED, cohort=cohort),
         }
         cohort_of = wiring.tables[cohort].cohort
         if cohort_of.expression:
-            inputs["expression"] = f"{root}/expression/expression.parquet"
-            inputs["samples"] = f"{root}/expression/samples.parquet"
+            inputs |= {name: at(paths.EXPRESSION[name], cohort=cohort) for name in ("expression", "samples")}
         if self.config.sae.source == "tiles" and cohort_of.slides:
-            inputs["dictionary"] = [f"{root}/sae/tiles/seed0/{name}" for name in DICTIONARY]
+            files = paths.all_at(paths.DICTIONARY, cohort=cohort, source="tiles", fit="seed0")
+            inputs["dictionary"] = list(files.values())
         return inputs | self.decide_tables(cohort)
 
     def decide_tables(self, cohort: str) -> dict[str, str]:
         """What calibrates a training cohort's probabilities and sets."""
-        root = f"results/{cohort}/decide"
-        return {"temperatures": f"{root}/temperatures.parquet", "scores": f"{root}/conformal_scores.parquet"}
+        tables = {"temperatures": paths.DECIDE["temperatures"], "scores": paths.DECIDE["conformal_scores"]}
+        return all_at(tables, cohort=cohort)
 
     def bundle_parameters(self, cohort: str) -> dict:
         """What the bundle says of its training."""
@@ -95,7 +94,7 @@ class ApplyWiring:
 
     def own_bundles(self) -> list[str]:
         """The bundles of all training cohorts of this run."""
-        return [f"results/{cohort}/bundle.zip" for cohort in self.wiring.trained()]
+        return [at(paths.BUNDLE, cohort=cohort) for cohort in self.wiring.trained()]
 
     # ------------------------------------------------------------ applying it
 
@@ -130,15 +129,13 @@ class ApplyWiring:
 
     def apply_inputs(self, target: str, trained: str) -> dict[str, str]:
         """What an application reads: the bundle, and the external cohort's own stages."""
-        root = f"results/{target}"
         inputs = {
             "bundle": self.bundles()[trained],
-            "patients": f"{root}/cohort/patients.parquet",
-            "slides": f"{root}/cohort/slides.parquet",
+            "patients": at(paths.PATIENTS, cohort=target),
+            "slides": at(paths.SLIDES, cohort=target),
         }
         if self.wiring.tables[target].cohort.expression:
-            inputs["expression"] = f"{root}/expression/expression.parquet"
-            inputs["samples"] = f"{root}/expression/samples.parquet"
+            inputs |= {name: at(paths.EXPRESSION[name], cohort=target) for name in ("expression", "samples")}
         return inputs
 
     def bundle_of(self, target: str, trained: str) -> str:
@@ -153,14 +150,14 @@ class ApplyWiring:
     def targets(self) -> list[str]:
         """The tables of every application."""
         return [
-            f"results/{target}/applied/{trained}/{name}"
+            at(path, target=target, trained=trained)
             for target, trained in self.pairs()
-            for name in (*COMPARED, *APPLIED)
+            for path in (*paths.COMPARED.values(), *paths.APPLIED.values())
         ]
 
     def pages(self) -> list[str]:
         """The page of every application."""
-        return [f"results/{target}/applied/{trained}/report.html" for target, trained in self.pairs()]
+        return [at(paths.APPLIED_PAGE, target=target, trained=trained) for target, trained in self.pairs()]
 
     def shown_config(self, target: str) -> dict:
         """What decides an application, of the configuration with its defaults, for its page."""

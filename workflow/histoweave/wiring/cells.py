@@ -11,14 +11,16 @@ from histoweave.encoders import registry as encoders
 from histoweave.errors import InputError
 from histoweave.settings.config import Config
 from histoweave.storage.sources import source_stamp
+from histoweave.wiring import paths
 from histoweave.wiring.fingerprint import code_hash
+from histoweave.wiring.paths import at
 
-FIT_FILES = ("sae_weights.safetensors", "cfg.json", "training.safetensors", "history.parquet")
-CONCEPT_TABLES = ("concepts.parquet", "top_images.parquet", "associations.parquet")
-TRANSFER_TABLES = ("transfer.parquet", "transfer_classes.parquet", "shift.parquet", "shift_concepts.parquet")
-SCORE_TABLES = {
-    name: f"scores/{name}" for name in ("metrics", "comparisons", "levels", "classes", "probes")
-} | {"stability": "stability", "stability_concepts": "stability_concepts"}  # fmt: skip
+# What the page of concepts shows: of a dictionary's scores, of a cohort, and of an external cohort beside its training.
+SCORES = {name: paths.SCORES[name] for name in ("metrics", "comparisons", "levels", "classes", "probes")} | {
+    "stability": paths.STABILITY["stability"], "stability_concepts": paths.STABILITY["concepts"],
+}  # fmt: skip
+FOUND = (paths.ACTIVATIONS, *(paths.DESCRIBED[name] for name in ("concepts", "top_images", "associations")))
+TRANSFERRED = tuple(paths.TRANSFER[name] for name in ("transfer", "transfer_classes", "shift", "shift_concepts"))
 STAGES = {
     "cells": "cells.embed_cells", "images": "cells.images", "fit": "sae.fit_sae", "encode": "concepts.encode_concepts",
     "concepts": "concepts.describe_concepts", "scores": "concepts.score_concepts", "report": "pages.concepts.page",
@@ -103,19 +105,20 @@ class CellWiring:
         weights = self.config.cells.encoder.weights
         return [weights] if weights and not self.cohorts[cohort].input.embeddings else []
 
-    def token_folder(self, cohort: str) -> str:
-        """The folder of a cohort's token files: of the encoder, or `embeddings` if those were made elsewhere."""
-        given = self.cohorts[cohort].input.embeddings
-        return f"results/{cohort}/cells/{'embeddings' if given else self.config.cells.encoder.folder}"
+    def encoder(self, cohort: str) -> str:
+        """The encoder that names the folder of a cohort's tokens, or `embeddings` if those were made elsewhere."""
+        return "embeddings" if self.cohorts[cohort].input.embeddings else self.config.cells.encoder.folder
 
     def shard_files(self, cohort: str) -> list[str]:
         """The token files of a cohort's cells."""
-        return [f"{self.token_folder(cohort)}/{shard}.h5" for shard in self._shards[cohort]]
+        encoder = self.encoder(cohort)
+        return [at(paths.TOKENS, cohort=cohort, encoder=encoder, shard=shard) for shard in self._shards[cohort]]
 
     def strict_checks(self) -> list[str]:
         """With `on_error: stop`, the proof of every cohort that all its cells can be used."""
         strict = self.config.on_error == "stop" and self.source == "cells"
-        return [f"{self.token_folder(name)}/all_usable.json" for name in self.cohorts] if strict else []
+        cohorts = self.cohorts if strict else []
+        return [at(paths.ALL_USABLE, cohort=cohort, encoder=self.encoder(cohort)) for cohort in cohorts]
 
     # ------------------------------------------------------------ dictionaries and concepts
 
@@ -145,8 +148,7 @@ class CellWiring:
     def image_sources(self, cohort: str) -> dict[str, str | list[str]]:
         """What the images table of a cohort is made of."""
         if self.source == "tiles":
-            root = f"results/{cohort}/cohort"
-            return {"slides": f"{root}/slides.parquet", "patients": f"{root}/patients.parquet"}
+            return {"slides": at(paths.SLIDES, cohort=cohort), "patients": at(paths.PATIENTS, cohort=cohort)}
         return {"shards": self.shard_files(cohort)}
 
     def image_identity(self, cohort: str) -> str:
@@ -159,31 +161,41 @@ class CellWiring:
             digest.update(cells.patients[["patient", "label", "site"]].to_csv(sep="\t").encode())
         return digest.hexdigest()[:16]
 
-    def root(self, cohort: str) -> str:
-        """The folder of a cohort's dictionaries and concepts."""
-        return f"results/{cohort}/sae/{self.source}"
+    def at(self, pattern: str, cohort: str, **wildcards: object) -> str:
+        """A path of a cohort's dictionaries and concepts."""
+        return at(pattern, cohort=cohort, source=self.source, **wildcards)
+
+    def dictionary(self, cohort: str, fit: str = "seed0") -> list[str]:
+        """The files that a dictionary is read from."""
+        return [self.at(path, cohort, fit=fit) for path in paths.DICTIONARY.values()]
+
+    def found(self, cohort: str, target: str) -> list[str]:
+        """What the dictionary of `cohort` found in another (or in its own), as pages show it."""
+        return [self.at(path, cohort, target=target) for path in FOUND]
+
+    def transferred(self, cohort: str, target: str) -> list[str]:
+        """What is left of the concepts of `cohort` in an external one, as pages show it."""
+        return [self.at(path, cohort, target=target) for path in TRANSFERRED]
 
     def fit_settings(self) -> dict:
         """The keys that decide what is fitted."""
         return self.config.sae.model_dump(exclude={"source", "preset", "seeds", "scoring"})
 
     def seed_files(self, cohort: str, name: str) -> list[str]:
-        """A file of every seed's dictionary."""
-        return [f"{self.root(cohort)}/seed{n}/{name}" for n in range(self.config.sae.seeds)]
+        """A file (`weights`, `config`, `training`) of every seed's dictionary."""
+        return [self.at(paths.DICTIONARY[name], cohort, fit=f"seed{n}") for n in range(self.config.sae.seeds)]
 
     def scoring_weights(self, cohort: str) -> list[str]:
         """The weights of each fold's dictionary, or of the one for all folds."""
-        root = self.root(cohort)
-        if self.config.sae.scoring == "global":
-            return [f"{root}/seed0/sae_weights.safetensors"]
-        return [f"{root}/fold{k}/sae_weights.safetensors" for k in range(self.config.folds.n_folds)]
+        folds = [f"fold{k}" for k in range(self.config.folds.n_folds)]
+        fits = ["seed0"] if self.config.sae.scoring == "global" else folds
+        return [self.at(paths.DICTIONARY["weights"], cohort, fit=fit) for fit in fits]
 
     def scoring_activations(self, cohort: str) -> list[str]:
         """The cohort as the dictionaries of `scoring_weights` see it."""
-        root = self.root(cohort)
         if self.config.sae.scoring == "global":
-            return [f"{root}/on/{cohort}/activations.h5"]
-        return [f"{root}/fold{k}/activations.h5" for k in range(self.config.folds.n_folds)]
+            return [self.at(paths.ACTIVATIONS, cohort, target=cohort)]
+        return [self.at(paths.FOLD_ACTIVATIONS, cohort, k=k) for k in range(self.config.folds.n_folds)]
 
     def attributes(self, cohort: str) -> list[str]:
         """Columns of the images table that concepts are compared with, besides the labels."""
@@ -203,18 +215,16 @@ class CellWiring:
 
     def page_inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """What the page of concepts reads: files by name, lists in the order of `targets`."""
-        root, targets = self.root(cohort), self.targets(cohort)
+        targets = self.targets(cohort)
         inputs: dict[str, str | list[str]] = {
-            "sae": [f"{root}/seed0/{name}" for name in FIT_FILES],
+            "sae": [*self.dictionary(cohort), self.at(paths.DICTIONARY_HISTORY, cohort, fit="seed0")],
             "tokens": [path for target in targets for path in self.token_files(target)],
-            "images": [f"{self.root(target)}/images.parquet" for target in targets],
-            "found": [
-                f"{root}/on/{target}/{name}" for target in targets for name in ("activations.h5", *CONCEPT_TABLES)
-            ],
-            "compared": [f"{root}/on/{target}/{name}" for target in targets[1:] for name in TRANSFER_TABLES],
+            "images": [self.at(paths.IMAGES, target) for target in targets],
+            "found": [path for target in targets for path in self.found(cohort, target)],
+            "compared": [path for target in targets[1:] for path in self.transferred(cohort, target)],
             "sources": [path for target in targets for path in self.sources(target)],
         }
-        return inputs | {name: f"{root}/{path}.parquet" for name, path in SCORE_TABLES.items()}
+        return inputs | {name: self.at(path, cohort) for name, path in SCORES.items()}
 
     def sources(self, cohort: str) -> list[str]:
         """The tables that the user wrote for a cohort of cells."""
@@ -249,7 +259,7 @@ class CellWiring:
 
     def pages_by_cohort(self) -> dict[str, str]:
         """The page of concepts by cohort."""
-        return {cohort: f"results/{cohort}/concepts.html" for cohort in self.trained()}
+        return {cohort: at(paths.CONCEPTS_PAGE, cohort=cohort) for cohort in self.trained()}
 
     def folders(self) -> list[Path]:
         """Folders that a run writes to, as far as they are there."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from histoweave.wiring.cells import CONCEPT_TABLES, FIT_FILES, TRANSFER_TABLES, CellWiring
-
-FOUND = ("activations.h5", *CONCEPT_TABLES)
+from histoweave.wiring import paths
+from histoweave.wiring.cells import CellWiring
+from histoweave.wiring.paths import at
 
 
 class ConceptsWiring:
@@ -25,7 +25,7 @@ class ConceptsWiring:
 
     def targets(self) -> list[str]:
         """The file of every such cohort."""
-        return [f"results/{cohort}/concepts.json" for cohort in self.cohorts()]
+        return [at(paths.CONCEPTS_JSON, cohort=cohort) for cohort in self.cohorts()]
 
     def dictionaries(self, cohort: str) -> dict[str, list[str]]:
         """Training cohort → the cohorts that the file says of its dictionary: all of its own, or the external one."""
@@ -37,17 +37,13 @@ class ConceptsWiring:
         """What the file is made of."""
         if cohort in self.cells.trained():
             return {name: files for name, files in self.cells.page_inputs(cohort).items() if name != "tokens"}
-        roots = {trained: self.cells.root(trained) for trained in self.cells.trained()}
+        cells, trained = self.cells, self.cells.trained()
+        history = paths.DICTIONARY_HISTORY
         return {
-            "sae": [f"{root}/seed0/{name}" for root in roots.values() for name in FIT_FILES],
-            "images": [f"{self.cells.root(name)}/images.parquet" for name in (*roots, cohort)],
-            "found": [
-                f"{root}/on/{on}/{name}"
-                for trained, root in roots.items()
-                for on in (trained, cohort)
-                for name in FOUND
-            ],
-            "compared": [f"{root}/on/{cohort}/{name}" for root in roots.values() for name in TRANSFER_TABLES],
+            "sae": [path for own in trained for path in (*cells.dictionary(own), cells.at(history, own, fit="seed0"))],
+            "images": [cells.at(paths.IMAGES, name) for name in (*trained, cohort)],
+            "found": [path for own in trained for on in (own, cohort) for path in cells.found(own, on)],
+            "compared": [path for own in trained for path in cells.transferred(own, cohort)],
             "sources": self.cells.sources(cohort),
         }
 
@@ -61,8 +57,7 @@ class ConceptsWiring:
 
     def crate_inputs(self, cohort: str) -> dict[str, list[str]]:
         """`sources`, `results`, `pages` of a crate (see `provenance`): what lies in the cohort's own folder."""
-        root = self.cells.root(cohort)
-        own = [f"{root}/images.parquet", f"results/{cohort}/concepts.json"]
+        own = [self.cells.at(paths.IMAGES, cohort), at(paths.CONCEPTS_JSON, cohort=cohort)]
         if cohort not in self.cells.trained():
             return {"sources": self._given(cohort), "results": own, "pages": []}
         inputs = self.cells.page_inputs(cohort)
@@ -70,11 +65,11 @@ class ConceptsWiring:
         files = [files for name, files in inputs.items() if name not in left_out]
         read = [path for each in files for path in ([each] if isinstance(each, str) else each)]
         read = [path for path in read if not path.endswith("history.parquet")]
-        weights = [*self.cells.seed_files(cohort, "sae_weights.safetensors"), *self.cells.scoring_weights(cohort)]
+        weights = [*self.cells.seed_files(cohort, "weights"), *self.cells.scoring_weights(cohort)]
         return {
             "sources": self._given(cohort),
             "results": list(dict.fromkeys([*own, *read, *weights])),
-            "pages": [f"results/{cohort}/concepts.html"],
+            "pages": [at(paths.CONCEPTS_PAGE, cohort=cohort)],
         }
 
     def _given(self, cohort: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from histoweave.errors import InputError, nearest
 from histoweave.settings.config import Config
+from histoweave.wiring import paths
+from histoweave.wiring.paths import at
 from histoweave.wiring.sites import SiteWiring
 from histoweave.wiring.tissue import Wiring
 
@@ -32,18 +34,18 @@ class ConfoundingWiring:
 
     def inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """What the rule reads; slides and RNA where the cohort has them."""
-        root, given = f"results/{cohort}", self._wiring.tables[cohort].cohort
+        given = self._wiring.tables[cohort].cohort
         inputs: dict[str, str | list[str]] = {
-            "predictions": f"{root}/predictions.parquet",
-            "patients": f"{root}/cohort/patients.parquet",
-            "folds": f"{root}/folds.parquet",
-            "folds_json": f"{root}/folds.json",
+            "predictions": at(paths.EVALUATION["predictions"], cohort=cohort),
+            "patients": at(paths.PATIENTS, cohort=cohort),
+            "folds": at(paths.FOLDS, cohort=cohort),
+            "folds_json": at(paths.HOW_FOLDED, cohort=cohort),
             "whole_sites": self.whole_sites(cohort),
         }
         if given.slides:
-            inputs["slides"] = f"{root}/cohort/slides.parquet"
+            inputs["slides"] = at(paths.SLIDES, cohort=cohort)
         if given.expression:
-            inputs["expression"] = f"{root}/expression/expression.parquet"
+            inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
         return inputs
 
     def whole_sites(self, cohort: str) -> list[str]:
@@ -59,8 +61,3 @@ class ConfoundingWiring:
                     f"{table.cohort.patients}: column '{column}', which evaluation.confounders names, is missing"
                     f"{nearest(column, known)}; there are {', '.join(known)}"
                 )
-
-
-def confounding_table(cohort: str) -> str:
-    """Where a cohort's answers lie."""
-    return f"results/{cohort}/confounding.parquet"

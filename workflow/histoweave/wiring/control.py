@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from histoweave.fusion import catalog
 from histoweave.settings.config import Config
+from histoweave.wiring import paths
+from histoweave.wiring.paths import all_at, at
 from histoweave.wiring.tissue import Wiring
 
 
@@ -28,14 +30,13 @@ class ControlWiring:
     def inputs(self, cohort: str, model: str, n: str = "") -> dict[str, str]:
         """What refitting a model reads: on all shuffles, or on the `n`-th."""
         inputs = self._wiring.fold_inputs(cohort, "fusion", model, "0")
-        root, needs = f"results/{cohort}/control", catalog.get(model).needs
-        inputs |= {"labels": f"{root}/labels.parquet", "folds": f"{root}/folds.parquet"}
-        return inputs | {f"needs_{needed}": f"{root}/{needed}/shuffle{n}/predictions.parquet" for needed in needs}
+        inputs |= all_at(paths.CONTROL_LABELS, cohort=cohort)
+        needs = catalog.get(model).needs
+        return inputs | {f"needs_{name}": at(paths.CONTROL_NETWORK, cohort=cohort, model=name, n=n) for name in needs}
 
     def refits(self, cohort: str) -> list[str]:
         """Predictions on shuffled labels, by model, then shuffle."""
-        root = f"results/{cohort}/control"
-        return [f"{root}/{folder}/predictions.parquet" for _, folder in self._refits(cohort)]
+        return [path for _, path in self._refits(cohort)]
 
     def refitted(self, cohort: str) -> list[str]:
         """The model of each file that `refits` lists."""
@@ -47,7 +48,8 @@ class ControlWiring:
             if not info.modalities:
                 continue  # what reads nothing of a patient ranks nobody, whatever the labels
             if info.neural or info.needs:
-                pairs += [(info.name, f"{info.name}/shuffle{n}") for n in range(self._settings.network_shuffles)]
+                path = at(paths.CONTROL_NETWORK, cohort=cohort, model=info.name)
+                pairs += [(info.name, at(path, n=n)) for n in range(self._settings.network_shuffles)]
             else:
-                pairs.append((info.name, info.name))
+                pairs.append((info.name, at(paths.CONTROL_REFERENCE, cohort=cohort, model=info.name)))
         return pairs

@@ -5,13 +5,10 @@ from __future__ import annotations
 from histoweave.errors import InputError, nearest
 from histoweave.fusion import catalog
 from histoweave.settings.config import Config
+from histoweave.wiring import paths
+from histoweave.wiring.paths import all_at, at
 from histoweave.wiring.tissue import Wiring
 
-TABLES = (
-    "temperatures", "calibrated", "calibration", "reliability", "conformal_scores", "conformal", "sets",
-    "risk_coverage", "selective", "decision_curve", "subgroups", "subgroup_differences", "findings",
-)  # fmt: skip
-LEARNING_TABLES = ("learning", "learning_fit")
 NOT_SHOWN = ("calibrated", "conformal_scores")  # long, and behind the others
 REFERENCE = "logistic_expression"
 
@@ -42,8 +39,8 @@ class DecideWiring:
 
     def tables(self, cohort: str) -> dict[str, list[str]]:
         """Name of a table: its file; without models that get a learning curve, none of that."""
-        names = (*TABLES, *LEARNING_TABLES) if self.learning_models(cohort) else TABLES
-        return {table: [f"results/{cohort}/decide/{table}.parquet"] for table in names}
+        learning = paths.LEARNING if self.learning_models(cohort) else {}
+        return {table: [path] for table, path in all_at(paths.DECIDE | learning, cohort=cohort).items()}
 
     def shown_tables(self, cohort: str) -> dict[str, list[str]]:
         """The tables that the report shows."""
@@ -66,7 +63,7 @@ class DecideWiring:
     def learning_parts(self, cohort: str) -> list[str]:
         """The refitted folds of these models, by model, then k."""
         return [
-            f"results/{cohort}/decide/learning/{model}/fold{k}.parquet"
+            at(paths.LEARNING_FOLD, cohort=cohort, model=model, k=k)
             for model in self.learning_models(cohort)
             for k in range(self._wiring.n_splits())
         ]
@@ -74,7 +71,7 @@ class DecideWiring:
     def learning_full(self, cohort: str) -> list[str]:
         """The predictions of the full fits, in the order of `learning_parts`."""
         models = self.learning_models(cohort)
-        return self._wiring.fold_files(cohort, "fusion", "predictions.parquet", models) if models else []
+        return self._wiring.fold_files(cohort, "fusion", "predictions", models) if models else []
 
     def learning_part_models(self, cohort: str) -> list[str]:
         """The model of each file of `learning_parts`."""

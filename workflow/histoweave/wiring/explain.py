@@ -7,14 +7,10 @@ from pathlib import Path
 from histoweave.errors import InputError, nearest
 from histoweave.fusion import catalog
 from histoweave.storage.records import untrue_indexes
+from histoweave.wiring import paths
 from histoweave.wiring.cells import CellWiring
+from histoweave.wiring.paths import all_at, at
 from histoweave.wiring.tissue import Wiring
-
-FOLD_TABLES = ("tiles", "genes", "faithfulness", "stability")
-TABLES = ("genes", "gene_sets", "tests", "patients")
-SLIDE_KINDS = ("overlays", "geojson", "morphology")
-MORPHOLOGY = ("morphology", "class_tiles")
-_MODEL_FILES = ("model.safetensors", "config.json", "transforms.parquet")
 
 
 class ExplainWiring:
@@ -68,33 +64,30 @@ class ExplainWiring:
         both = [info for info in neural if info.modalities == set(catalog.MODALITIES)]
         return [info.name for info in (both[-1:] or neural)]
 
-    def root(self, cohort: str, model: str) -> str:
-        """The folder of a model's explanations."""
-        return f"results/{cohort}/explain/{model}"
-
     def fold_inputs(self, cohort: str, model: str, k: str) -> dict[str, str | list[str]]:
         """What explaining a fold reads: its model, that of the next fold of the repeat, and the cohort."""
-        root = f"results/{cohort}"
         other = (int(k) + 1) % self.config.folds.n_folds
+        fitted = all_at(paths.FITTED, cohort=cohort, arm="fusion", model=model)
         inputs: dict[str, str | list[str]] = {
-            "model": [f"{root}/fusion/{model}/fold{k}/{name}" for name in _MODEL_FILES],
-            "other": [f"{root}/fusion/{model}/fold{other}/{name}" for name in _MODEL_FILES],
-            "patients": f"{root}/cohort/patients.parquet",
-            "folds": f"{root}/folds.parquet",
-            "slides": f"{root}/cohort/slides.parquet",
+            "model": [at(fitted[name], k=k) for name in paths.FITTED_MODEL],
+            "other": [at(fitted[name], k=other) for name in paths.FITTED_MODEL],
+            "patients": at(paths.PATIENTS, cohort=cohort),
+            "folds": at(paths.FOLDS, cohort=cohort),
+            "slides": at(paths.SLIDES, cohort=cohort),
         }
         if self.wiring.tables[cohort].cohort.expression:
-            inputs["expression"] = f"{root}/expression/expression.parquet"
+            inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
         return inputs
 
     def fold_tables(self, cohort: str, model: str, name: str) -> list[str]:
         """A table of every fold of the first repeat: each patient is explained once."""
-        return [f"{self.root(cohort, model)}/fold{k}/{name}.parquet" for k in range(self.config.folds.n_folds)]
+        path = at(paths.EXPLAIN_FOLD[name], cohort=cohort, model=model)
+        return [at(path, k=k) for k in range(self.config.folds.n_folds)]
 
     def predictions(self, cohort: str, model: str) -> list[str]:
         """The predictions of the folds that are explained."""
-        n_folds = self.config.folds.n_folds
-        return [f"results/{cohort}/fusion/{model}/fold{k}/predictions.parquet" for k in range(n_folds)]
+        path = at(paths.FITTED["predictions"], cohort=cohort, arm="fusion", model=model)
+        return [at(path, k=k) for k in range(self.config.folds.n_folds)]
 
     def gene_sets(self) -> dict[str, str]:
         """The file of gene sets, if there is one."""
@@ -103,20 +96,19 @@ class ExplainWiring:
 
     def inputs(self, cohort: str, model: str) -> dict[str, str | list[str]]:
         """What the summary of a model reads."""
-        inputs = {name: self.fold_tables(cohort, model, name) for name in FOLD_TABLES}
+        inputs = {name: self.fold_tables(cohort, model, name) for name in paths.EXPLAIN_FOLD}
         inputs |= {"predictions": self.predictions(cohort, model), **self.gene_sets()}
         if self.wiring.tables[cohort].cohort.simulate:
-            inputs |= {"slides": f"results/{cohort}/cohort/slides.parquet", "truth": self.wiring.truth_files(cohort)}
+            inputs |= {"slides": at(paths.SLIDES, cohort=cohort), "truth": self.wiring.truth_files(cohort)}
         return inputs
 
     def concept_inputs(self, cohort: str, model: str) -> dict[str, str | list[str]]:
         """What the explanation in concepts reads."""
-        sae = f"{self.cells.root(cohort)}/seed0"
         return {
             "tiles": self.fold_tables(cohort, model, "tiles"),
             "genes": self.fold_tables(cohort, model, "genes"),
             "predictions": self.predictions(cohort, model),
-            "sae": [f"{sae}/{name}" for name in ("sae_weights.safetensors", "cfg.json", "training.safetensors")],
+            "sae": self.cells.dictionary(cohort),
             "tokens": self.cells.token_files(cohort),
             **self.gene_sets(),
         }
@@ -124,9 +116,9 @@ class ExplainWiring:
     def slide_inputs(self, cohort: str, model: str, shard: str) -> dict[str, str | list[str]]:
         """What everything that is drawn and measured on a shard of slides reads."""
         return {
-            "index": f"results/{cohort}/tiles/shards/{shard}.json",
+            "index": at(paths.TILES, cohort=cohort, shard=shard),
             "tiles": self.fold_tables(cohort, model, "tiles"),
-            "patients": f"{self.root(cohort, model)}/patients.parquet",
+            "patients": at(paths.EXPLAIN["patients"], cohort=cohort, model=model),
         }
 
     def slide_paths(self, cohort: str, shard: str) -> dict[str, str]:
@@ -134,30 +126,29 @@ class ExplainWiring:
         return {row["slide"]: row["path"] for row in self.wiring.shard(cohort, shard)}
 
     def overlay_indexes(self, cohort: str, model: str, kind: str = "overlays") -> list[str]:
-        """The indexes of a model's overlays (or another of `SLIDE_KINDS`); none for one that reads no image."""
+        """The indexes of a model's overlays (or `geojson`, `morphology`); none for one that reads no image."""
         if not model or catalog.IMAGE not in catalog.get(model).modalities:
             return []
-        folder = f"{self.root(cohort, model)}/{kind}/shards"
-        return [f"{folder}/{Path(index).name}" for index in self.wiring.tile_indexes(cohort)]
+        path = at(paths.EXPLAIN_SLIDES[kind], cohort=cohort, model=model)
+        return [at(path, shard=shard) for shard in self.wiring.shards(cohort)]
 
     def morphology_inputs(self, cohort: str, model: str) -> dict[str, str | list[str]]:
         """What the morphology of the classes reads."""
         return {
             "indexes": self.overlay_indexes(cohort, model, "morphology"),
-            "slides": f"results/{cohort}/cohort/slides.parquet",
-            "patients": f"{self.root(cohort, model)}/patients.parquet",
+            "slides": at(paths.SLIDES, cohort=cohort),
+            "patients": at(paths.EXPLAIN["patients"], cohort=cohort, model=model),
         }
 
     def morphology_tables(self, cohort: str, model: str) -> list[str]:
         """The morphology of the classes, where the model reads slides."""
         if not self.overlay_indexes(cohort, model):
             return []
-        return [f"{self.root(cohort, model)}/{name}.parquet" for name in MORPHOLOGY]
+        return list(all_at(paths.EXPLAIN_MORPHOLOGY, cohort=cohort, model=model).values())
 
     def shown_tables(self, cohort: str, model: str) -> dict[str, list[str]]:
         """Name of a table that the report shows: its files."""
-        root = self.root(cohort, model)
-        tables = {name: [f"{root}/{name}.parquet"] for name in TABLES}
+        tables = {name: [path] for name, path in all_at(paths.EXPLAIN, cohort=cohort, model=model).items()}
         tables |= {name: self.fold_tables(cohort, model, name) for name in ("faithfulness", "stability")}
         others = (*self.morphology_tables(cohort, model), *self.concept_tables(cohort, model))
         return tables | {Path(path).stem: [path] for path in others}
@@ -168,7 +159,7 @@ class ExplainWiring:
             index
             for cohort in self.wiring.trained()
             for model in self.models(cohort)
-            for kind in SLIDE_KINDS
+            for kind in paths.EXPLAIN_SLIDES
             for index in self.overlay_indexes(cohort, model, kind)
         ]
 
@@ -177,7 +168,7 @@ class ExplainWiring:
         known = self.cells.source == "tiles" and cohort in self.cells.trained()
         if not known or catalog.IMAGE not in catalog.get(model).modalities:
             return []
-        return [f"{self.root(cohort, model)}/{name}.parquet" for name in ("concepts", "concept_gene_sets")]
+        return list(all_at(paths.EXPLAIN_CONCEPTS, cohort=cohort, model=model).values())
 
     def targets(self) -> list[str]:
         """Everything that a whole run explains."""
@@ -186,7 +177,7 @@ class ExplainWiring:
             for cohort in self.wiring.trained()
             for model in self.models(cohort)
             for path in (
-                *(f"{self.root(cohort, model)}/{name}.parquet" for name in TABLES),
+                *all_at(paths.EXPLAIN, cohort=cohort, model=model).values(),
                 *self.morphology_tables(cohort, model),
                 *self.concept_tables(cohort, model),
             )

@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from histoweave.fusion import catalog
+from histoweave.wiring.fingerprint import code_hash
+
 
 def by_wildcards(function: Callable[..., Any], *names: str) -> Callable[[Any], Any]:
     """For `input` and `params`: `function` of a job's wildcards.
@@ -16,6 +19,11 @@ def by_wildcards(function: Callable[..., Any], *names: str) -> Callable[[Any], A
     """
     asked = names or tuple(inspect.signature(function).parameters)
     return lambda wildcards: function(*(getattr(wildcards, name) for name in asked))
+
+
+def model_code(*modules: str) -> Callable[[Any], str]:
+    """For `params`: the code of `modules` and of the job's `model`, which those import by its name (`catalog.modules_of`)."""
+    return by_wildcards(lambda model: code_hash(*modules, *catalog.modules_of(model)))
 
 
 def memory(megabytes: int, *, per_input_mb: float = 0) -> Callable[..., int]:

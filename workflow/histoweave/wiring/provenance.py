@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from histoweave.wiring import paths
 from histoweave.wiring.concepts import ConceptsWiring
+from histoweave.wiring.paths import at
 from histoweave.wiring.report import ReportWiring
 
 TISSUE = "Cross-validated classification of patients from whole-slide images and bulk RNA."
@@ -24,7 +26,7 @@ class ProvenanceWiring:
     def crates(self) -> list[str]:
         """The crate of every such cohort, external ones only if they have concepts."""
         cohorts = dict.fromkeys([*self._wiring.trained(), *self._concepts.cohorts()])
-        return [f"results/{cohort}/ro-crate-metadata.json" for cohort in cohorts]
+        return [at(paths.CRATE, cohort=cohort) for cohort in cohorts]
 
     def inputs(self, cohort: str) -> dict[str, list[str]]:
         """`sources` (the user's files), `results` (the same in equal runs) and `pages` (which tell of times); besides
@@ -36,9 +38,9 @@ class ProvenanceWiring:
             for name in ("sources", "results", "pages")
         }
         if self._has_tissue(cohort):
-            inputs["patients"] = [f"results/{cohort}/cohort/patients.parquet"]
+            inputs["patients"] = [at(paths.PATIENTS, cohort=cohort)]
         if self._has_concepts(cohort):
-            inputs["images"] = [f"{self._concepts.cells.root(cohort)}/images.parquet"]
+            inputs["images"] = [self._concepts.cells.at(paths.IMAGES, cohort)]
         return inputs
 
     def description(self, cohort: str) -> str:
@@ -69,16 +71,20 @@ class ProvenanceWiring:
         return cohort in self._concepts.cohorts()
 
     def _of_tissue(self, cohort: str) -> dict[str, list[str]]:
-        root, given = f"results/{cohort}", self._report.inputs(cohort)
+        given = self._report.inputs(cohort)
         left_out = ("sources", "histories", "slide_indexes", "overlay_indexes")
         read = [files for name, files in given.items() if name not in left_out]
         tables = [path for files in read for path in ([files] if isinstance(files, str) else files)]
-        fitted = self._wiring.fold_files(cohort, "fusion", "model.safetensors")
+        fitted = self._wiring.fold_files(cohort, "fusion", "model")
         fusion = self._wiring.config.fusion
         named = [path for path in (fusion.gene_sets, fusion.centroids) if path]
         weights = self._wiring.encoder_weights() if "slides" in given else []
         return {
             "sources": list(dict.fromkeys([*given["sources"], *weights, *named])),
-            "results": [*tables, *fitted, f"{root}/report.json", f"{root}/metrics.tsv"],
-            "pages": [f"{root}/report.html"],
+            "results": [
+                *tables,
+                *fitted,
+                *(at(path, cohort=cohort) for path in (paths.REPORT_JSON, paths.METRICS_TSV)),
+            ],
+            "pages": [at(paths.REPORT, cohort=cohort)],
         }

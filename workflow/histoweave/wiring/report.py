@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from histoweave.pages.report.section import FigureFile
+from histoweave.pages.report.sections import FIGURE_FILES, SECTIONS
+from histoweave.wiring import paths
 from histoweave.wiring.apply import ApplyWiring
 from histoweave.wiring.cells import CellWiring
-from histoweave.wiring.confounding import confounding_table
 from histoweave.wiring.decide import DecideWiring
 from histoweave.wiring.explain import ExplainWiring
+from histoweave.wiring.paths import at
 from histoweave.wiring.tissue import Wiring
 
 
@@ -30,11 +33,21 @@ class ReportWiring:
 
     def pages(self) -> list[str]:
         """The report of every cohort that models are fitted on."""
-        return [f"results/{cohort}/report.html" for cohort in self.wiring.trained()]
+        return [at(paths.REPORT, cohort=cohort) for cohort in self.wiring.trained()]
+
+    def figures(self) -> tuple[FigureFile, ...]:
+        """The figures that the report writes as files, of every run."""
+        return FIGURE_FILES
 
     def inputs(self, cohort: str) -> dict[str, str | list[str]]:
-        """Tables by the names of `pages.report.inputs.ReportInputs`, those of a part of the run with its name before theirs."""
-        inputs = self.wiring.report_inputs(cohort) | {"confounding": confounding_table(cohort)}
+        """Tables by the names of `pages.report.inputs.ReportInputs`, those of a part of the run with its name before theirs,
+        and the files that sections say they read."""
+        inputs = self.wiring.report_inputs(cohort)
+        inputs |= {
+            name: f"{at(paths.ROOT, cohort=cohort)}/{file}"
+            for section in SECTIONS.values()
+            for name, file in section.reads.items()
+        }
         parts = {"explain": self._explained(cohort), "decide": self._decide.shown_tables(cohort)}
         inputs |= {f"{part}_{name}": files for part, tables in parts.items() for name, files in tables.items()}
         inputs["sources"] = [
@@ -60,4 +73,7 @@ class ReportWiring:
         """Title of another page of the run: its address as seen from the report of a cohort."""
         pairs = zip(self._apply.pairs(), self._apply.pages(), strict=True)
         applied = {f"Applied to {target}": page for (target, of), page in pairs if of == cohort}
-        return {title: os.path.relpath(page, f"results/{cohort}") for title, page in (self._pages | applied).items()}
+        return {
+            title: os.path.relpath(page, at(paths.ROOT, cohort=cohort))
+            for title, page in (self._pages | applied).items()
+        }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from histoweave.cohort.site_folds import is_planned
 from histoweave.fusion import catalog
 from histoweave.settings.config import Config
+from histoweave.wiring import paths
+from histoweave.wiring.paths import at
 from histoweave.wiring.tissue import Wiring
 
 
@@ -32,7 +34,7 @@ class SiteWiring:
 
     def metrics(self, cohort: str) -> list[str]:
         """The metrics of a cohort's side check, empty where it has none."""
-        return [f"results/{cohort}/sites/metrics.parquet"] if cohort in self.cohorts() else []
+        return [at(paths.SITE_METRICS, cohort=cohort)] if cohort in self.cohorts() else []
 
     def models(self, cohort: str) -> list[str]:
         """The models that are not neural, and the main fusion model: the last fitted one that reads both modalities."""
@@ -43,7 +45,7 @@ class SiteWiring:
     def fold_files(self, cohort: str) -> list[str]:
         """The predictions of every fold, by model, then k."""
         models = self.models(cohort)
-        return self._wiring.fold_files(cohort, "sites", "predictions.parquet", models) if models else []
+        return self._wiring.fold_files(cohort, "sites", "predictions", models) if models else []
 
     def fold_models(self, cohort: str) -> list[str]:
         """The model of each file of `fold_files`."""

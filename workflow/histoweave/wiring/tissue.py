@@ -10,13 +10,11 @@ from histoweave.settings.config import Config
 from histoweave.simulate.factors import factors
 from histoweave.storage.records import untrue_indexes
 from histoweave.storage.shards import shards_of
+from histoweave.wiring import paths
 from histoweave.wiring.fingerprint import code_hash
+from histoweave.wiring.paths import all_at, at
 from histoweave.wiring.validation import CohortTables, models_of
 
-EVALUATION_TABLES = (
-    "metrics", "comparisons", "modality_use", "confusion", "reliability", "curves", "predictions", "choice",
-    "roc", "operating", "operating_thresholds",
-)  # fmt: skip
 STAGES = {
     "tiles": "tiles.tile_slides", "features": "features.extract_features", "expression": "expression.prepare", "cohort": "cohort.join",
     "folds": "cohort.folds", "fusion": "fusion.fusion_fold", "control": "fusion.null", "evaluation": "evaluation.evaluate", "report": "pages.report.page",
@@ -91,7 +89,11 @@ class Wiring:
 
     def tile_indexes(self, cohort: str) -> list[str]:
         """The index of every shard's tiles."""
-        return [f"results/{cohort}/tiles/shards/{shard}.json" for shard in self._shards[cohort]]
+        return [at(paths.TILES, cohort=cohort, shard=shard) for shard in self._shards[cohort]]
+
+    def shards(self, cohort: str) -> list[str]:
+        """The names of the shards, in the order of `tile_indexes`."""
+        return list(self._shards[cohort])
 
     def feature_indexes(self, cohort: str) -> list[str]:
         """The index of every shard's features, in the order of `tile_indexes`."""
@@ -99,7 +101,7 @@ class Wiring:
 
     def feature_index(self, cohort: str, shard: str) -> str:
         """The index of a shard's features."""
-        return f"results/{cohort}/features/{self.config.features.encoder.folder}/shards/{shard}.json"
+        return at(paths.FEATURES, cohort=cohort, encoder=self.config.features.encoder.folder, shard=shard)
 
     def encoder_weights(self) -> list[str]:
         """The user's files that the encoder is made of: its weights, or the plugin."""
@@ -108,7 +110,7 @@ class Wiring:
     def export_indexes(self) -> list[str]:
         """The indexes of all exports of all cohorts."""
         return [
-            f"results/{cohort}/exports/{form}/shards/{shard}.json"
+            at(paths.EXPORTS, cohort=cohort, form=form, shard=shard)
             for cohort, shards in self._shards.items()
             for form in self.config.exports.forms
             for shard in shards
@@ -150,7 +152,7 @@ class Wiring:
                 "features": self.feature_indexes(cohort),
             }
         if table.cohort.expression:
-            inputs["samples"] = f"results/{cohort}/expression/samples.parquet"
+            inputs["samples"] = at(paths.EXPRESSION["samples"], cohort=cohort)
         return inputs
 
     def join_settings(self, cohort: str) -> dict:
@@ -176,31 +178,31 @@ class Wiring:
 
     def fold_inputs(self, cohort: str, arm: str, model: str, k: str) -> dict[str, str]:
         """What fitting one model on one fold reads."""
-        root = f"results/{cohort}"
         inputs = {
-            "patients": f"{root}/cohort/patients.parquet",
-            "folds": f"{root}/folds.parquet" if arm == "fusion" else f"{root}/{arm}/folds.parquet",
-            "slides": f"{root}/cohort/slides.parquet",
+            "patients": at(paths.PATIENTS, cohort=cohort),
+            "folds": at({"fusion": paths.FOLDS, "sites": paths.SITE_FOLDS}[arm], cohort=cohort),
+            "slides": at(paths.SLIDES, cohort=cohort),
         }
         if self.tables[cohort].cohort.expression:
-            inputs["expression"] = f"{root}/expression/expression.parquet"
+            inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
         if self.config.fusion.gene_sets:
             inputs["gene_sets"] = self.config.fusion.gene_sets
-        if model == "centroid" and self.config.fusion.centroids:
-            inputs["centroids"] = self.config.fusion.centroids
+        for key in catalog.get(model).own_settings:
+            if given := getattr(self.config.fusion, key):
+                inputs[key] = given
         for needed in catalog.get(model).needs:
-            inputs[f"needs_{needed}"] = f"{root}/{arm}/{needed}/fold{k}/model.safetensors"
+            inputs[f"needs_{needed}"] = at(paths.FITTED["model"], cohort=cohort, arm=arm, model=needed, k=k)
         return inputs
 
     def fold_settings(self, model: str) -> dict:
         """The settings that fitting a model reads."""
-        others = {"models"} if model == "centroid" else {"models", "centroids"}
-        return self.config.fusion.model_dump(exclude=others)
+        others = {key for name in catalog.names() if name != model for key in catalog.get(name).own_settings}
+        return self.config.fusion.model_dump(exclude={"models", *others})
 
     def fold_files(self, cohort: str, arm: str, name: str, models: list[str] | None = None) -> list[str]:
-        """One file of every fold of `models` (default: all models of the cohort), by model, then k."""
+        """One of `paths.FITTED` of every fold of `models` (default: all models of the cohort), by model, then k."""
         return [
-            f"results/{cohort}/{arm}/{model}/fold{k}/{name}"
+            at(paths.FITTED[name], cohort=cohort, arm=arm, model=model, k=k)
             for model in (models or self.models(cohort))
             for k in range(self.n_splits())
         ]
@@ -224,31 +226,26 @@ class Wiring:
 
     def report_inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """What the report reads: tables by the names of `pages.report.inputs.ReportInputs`, and lists of files."""
-        root, table = f"results/{cohort}", self.tables[cohort]
-        inputs: dict[str, str | list[str]] = {
-            "patients": f"{root}/cohort/patients.parquet",
-            "flow": f"{root}/cohort/flow.parquet",
-            "read": f"{root}/cohort/read.parquet",
-            "folds": f"{root}/folds.parquet",
-            "folds_json": f"{root}/folds.json",
-        }
-        inputs |= {name: f"{root}/{name}.parquet" for name in EVALUATION_TABLES}
+        table = self.tables[cohort]
+        shown = {name: paths.COHORT[name] for name in ("patients", "flow", "read")}
+        shown |= {"folds": paths.FOLDS, "folds_json": paths.HOW_FOLDED, **paths.EVALUATION}
+        inputs: dict[str, str | list[str]] = dict(all_at(shown, cohort=cohort))
         sources = [table.cohort.patients]
         if table.cohort.slides:
             sources.append(table.cohort.slides)
-            inputs["slides"] = f"{root}/cohort/slides.parquet"
+            inputs["slides"] = at(paths.SLIDES, cohort=cohort)
             inputs["slide_indexes"] = [*self.tile_indexes(cohort), *self.feature_indexes(cohort)]
         if table.cohort.expression:
             sources += self.expression_sources(cohort).values()
-            inputs["expression_report"] = f"{root}/expression/report.json"
-            inputs["genes"] = f"{root}/expression/genes.parquet"
+            inputs["expression_report"] = at(paths.EXPRESSION_REPORT, cohort=cohort)
+            inputs["genes"] = at(paths.EXPRESSION["genes"], cohort=cohort)
         if self.config.control.permuted_labels:
-            inputs |= {f"control_{name}": f"{root}/control/{name}.parquet" for name in ("null", "summary")}
-            inputs["control_how"] = f"{root}/control/shuffles.json"
+            control = {f"control_{name}": path for name, path in paths.CONTROL.items()}
+            inputs |= all_at(control | {"control_how": paths.CONTROL_HOW}, cohort=cohort)
         if table.cohort.simulate and self.attention_models(cohort):
-            inputs["truth"] = f"{root}/simulated/truth.parquet"
+            inputs["truth"] = at(paths.TRUTH, cohort=cohort)
         neural = [model for model in self.models(cohort) if catalog.get(model).neural]
-        inputs["histories"] = self.fold_files(cohort, "fusion", "history.parquet", neural) if neural else []
+        inputs["histories"] = self.fold_files(cohort, "fusion", "history", neural) if neural else []
         return inputs | {"sources": sources}
 
     def shown_config(self, cohort: str) -> dict:
@@ -259,11 +256,12 @@ class Wiring:
 
     def code_of_stages(self) -> dict[str, str]:
         """The code fingerprint of every stage."""
-        return {stage: code_hash(f"histoweave.{module}") for stage, module in STAGES.items()}
+        models = {"fusion": catalog.modules(), "control": catalog.modules()}
+        return {stage: code_hash(f"histoweave.{module}", *models.get(stage, ())) for stage, module in STAGES.items()}
 
     def truth_files(self, cohort: str) -> list[str]:
         """Where the planted regions of a simulated cohort are written."""
-        return [f"results/{cohort}/simulated/truth/{slide}.parquet" for slide in self._slides[cohort]]
+        return [at(paths.TRUTH_OF_SLIDE, cohort=cohort, slide=slide) for slide in self._slides[cohort]]
 
     def simulated_slide(self, cohort: str, slide: str) -> dict:
         """Arguments of `simulate.slide.write_slide`, with only those settings that concern this slide."""

@@ -24,7 +24,7 @@ from histoweave.privacy.share import cohort_pseudonyms, shared_inputs
 from histoweave.settings.evaluation import Evaluation
 from histoweave.storage.files import read_table, write_json, write_table
 from histoweave.wiring import tissue as wiring
-from histoweave.wiring.confounding import ConfoundingWiring, confounding_table
+from histoweave.wiring.confounding import ConfoundingWiring
 from histoweave.wiring.privacy import check_columns
 from histoweave.wiring.run import load
 from histoweave.wiring.sites import SiteWiring
@@ -109,7 +109,6 @@ def wired(monkeypatch, **evaluation):
 def test_the_rule_reads_what_the_cohort_has(monkeypatch):
     found = wired(monkeypatch, confounders=["age"])[0].inputs("demo")
     assert set(found) == {"predictions", "patients", "folds", "folds_json", "whole_sites", "slides", "expression"}
-    assert confounding_table("demo") == "results/demo/confounding.parquet"
 
 
 def test_a_column_that_nobody_has_is_refused(monkeypatch):

@@ -1,4 +1,4 @@
-"""Still figures of explanations and decisions: they draw what the tables hold, and the rule flags them for the report."""
+"""Still figures of explanations and decisions: they draw what the tables hold."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from report_data import write_run
-from running import ROOT
 
 from histoweave.fusion import catalog
 from histoweave.pages.kit.style import WIDTH_IN, canvas, marks, message, save_svg, style
@@ -47,9 +46,6 @@ def texts(figure):
     return " ".join(
         text.get_text().replace("\n", " ") for text in figure.findobj(lambda each: hasattr(each, "get_text"))
     )
-
-
-# ---------------------------------------------------------------- what is drawn
 
 
 def test_genes_are_those_of_the_interactive_figure(tables):
@@ -173,20 +169,6 @@ def test_no_text_leaves_the_figure_or_lies_on_another(tables, name):
             assert all(each.x0 >= box.x0 - 1 and each.y1 <= box.y1 + 1 for each in boxes)
             assert all(one.y1 <= other.y0 + 2 for one, other in pairwise(boxes))
             assert axes.title.get_window_extent().x1 <= box.x1 + 1
-
-
-# ---------------------------------------------------------------- the rule
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_the_rule_flags_the_figure_for_snakemakes_report(name):
-    text = (ROOT / "rules" / "report.smk").read_text()
-    block = re.search(
-        rf'{name}=report\(\s*"results/{{cohort}}/figures/{name}\.svg",(.*?)\n        \),', text, re.DOTALL
-    )
-    assert re.search(r'category="(Why|Decisions)"', block[1]) and '"what": ' in block[1] and '"cohort": ' in block[1]
-    caption = (ROOT / "rules" / re.search(r'caption="(.+?)"', block[1])[1]).resolve()
-    assert caption.is_file() and caption.stem == name
 
 
 def test_every_model_of_the_catalog_has_a_look_of_its_own():

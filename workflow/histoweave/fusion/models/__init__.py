@@ -1,44 +1,49 @@
-"""The models, one file each; `build` makes one of the catalog by name."""
+"""The models, one file each: how one is built, and, of a model that is not trained in epochs, how it is fitted.
+
+A file `<name>.py` belongs to the entry of that name in `histoweave.fusion.catalog`. It has
+
+- `build(shape, settings)`: a torch module at random initialisation (torch's global generator). Its `forward(tiles, tile_mask,
+  genes, has_image, has_expression)` takes the fields of a `base.Batch` and returns an `base.Output`;
+- `fit(task)`, unless the entry says `neural`: takes a `histoweave.fusion.task.Task` and returns its `Fit`;
+- `combine(parts)`, of a model that is made of others: the same from their predictions;
+- `check_weights(weights, shape)`, where there is something to check: ValueError for weights that cannot be used.
+"""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 from torch import nn
 
+from histoweave.fusion import catalog
 from histoweave.fusion.models.base import Shape
-from histoweave.fusion.models.centroid import Centroid
-from histoweave.fusion.models.concat import Concat
-from histoweave.fusion.models.cross_attention import CrossAttentionFusion
-from histoweave.fusion.models.ensemble import Ensemble
-from histoweave.fusion.models.expression import Expression
-from histoweave.fusion.models.image import Image
-from histoweave.fusion.models.joint import Joint
-from histoweave.fusion.models.products import Products
-from histoweave.fusion.models.references import LateMean, LinearExpression, LinearImage
-from histoweave.fusion.models.top_pairs import TopPairs
 from histoweave.settings.fusion import Fusion
-
-_BUILDERS = {
-    "majority": LinearExpression,
-    "best_gene": LinearExpression,
-    "top_pairs": TopPairs,
-    "centroid": Centroid,
-    "logistic_expression": LinearExpression,
-    "logistic_image": LinearImage,
-    "logistic_both": Products,
-    "image": partial(Ensemble, Image),
-    "expression": partial(Ensemble, Expression),
-    "concat": partial(Joint, Concat),
-    "late_mean": LateMean,
-    "cross_attention": partial(Joint, CrossAttentionFusion),
-}
 
 
 def build(name: str, shape: Shape, settings: Fusion) -> nn.Module:
-    """A model at random initialisation (torch's global generator).
+    """A model of the catalog at random initialisation."""
+    return needed(name, "build")(shape, settings)
 
-    Its `forward(tiles, tile_mask, genes, has_image, has_expression)` takes the fields of a
-    `histoweave.fusion.models.base.Batch` and returns an `Output`.
+
+def needed(name: str, function: str) -> Callable[..., Any]:
+    """A function of a model's file.
+
+    Raises
+    ------
+    ValueError
+        if the file has none of that name.
     """
-    return _BUILDERS[name](shape, settings)
+    file = file_of(name)
+    if not hasattr(file, function):
+        raise ValueError(
+            f"model '{name}': {file.__name__} has no function `{function}`; write one (docs/extend.md says what it takes)"
+        )
+    return getattr(file, function)
+
+
+def file_of(name: str) -> ModuleType:
+    """The module of a model of the catalog."""
+    return import_module(catalog.get(name).module)

@@ -14,7 +14,10 @@ from scipy.special import logsumexp
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from histoweave.fusion.centroids import check_genes, read_centroids
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.task import Fit, Task
+from histoweave.fusion.transforms import Transforms
 from histoweave.settings.fusion import Fusion
 
 LEAST_SLOPE, MOST_SLOPE = 1.0, 100.0
@@ -42,6 +45,29 @@ class Centroid(nn.Module):
             self.centroids.copy_(torch.from_numpy(centroids))
             self.slope.fill_(slope)
             self.bias.copy_(torch.from_numpy(np.where(absent, -np.inf, 0.0)))
+
+
+build = Centroid
+
+
+def fit(task: Task) -> Fit:
+    """Centroids of the training patients, or of the table `fusion.centroids`.
+
+    Raises
+    ------
+    InputError
+        if that table cannot be used.
+    """
+    path = task.settings.centroids
+    given = None if path is None else read_centroids(path, task.classes)
+    if given is not None:
+        check_genes(given, task.train.expression.columns, path=path)
+    transforms = Transforms(None, task.fit_expression(wanted=None if given is None else given.index))
+    module = task.build(transforms)
+    (genes, labels), _ = task.genes(transforms)
+    rows = None if given is None else given.loc[transforms.expression.kept_genes].to_numpy().T
+    fit_centroid(module, genes, labels, given=rows)
+    return Fit(transforms, module, record={"centroids": "training patients" if given is None else "file"})
 
 
 def _ranks(values: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from histoweave.fusion.layers import GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.joint import Joint
 from histoweave.settings.fusion import Fusion
 
 
@@ -36,3 +37,8 @@ class Concat(nn.Module):
         tokens = self.gene_tokens(genes)
         rna, _ = self.gene_pool(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
         return Output(self.head(torch.cat([image, rna], dim=-1)) + self.shortcut(genes), attention)
+
+
+def build(shape: Shape, settings: Fusion) -> Joint:
+    """Several networks and their mean, beside the products of both modalities."""
+    return Joint(Concat, shape, settings)

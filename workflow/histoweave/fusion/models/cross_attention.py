@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens, head
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.joint import Joint
 from histoweave.settings.fusion import Fusion
 
 MODALITY_DROPOUT = 0.05
@@ -61,3 +62,8 @@ class CrossAttentionFusion(nn.Module):
         no_image = complete & (chance < MODALITY_DROPOUT)
         no_expression = complete & (chance > 1 - MODALITY_DROPOUT)
         return has_image & ~no_image, has_expression & ~no_expression
+
+
+def build(shape: Shape, settings: Fusion) -> Joint:
+    """Several networks and their mean, beside the products of both modalities."""
+    return Joint(CrossAttentionFusion, shape, settings)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from histoweave.fusion.layers import GeneShortcut, GeneTokens, head
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.settings.fusion import Fusion
 
 
@@ -25,3 +26,8 @@ class Expression(nn.Module):
         self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
     ) -> Output:
         return Output(self.head(self.tokens(genes).flatten(1)) + self.shortcut(genes))
+
+
+def build(shape: Shape, settings: Fusion) -> Ensemble:
+    """Several networks and their mean."""
+    return Ensemble(Expression, shape, settings)

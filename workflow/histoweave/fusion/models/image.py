@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from histoweave.fusion.layers import GatedAttentionPool, TileTokens, head
 from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.settings.fusion import Fusion
 
 
@@ -23,3 +24,8 @@ class Image(nn.Module):
     ) -> Output:
         pooled, attention = self.pool(self.tokens(tiles, tile_mask), tile_mask)
         return Output(self.head(pooled), attention)
+
+
+def build(shape: Shape, settings: Fusion) -> Ensemble:
+    """Several networks and their mean."""
+    return Ensemble(Image, shape, settings)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from histoweave.fusion.layers import masked_mean
 from histoweave.fusion.models.base import Output, Shape
-from histoweave.fusion.models.references import Linear, fit_logistic
+from histoweave.fusion.models.linear import Linear, fit_logistic
 from histoweave.settings.fusion import Fusion
 
 COMPONENTS = 16

@@ -7,6 +7,8 @@ patient counts, so any change that is monotone within a patient, such as that of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from scipy.stats import rankdata
@@ -14,7 +16,10 @@ from torch import Tensor, nn
 
 from histoweave.errors import InputError
 from histoweave.fusion.models.base import Output, Shape
-from histoweave.fusion.models.references import auroc, logistic, validation_loss
+from histoweave.fusion.models.best_gene import auroc
+from histoweave.fusion.models.linear import logistic, validation_loss
+from histoweave.fusion.task import Fit, Task
+from histoweave.fusion.transforms import Transforms
 from histoweave.settings.fusion import Fusion
 
 MOST_PAIRS = 9
@@ -53,6 +58,29 @@ class TopPairs(nn.Module):
         with torch.no_grad():
             for own, value in ((self.pairs, pairs), (self.counts, counts), (self.weight, weight), (self.bias, bias)):
                 own.copy_(torch.from_numpy(value))
+
+
+build = TopPairs
+
+
+def fit(task: Task) -> Fit:
+    """Pairs and weights come from the training patients, the number of pairs from the validation patients."""
+    transforms = Transforms(None, task.fit_expression())
+    module = task.build(transforms)
+    train, val = task.genes(transforms)
+    fit_top_pairs(module, train=train, val=val)
+    return Fit(transforms, module)
+
+
+def check_weights(weights: Mapping[str, Tensor], shape: Shape) -> None:
+    """
+    Raises
+    ------
+    ValueError
+        if a pair names a gene that is not there.
+    """
+    if not ((weights["pairs"] >= 0) & (weights["pairs"] < len(shape.gene_tokens))).all():
+        raise ValueError("'pairs' names a gene that is not there")
 
 
 def candidates(ranks: np.ndarray, is_class: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +12,24 @@ from histoweave.evaluation.chosen_scores import CHANCE
 from histoweave.evaluation.conclusion import MARGIN
 from histoweave.pages.kit.tables import KeyNumber
 from histoweave.pages.report.inputs import ReportTables
+
+
+def content(tables: ReportTables) -> dict[str, Any]:
+    """What the section shows: `sentences`, `cards`, and over what was `resampled`."""
+    by_site = tables.folds_how["group_by"] == "site"
+    return {
+        "sentences": sentences(tables),
+        "cards": cards(tables),
+        "resampled": "whole sites, because the folds keep sites together" if by_site else "patients",
+    }
+
+
+def programs(tables: ReportTables) -> dict[str, Any]:
+    """`conclusion` and `key_numbers` of `report.json`."""
+    return {
+        "conclusion": for_programs(tables),
+        "key_numbers": [dataclasses.asdict(card) for card in cards(tables)],
+    }
 
 
 def sentences(tables: ReportTables) -> list[str]:

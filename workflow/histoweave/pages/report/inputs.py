@@ -52,6 +52,8 @@ class ReportInputs:
     explain, decide
         name of a table (`why.tables.TABLES`, `decisions.tables.TABLES`): its files, whose rows are joined. Empty where
         the run has no explanations, or no decisions.
+    more
+        name of a table that only one section reads (`Section.reads`): its file.
     links
         title: address of another page of the run, relative to the report.
     figures
@@ -101,6 +103,7 @@ class ReportInputs:
     overlays: Mapping[str, Path] = field(default_factory=dict)
     explain: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     decide: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    more: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     input_sha256: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +147,11 @@ class ReportTables:
     explained: str = ""
     explain: dict[str, pd.DataFrame] = field(default_factory=dict)
     decide: dict[str, pd.DataFrame] = field(default_factory=dict)
+    more: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def named(self, name: str) -> pd.DataFrame | None:
+        """A table by the name of its field, or of `more`; None where the run does not have it."""
+        return self.more[name] if name in self.more else getattr(self, name, None)
 
     @property
     def titles(self) -> dict[str, str]:
@@ -273,5 +281,6 @@ def read_tables(inputs: ReportInputs) -> ReportTables:
         explained=inputs.explained,
         explain=_joined(inputs.explain),
         decide=_joined(inputs.decide),
+        more=_joined(inputs.more),
     )
     return tables if inputs.pseudonyms is None else pseudonymised(tables, inputs.pseudonyms)

@@ -10,75 +10,40 @@ import pandas as pd
 import yaml
 from jinja2.utils import htmlsafe_json_dumps
 
-from histoweave.evaluation import wording
-from histoweave.evaluation.metrics import CLASS_METRICS, DIRECTIONS, SHOWN
 from histoweave.pages.kit import plotly_js as bundle
 from histoweave.pages.kit.embed import inline_svg
 from histoweave.pages.kit.interactive import as_json
-from histoweave.pages.kit.tables import pair_table, plain_table, settings_table
+from histoweave.pages.kit.tables import pair_table
 from histoweave.pages.kit.template import render
 from histoweave.pages.kit.versions import package_versions
-from histoweave.pages.report import conclusion
-from histoweave.pages.report.decisions import tables as decide_views
-from histoweave.pages.report.doubts import confounding as confounding_views
-from histoweave.pages.report.doubts import control as control_views
-from histoweave.pages.report.figures import FIGURES, draw_plots
+from histoweave.pages.report.figures import draw_plots
 from histoweave.pages.report.inputs import ReportInputs, ReportTables, read_tables
-from histoweave.pages.report.performance import curves as views_curves
-from histoweave.pages.report.performance import operating as operating_views
-from histoweave.pages.report.performance import tables as views
-from histoweave.pages.report.performance.circularity import circularity, shown_expression
 from histoweave.pages.report.pictures import SlidePicture, slide_pictures
-from histoweave.pages.report.run import files_read as views_read
-from histoweave.pages.report.sections import ALT, PARTS, SECTIONS
+from histoweave.pages.report.sections import FIGURE_FILES, PARTS, SECTIONS, codes
 from histoweave.pages.report.why import tables as explain_views
 from histoweave.storage.files import write_text
 
-MUCH_INK = 0.1  # of a slide's stained area
+
+def findings(tables: ReportTables) -> list[str]:
+    """What was found besides the conclusion, in the order of the sections; nothing of models whose skill is no finding."""
+    return [said for code in codes().values() for said in code.summary(tables)]
 
 
-def _slides(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
-    """What the page says of the slides; empty tables for a run without slides."""
+def _content(tables: ReportTables) -> dict[str, Any]:
+    """What each section shows, by its id; sections that share a function share what it returns."""
+    made = {code.content: code.content(tables) for code in codes().values()}
+    return {name: made[code.content] for name, code in codes().items()}
+
+
+def _pictures(inputs: ReportInputs, tables: ReportTables) -> list[SlidePicture]:
+    """Pictures of slides; refused slides first: theirs are those that somebody should look at."""
     if tables.slides is None:
-        return {
-            "n_slides": 0,
-            "refused": None,
-            "all_slides": None,
-            "much_ink": [],
-            "pictures": [],
-            "n_more_pictures": 0,
-        }
-    slides = tables.slides
-    refused = slides[slides["status"] != "ok"]
-    columns = {
-        "slide": "Slide", "patient": "Patient", "status": "Status", "stage": "Excluded in", "reason": "Reason",
-    }  # fmt: skip
-    more = {
-        "n_tiles": "Tiles",
-        "n_failed_tiles": "Unreadable tiles",
-        "level0_mpp": "µm/px",
-        "mpp_source": "Spacing from",
-        "pen_share": "Share removed as ink",
-    }
-    # Refused slides first: theirs are the pictures that somebody should look at.
-    order = pd.concat([refused, slides[slides["status"] == "ok"]])
-    pictures = slide_pictures(
+        return []
+    refused = tables.slides["status"] != "ok"
+    order = pd.concat([tables.slides[refused], tables.slides[~refused]])
+    return slide_pictures(
         dict(zip(order["slide"], order["status"], strict=True)), thumbnails=inputs.thumbnails, overlays=inputs.overlays
     )
-    return {
-        "n_slides": len(slides),
-        "n_ok": len(slides) - len(refused),
-        "refused": plain_table(refused, columns),
-        "all_slides": plain_table(slides, columns | more),
-        "much_ink": _much_ink(slides),
-        "pictures": pictures,
-        "n_more_pictures": len(set(slides["slide"]) & set(inputs.thumbnails)) - len(pictures),
-    }
-
-
-def _much_ink(slides: pd.DataFrame) -> list[str]:
-    """Slides that were used although more than `MUCH_INK` of their stained area was taken out as marker ink."""
-    return slides.loc[(slides["status"] == "ok") & (slides["pen_share"] > MUCH_INK), "slide"].tolist()
 
 
 def _layer(picture: SlidePicture) -> dict[str, Any]:
@@ -86,106 +51,18 @@ def _layer(picture: SlidePicture) -> dict[str, Any]:
     return {"slide": picture.slide, "status": picture.status, "overlay": picture.overlay}
 
 
-def _genes(tables: ReportTables) -> views.Table | None:
-    """Genes with a gap or without a single read: what a reader may want to know of two thousand genes."""
-    if tables.genes is None:
-        return None
-    odd = tables.genes[(tables.genes["n_missing"] > 0) | tables.genes["all_zero"]]
-    columns = {
-        "gene": "Gene",
-        "source_name": "Name in the file",
-        "n_missing": "Missing",
-        "all_zero": "All zero",
-    }
-    return plain_table(odd.head(views.MAX_PATIENT_ROWS), columns) if len(odd) else None
-
-
-def findings(tables: ReportTables) -> list[str]:
-    """What was found besides the conclusion, that of explanations and decisions last; nothing of models whose skill is
-    no finding."""
-    main = views.main_fusion(tables) or ""
-    said = wording.summary(
-        views.key_comparisons(tables),
-        tables.modality_use,
-        tables.control_summary,
-        model=main if tables.conclusion.stands(main) else "",
-        titles=tables.titles,
-    )
-    said += confounding_views.summary(tables)
-    return said + explain_views.summary(tables) + decide_views.summary(tables)
-
-
-def _doubts(tables: ReportTables) -> dict[str, list[str]]:
-    """What stands over the parts of the page that are about models whose skill is no finding."""
+def _counts(tables: ReportTables) -> dict[str, int | None]:
+    """The numbers in the head of the page; those of slides are None without any."""
+    included = tables.patients[tables.patients["included"]]
+    slides = tables.slides
     return {
-        "fusion": conclusion.cautions(tables, [views.main_fusion(tables)]),
-        "explained": conclusion.cautions(tables, [tables.explained]),
-        "decided": conclusion.cautions(tables, decide_views.spoken_of(tables)),
-    }
-
-
-def _results(tables: ReportTables) -> dict[str, Any]:
-    """Every table of the results, as the template names them."""
-    main = views.main_fusion(tables)
-    stands, use = tables.conclusion.stands(main or ""), tables.modality_use
-    use_rows = use[(use["metric"] == "auroc") & (use["model"] == main)].to_dict("records")
-    classes, sites, folds = (views.scopes_like(tables, prefix) for prefix in ("class:", "site:", "fold"))
-    all_metrics = list(SHOWN)
-    by_patient, n_more_patients = views.patients_table(tables)
-    return {
-        "summary": findings(tables),
-        "conclusion": conclusion.sentences(tables),
-        "key_numbers": conclusion.cards(tables),
-        "doubts": _doubts(tables),
-        "main_title": tables.titles.get(main, ""),
-        "flow": plain_table(
-            tables.flow,
-            {
-                "step": "Step",
-                "unit": "Unit",
-                "n_in": "In",
-                "n_out": "Kept",
-                "n_lost": "Excluded",
-                "reason": "Reason",
-                "ids": "Excluded ids",
-            },
-        ),
-        "files_read": views_read.files_read(tables),
-        "resampled": "whole sites, because the folds keep sites together"
-        if tables.folds_how["group_by"] == "site"
-        else "patients",
-        "folds_table": views.folds_table(tables),
-        "folds_how": settings_table({k: v for k, v in tables.folds_how.items() if k != "test_counts"}),
-        "directions": DIRECTIONS,
-        "pooled": views.metric_table(tables, scopes=["pooled"], metrics=all_metrics),
-        "incomplete": views.metric_table(tables, scopes=["incomplete"], metrics=all_metrics),
-        "by_fold": views.metric_table(tables, scopes=folds, metrics=all_metrics, scope_title="Fold"),
-        "class_grid": views.scope_grid(tables, scopes=classes, metric="auroc", scope_title="Class"),
-        "site_grid": views.scope_grid(tables, scopes=sites, metric="auroc", scope_title="Site"),
-        "by_class": views.metric_table(tables, scopes=classes, metrics=CLASS_METRICS, scope_title="Class"),
-        "by_site": views.metric_table(tables, scopes=sites, metrics=views.SITE_METRICS, scope_title="Site"),
-        "findings": [wording.finding(row, tables.titles) for row in views.key_comparisons(tables) if stands],
-        "comparisons": views.comparison_table(tables),
-        "use_findings": [wording.finding(row, tables.titles) for row in use_rows if stands],
-        "modality_use": views.modality_use_table(tables),
-        "truth": None if tables.truth is None else views.truth_table(tables),
-        "control": control_views.views(tables),
-        "trained": any(len(history) for runs in tables.histories.values() for history in runs),
-        "by_patient": by_patient,
-        "n_more_patients": n_more_patients,
-        "throughput": views.throughput_table(tables),
-        "slide_speed": views.slide_speed_table(tables),
-        "class_counts": operating_views.class_counts_table(tables),
-        "operating": operating_views.operating_table(tables),
-        "thresholds": operating_views.thresholds_table(tables),
-        "operating_says": operating_views.says(tables),
-        "sensitivity": views_curves.sensitivity_table(tables),
-        "precision": views_curves.precision_table(tables),
-        "bins": views_curves.reliability_table(tables),
-        "epochs": views_curves.training_table(tables),
-        "confounding": confounding_views.views(tables),
-        **explain_views.views(tables),
-        "decide": decide_views.views(tables),
+        "n_patients": len(tables.patients),
+        "n_included": len(included),
+        "n_complete": int(included["complete"].sum()),
+        "n_slides": None if slides is None else len(slides),
+        "n_ok": None if slides is None else int((slides["status"] == "ok").sum()),
+        "n_folds": tables.folds[["repeat", "fold"]].drop_duplicates().shape[0],
+        "repeats": int(tables.folds["repeat"].nunique()),
     }
 
 
@@ -202,6 +79,20 @@ def _centroids(inputs: ReportInputs, tables: ReportTables) -> str:
     return f"The centroids of “{tables.titles['centroid']}” are {whose}."
 
 
+def _of_inputs(inputs: ReportInputs, tables: ReportTables) -> dict[str, Any]:
+    """What fragments show of the configuration, the code and the other pages of the run."""
+    return {
+        "centroids": _centroids(inputs, tables),
+        "learning_asked": inputs.config.get("decide", {}).get("learning_curve", {}).get("models") != [],
+        "links": dict(inputs.links),
+        "versions": pair_table(package_versions(), ("Package", "Version")),
+        "input_sha256": pair_table(inputs.input_sha256, ("File", "SHA-256")),
+        "code": pair_table(inputs.code, ("Stage", "Fingerprint")),
+        "config_yaml": yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
+        "seed": inputs.config.get("seed"),
+    }
+
+
 def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
     """Write the report of a run to `out`, whole or not at all.
 
@@ -209,9 +100,8 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
     (no slides, no RNA, no negative control, no trained model) are left out with a line that says so.
     """
     tables = read_tables(inputs)
-    included = tables.patients[tables.patients["included"]]
-    slides = _slides(inputs, tables)
-    plots = draw_plots(tables)
+    pictures, plots = _pictures(inputs, tables), draw_plots(tables)
+    shown = set() if tables.slides is None else set(tables.slides["slide"]) & set(inputs.thumbnails)
     page = render(
         "page.html.j2",
         folder=Path(__file__).parent,
@@ -221,37 +111,28 @@ def write_report(inputs: ReportInputs, out: str | os.PathLike) -> None:
         plotly_js=bundle.plotly_js(),
         plots=plots,
         figures_json=as_json(plots),
-        centroids=_centroids(inputs, tables),
-        slides_json=htmlsafe_json_dumps([_layer(picture) for picture in slides["pictures"]]),
-        explained_json=htmlsafe_json_dumps(explain_views.browser(tables, slides["pictures"])),
-        links=dict(inputs.links),
-        parts=PARTS,
-        cohort=inputs.cohort,
-        sections=SECTIONS,
+        slides_json=htmlsafe_json_dumps([_layer(picture) for picture in pictures]),
+        explained_json=htmlsafe_json_dumps(explain_views.browser(tables, pictures)),
+        sections={section.id: section.title for section in SECTIONS.values()},
+        parts={sections[0].id: part for part, sections in PARTS.items()},
+        content=_content(tables),
+        findings=findings(tables),
         svgs={
-            name: inline_svg(inputs.figures / f"{name}.svg", prefix=name.replace("_", "-"), alt=ALT[name])
-            for name in FIGURES
+            figure.name: inline_svg(
+                inputs.figures / f"{figure.name}.svg", prefix=figure.name.replace("_", "-"), alt=figure.alt
+            )
+            for figure in FIGURE_FILES
+            if figure.alt
         },
+        cohort=inputs.cohort,
         simulated=tables.truth is not None,
         classes=list(tables.classes),
         models=tables.models,
         modalities=tables.modalities,
-        n_patients=len(tables.patients),
-        n_included=len(included),
-        n_complete=int(included["complete"].sum()),
-        n_folds=tables.folds[["repeat", "fold"]].drop_duplicates().shape[0],
-        repeats=int(tables.folds["repeat"].nunique()),
-        expression=None if tables.expression is None else settings_table(shown_expression(tables)),
-        circularity=circularity(tables),
-        genes=_genes(tables),
-        versions=pair_table(package_versions(), ("Package", "Version")),
-        input_sha256=pair_table(inputs.input_sha256, ("File", "SHA-256")),
-        code=pair_table(inputs.code, ("Stage", "Fingerprint")),
-        config_yaml=yaml.safe_dump(dict(inputs.config), sort_keys=False, allow_unicode=True),
-        confidence=inputs.config.get("evaluation", {}).get("confidence", 0.95),
-        seed=inputs.config.get("seed"),
-        learning_asked=inputs.config.get("decide", {}).get("learning_curve", {}).get("models") != [],
-        **slides,
-        **_results(tables),
+        interval=f"{tables.confidence * 100:g} %",
+        pictures=pictures,
+        n_more_pictures=len(shown) - len(pictures),
+        **_counts(tables),
+        **_of_inputs(inputs, tables),
     )
     write_text(out, page)

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from histoweave.decide.class_sets import CLASS, MARGINAL
+from histoweave.pages.kit.json_values import rows as plain_rows
 from histoweave.pages.kit.tables import METRIC_TITLES, Cell, Table, estimate, number
+from histoweave.pages.report import conclusion
 from histoweave.pages.report.inputs import ReportTables
 from histoweave.pages.report.models import POLICY_TITLES
 
@@ -44,7 +46,7 @@ def scope_title(scope: str) -> str:
 
 
 def views(tables: ReportTables) -> dict[str, Any]:
-    """Every table of the decisions as the template names it; None where the run has not made it."""
+    """What the sections show: tables, None where the run has not made them, and sentences."""
     found = tables.decide
     makers: dict[str, Callable[[ReportTables], Table]] = {
         "calibration": _calibration, "conformal": _conformal, "selective": _selective, "decision_curve": _decision,
@@ -53,6 +55,7 @@ def views(tables: ReportTables) -> dict[str, Any]:
     shown = {name: make(tables) if _SOURCES.get(name, name) in found else None for name, make in makers.items()}
     says = _standing(tables, found["learning_fit"])["says"].tolist() if "learning_fit" in found else []
     return shown | {
+        "cautions": conclusion.cautions(tables, _spoken_of(tables)),
         "made": bool(found),
         "says": _says(tables),
         "learning_says": list(dict.fromkeys(says)),
@@ -60,7 +63,12 @@ def views(tables: ReportTables) -> dict[str, Any]:
     }
 
 
-def spoken_of(tables: ReportTables) -> list[str]:
+def programs(tables: ReportTables) -> dict[str, Any]:
+    """`decide` of `report.json`: all but the sets of single patients."""
+    return {"decide": {name: plain_rows(table) for name, table in tables.decide.items() if name != "sets"}}
+
+
+def _spoken_of(tables: ReportTables) -> list[str]:
     """The models that the sentences are about: those of both modalities, or all where there are none."""
     fused = [model.name for model in tables.models if len(model.modalities) > 1]
     return fused or list(tables.titles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from histoweave.evaluation.confounding_wording import Verdict, looked_at
@@ -31,6 +32,11 @@ def verdicts(tables: ReportTables) -> list[Verdict]:
 def summary(tables: ReportTables) -> list[str]:
     """What the top of the page says: verdicts that a reader must know of."""
     return [verdict.says for verdict in verdicts(tables) if verdict.status in _IN_SUMMARY]
+
+
+def programs(tables: ReportTables) -> dict[str, Any]:
+    """`confounding_verdicts` of `report.json`."""
+    return {"confounding_verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(tables)]}
 
 
 def views(tables: ReportTables) -> dict[str, Any]:

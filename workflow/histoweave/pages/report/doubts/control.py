@@ -121,10 +121,10 @@ def _table(tables: ReportTables) -> Table:
     return Table(columns, tuple(rows))
 
 
-def views(tables: ReportTables) -> dict[str, Any] | None:
-    """What the section shows; None without a control."""
+def views(tables: ReportTables) -> dict[str, Any]:
+    """What the section shows; nothing without a control."""
     if tables.control_summary is None:
-        return None
+        return {}
     return {
         "how": how_shuffled(tables.control_how),
         "within": tables.control_how["within"] == "site",

@@ -20,6 +20,11 @@ def circularity(tables: ReportTables) -> str:
     return GENES if tables.genes is not None and are_pam50_genes(tables.genes["gene"]) else ""
 
 
+def content(tables: ReportTables) -> dict[str, Any]:
+    """What the section shows."""
+    return {"of": circularity(tables)}
+
+
 def shown_expression(tables: ReportTables) -> dict[str, Any]:
     """How the RNA was read; which PAM50 genes are missing only where the classes or the genes are PAM50's."""
     hidden = {"read"} if circularity(tables) else {"read", "pam50_missing"}

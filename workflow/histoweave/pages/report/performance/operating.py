@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from histoweave.evaluation.operating import MEASURES
@@ -11,6 +13,11 @@ from histoweave.pages.report.inputs import ReportTables
 from histoweave.pages.report.performance import tables as views
 
 _TITLES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV"}
+
+
+def content(tables: ReportTables) -> dict[str, Any]:
+    """What the section shows: two tables and sentences."""
+    return {"table": operating_table(tables), "thresholds": thresholds_table(tables), "says": says(tables)}
 
 
 def class_counts(tables: ReportTables) -> pd.DataFrame:

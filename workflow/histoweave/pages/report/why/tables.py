@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from histoweave.pages.kit.interactive import rounded
+from histoweave.pages.kit.json_values import rows as plain_rows
 from histoweave.pages.kit.tables import Cell, Table, estimate, number
+from histoweave.pages.report import conclusion
 from histoweave.pages.report.inputs import ReportTables
 from histoweave.pages.report.pictures import SlidePicture
 from histoweave.pages.report.why import morphology as morphology_views
@@ -17,6 +19,8 @@ TABLES = (
     "genes", "gene_sets", "tests", "patients", "concepts", "concept_gene_sets", "faithfulness", "stability", "morphology",
     "class_tiles",
 )  # fmt: skip
+# What is said of classes stands in `report.json`; patients are in their tables.
+_FOR_PROGRAMS = ("genes", "gene_sets", "tests", "morphology", "concepts", "concept_gene_sets")
 MAX_EXPLAINED = 500
 MAX_DRIVERS = 200
 TEST_TITLES = {
@@ -36,10 +40,11 @@ def modality_title(modality: str) -> str:
 
 
 def views(tables: ReportTables) -> dict[str, Any]:
-    """Every table of the explanations as the template names it; None where the run has not made it."""
+    """What the sections show: tables, empty or None where the run has not made them, and sentences."""
     found = tables.explain
     tests = found.get("tests")
     return {
+        "cautions": conclusion.cautions(tables, [tables.explained]),
         "explain_tests": None if tests is None else _tests(tests),
         "explain_says": tests["says"].tolist() if tests is not None and _stands(tables) else [],
         "genes_table": _drivers(found.get("genes"), {"gene": "Gene"}),
@@ -50,6 +55,12 @@ def views(tables: ReportTables) -> dict[str, Any]:
         "explained_table": _patients(found.get("patients")),
         "n_more_explained": max(0, len(found.get("patients", ())) - MAX_EXPLAINED),
     }
+
+
+def programs(tables: ReportTables) -> dict[str, Any]:
+    """`explain` of `report.json`."""
+    found = tables.explain
+    return {"explain": {name: plain_rows(found[name]) for name in _FOR_PROGRAMS if name in found}}
 
 
 def summary(tables: ReportTables) -> list[str]:
