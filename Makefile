@@ -42,7 +42,7 @@ lint: .venv/dev ## Check style, the workflow and the docs: ruff, snakefmt, snake
 
 docs: .venv/dev ## Build the documentation as a static site: site/index.html
 	$(SITE)
-	@echo "Open site/index.html"
+	@echo "Open site/index.html; its search needs a server: $(BIN)/python -m http.server --directory site"
 
 test: lint ## Lint, then every test but the cluster's, the whole demo included
 	$(BIN)/python -m pytest -n auto tests/unit

@@ -15,6 +15,7 @@ from histoweave.wiring.reference import PAGE, page
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 BESIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md")]
 RULES_PAGE = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 SNAKEFILE = (ROOT / "Snakefile").read_text()
 
 
@@ -57,6 +58,15 @@ def test_the_targets_are_all_listed():
     listed = re.findall(r"^\| `(\w+)`(?: \(default\))? \| [^`]", RULES_PAGE, flags=re.MULTILINE)
     assert listed == ["all", "prepare", "concepts", "apply", "export"]
     assert sorted(listed) == sorted(re.findall(r"^rule (\w+):$", SNAKEFILE, flags=re.MULTILINE))
+
+
+def test_the_architecture_names_every_module_and_no_other():
+    table = re.search(r"^\| folder \|.*?\n\n", ARCHITECTURE, flags=re.MULTILINE | re.DOTALL)[0]
+    named = {name.rstrip("/").rpartition("/")[2] for name in re.findall(r"`([\w/]+)`", table)}
+    library = ROOT / "workflow" / "histoweave"
+    modules = {path.stem for path in library.rglob("*.py")} - {"__init__"}
+    folders = {path.name for path in library.rglob("*") if path.is_dir()}
+    assert not modules - named and not named - modules - folders
 
 
 @pytest.mark.parametrize("path", [*DOCS, *BESIDES], ids=lambda path: path.name)
