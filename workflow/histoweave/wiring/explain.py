@@ -103,7 +103,7 @@ class ExplainWiring:
 
     def inputs(self, cohort: str, model: str) -> dict[str, str | list[str]]:
         """What the summary of a model reads."""
-        inputs = {name: self.fold_tables(cohort, model, name) for name in FOLD_TABLES}
+        inputs: dict[str, str | list[str]] = {name: self.fold_tables(cohort, model, name) for name in FOLD_TABLES}
         inputs |= {"predictions": self.predictions(cohort, model), **self.gene_sets()}
         if self.wiring.tables[cohort].cohort.simulate:
             inputs |= {"slides": f"results/{cohort}/cohort/slides.parquet", "truth": self.wiring.truth_files(cohort)}
