@@ -105,8 +105,10 @@ def _check(info: catalog.ModelInfo, train_patients: PatientSet, val_patients: Pa
 def _fit_transforms(info: catalog.ModelInfo, patients: PatientSet, *, settings: Fusion, seed: int) -> Transforms:
     image = expression = None
     if IMAGE in info.modalities and (ids := patients.having(IMAGE)):
+        assert not isinstance(settings.image_components, str)  # resolved
         image = fit_image(BagStore(patients.slides), ids, components=settings.image_components, seed=seed)
     if EXPRESSION in info.modalities and (ids := patients.having(EXPRESSION)):
+        assert patients.expression is not None
         expression = fit_expression(patients.expression.loc[ids], settings=settings, tokens=True, seed=seed)
     return Transforms(image, expression)
 

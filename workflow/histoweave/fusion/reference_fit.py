@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -68,6 +69,7 @@ def _on_images(
 ) -> Fitted:
     """Logistic regression on mean tile features. Every tile is read once."""
     train_means, val_means = (_mean_tiles(patients) for patients in (train_patients, val_patients))
+    assert not isinstance(settings.image_components, str)
     image = fit_components(train_means, components=settings.image_components, seed=seed)
     transforms = Transforms(image, None)
     module = _built(info, transforms, classes, settings)
@@ -87,6 +89,7 @@ def _on_both(
     seed: int,
 ) -> Fitted:
     """Logistic regression on components of image and RNA and their products. Every tile is read twice."""
+    assert not isinstance(settings.image_components, str)
     image = fit_components(_mean_tiles(train_patients), components=settings.image_components, seed=seed)
     expression = fit_expression(train_patients.expression, settings=settings, tokens=False, seed=seed)
     transforms = Transforms(image, expression)
@@ -109,6 +112,7 @@ def _on_genes(
     given = None
     if info.name == "centroid" and settings.centroids is not None:
         given = read_centroids(settings.centroids, classes)
+        assert train_patients.expression is not None
         check_genes(given, train_patients.expression.columns, path=settings.centroids)
     expression = fit_expression(
         train_patients.expression,
@@ -136,7 +140,7 @@ def _on_genes(
     return transforms, module, before_refit
 
 
-def _built(info: ModelInfo, transforms: Transforms, classes: list[str], settings: Fusion) -> nn.Module:
+def _built(info: ModelInfo, transforms: Transforms, classes: list[str], settings: Fusion) -> Any:
     return build(info.name, Shape.of(transforms, n_classes=len(classes)), settings)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -19,7 +21,7 @@ from histoweave.fusion.models.references import LateMean, LinearExpression, Line
 from histoweave.fusion.models.top_pairs import TopPairs
 from histoweave.settings.fusion import Fusion
 
-_BUILDERS = {
+_BUILDERS: dict[str, Callable[[Shape, Fusion], nn.Module]] = {
     "majority": LinearExpression,
     "best_gene": LinearExpression,
     "top_pairs": TopPairs,
@@ -35,7 +37,7 @@ _BUILDERS = {
 }
 
 
-def build(name: str, shape: Shape, settings: Fusion) -> nn.Module:
+def build(name: str, shape: Shape, settings: Fusion) -> Any:
     """A model at random initialisation (torch's global generator).
 
     Its `forward(tiles, tile_mask, genes, has_image, has_expression)` takes the fields of a

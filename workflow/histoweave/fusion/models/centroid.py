@@ -24,6 +24,10 @@ _SPREAD_OF_SLOPE = 10.0
 class Centroid(nn.Module):
     """Logits: slope times Spearman's correlation of a patient's genes with each class's centroid."""
 
+    centroids: Tensor
+    slope: Tensor
+    bias: Tensor
+
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
         self.register_buffer("centroids", torch.randn(shape.n_classes, len(shape.gene_tokens)))
