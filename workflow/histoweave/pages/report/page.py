@@ -137,7 +137,7 @@ def _results(tables: ReportTables) -> dict[str, Any]:
         "conclusion": conclusion.sentences(tables),
         "key_numbers": conclusion.cards(tables),
         "doubts": _doubts(tables),
-        "main_title": tables.titles.get(main, ""),
+        "main_title": tables.titles.get(main or "", ""),
         "flow": plain_table(
             tables.flow,
             {
