@@ -76,6 +76,7 @@ def aligned(
     if align == "median":
         out[genes] = expression[genes] + (median[genes] - expression[genes].median())
     else:
+        assert quantiles is not None  # the alignment asks for them
         mapped = {gene: quantile_map(expression[gene].to_numpy(np.float64), quantiles.loc[gene]) for gene in genes}
         out[genes] = pd.DataFrame(mapped, index=expression.index, columns=genes)
     return out

@@ -154,8 +154,10 @@ def _manifest(training: Training, slides: pd.DataFrame, genes: list[str]) -> ide
 
 
 def _expression(training: Training, genes: list[str]) -> identity.ExpressionIdentity:
+    assert training.expression is not None
     n_genes = training.expression.shape[1] - 1  # besides the column of patients
     unit = training.unit
+    assert unit is not None  # stated wherever there is RNA
     fitted = read_json(training.fold_folder(training.models[0], 0) / "config.json")
     transform = fitted["settings"].get("expression_transform", "log2")  # all models of a run have one
     return identity.ExpressionIdentity(

@@ -111,6 +111,7 @@ def _weights(facts: pd.DataFrame, expected: str) -> Check:
 def missing_genes(manifest: Manifest, expression: pd.DataFrame) -> list[str]:
     """Genes that a model reads and that no patient of the cohort has."""
     given = set(expression.columns[expression.notna().any()])
+    assert manifest.expression is not None
     return [gene for gene in manifest.expression.genes if gene not in given]
 
 
@@ -124,6 +125,7 @@ def check_expression(
     if against := units.difference(unit, ours.unit, formula=ours.formula):
         same = Check("expression unit", "refused", against)
     else:
+        assert unit is not None  # or the two could not be compared
         says, reservation = units.agreement(unit, ours.unit)
         same = Check("expression unit", "warn" if reservation else "ok", says)
     lacking, n = missing_genes(manifest, expression), len(ours.genes)

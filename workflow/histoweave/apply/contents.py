@@ -76,19 +76,25 @@ def fold_model(bundle: Bundle, name: str, k: int) -> FittedModel:
             f"{', '.join(manifest.classes):.200}, in this order; make the bundle again"
         )
     image, rna = fitted.transforms.image, fitted.transforms.expression
-    if image is not None and len(image.mean) != manifest.encoder.dim:
-        raise InputError(
-            f"{folder / 'transforms.parquet'}: takes features of {len(image.mean)} values, the encoder of the bundle gives "
-            f"{manifest.encoder.dim}; make the bundle again"
-        )
-    if rna is not None and (strange := sorted(set(rna.kept_genes) - set(manifest.expression.genes))):
+    encoder, expression = manifest.encoder, manifest.expression
+    if image is not None:
+        assert encoder is not None  # the manifest has one where a model reads images
+        if len(image.mean) != encoder.dim:
+            raise InputError(
+                f"{folder / 'transforms.parquet'}: takes features of {len(image.mean)} values, the encoder of the bundle "
+                f"gives {encoder.dim}; make the bundle again"
+            )
+    if rna is None:
+        return fitted
+    assert expression is not None  # likewise
+    if strange := sorted(set(rna.kept_genes) - set(expression.genes)):
         raise InputError(
             f"{folder / 'transforms.parquet'}: reads gene '{strange[0]:.80}', which is none of the bundle's; make the bundle again"
         )
-    if rna is not None and fitted.settings.expression_transform != manifest.expression.transform:
+    if fitted.settings.expression_transform != expression.transform:
         raise InputError(
             f"{folder / 'config.json'}: was fitted on {fitted.settings.expression_transform}, the bundle is said to read "
-            f"{manifest.expression.transform}; make the bundle again"
+            f"{expression.transform}; make the bundle again"
         )
     return fitted
 

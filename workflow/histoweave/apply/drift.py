@@ -92,6 +92,7 @@ def _measured(
     if slides["status"].eq("ok").any():
         yield "slides", slide_measures(slides)
         if means is not None and bundle.has(reference.EMBEDDING):
+            assert bundle.manifest.encoder is not None
             embedding = reference.read_embedding(bundle.path(reference.EMBEDDING), dim=bundle.manifest.encoder.dim)
             yield "image", image_measures(means, embedding)
     if expression is not None and "expression" in comparable and bundle.has(reference.GENES):

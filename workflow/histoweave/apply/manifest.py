@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pydantic
 from pydantic import Field
@@ -17,7 +17,7 @@ from histoweave.settings.base import Section
 from histoweave.storage import strict_json
 
 NAME = "bundle.json"
-FORMAT = 1
+FORMAT: Final = 1
 FOLD_MEMBERS = ("model.safetensors", "config.json", "transforms.parquet")
 DICTIONARY = ("sae_weights.safetensors", "cfg.json", "training.safetensors")
 SUMMARY, EMBEDDING = "reference/summary.parquet", "reference/embedding.safetensors"

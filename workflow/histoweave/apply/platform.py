@@ -47,8 +47,9 @@ def check_alignment(bundle: Bundle, *, n: int, method: Align) -> list[Check]:
     against = align.too_few(method, n)
     if not against and method == "quantile" and not bundle.has(reference.QUANTILES):
         against = align.WITHOUT_QUANTILES
-    status, says = ("refused", against) if against else ("warn", align.statement(method, n))
-    return [Check("alignment of RNA", status, says)]
+    if against:
+        return [Check("alignment of RNA", "refused", against)]
+    return [Check("alignment of RNA", "warn", align.statement(method, n))]
 
 
 def alignment_record(checks: list[Check], *, n: int, method: Align) -> dict[str, Any]:

@@ -6,7 +6,7 @@ below were measured on real RNA (docs/apply.md): cohorts of the training's unit 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,7 +123,7 @@ def groups(ids: pd.Index, site: pd.Series) -> Iterator[np.ndarray]:
     """Places in `ids` of the patients whose medians are judged together: each large site of several, then the rest."""
     names = site.reindex(ids).to_numpy(object)
     sites, counts = np.unique([str(name) for name in names if not pd.isna(name)], return_counts=True)
-    large = sites[counts >= MIN_PATIENTS] if len(sites) > 1 else []
+    large: Iterable[str] = sites[counts >= MIN_PATIENTS] if len(sites) > 1 else []
     of = np.array(["" if pd.isna(name) else str(name) for name in names], dtype=object)
     for name in large:
         yield np.flatnonzero(of == name)

@@ -21,11 +21,11 @@ QUANTILES = "reference/gene_quantiles.parquet"
 FEATURES = "reference/features.parquet"  # bundles made before images were judged lack it
 _RANGE: dict[str, Kind] = {"low": "measure", "median": "measure", "high": "measure"}
 _COLUMNS: dict[str, dict[str, Kind]] = {
-    SUMMARY: {"modality": "text", "feature": "text"} | _RANGE,
-    GENES: {"gene": "text"} | _RANGE | {"lower": "measure", "upper": "measure", "mean": "measure", "sd": "measure"},
+    SUMMARY: {"modality": "text", "feature": "text", **_RANGE},
+    GENES: {"gene": "text", **_RANGE, "lower": "measure", "upper": "measure", "mean": "measure", "sd": "measure"},
     QUANTILES: {"gene": "text", "quantiles": "numbers"},
-    CONCEPTS: {"concept": "text"} | _RANGE,
-    FEATURES: {"feature": "text"} | _RANGE,
+    CONCEPTS: {"concept": "text", **_RANGE},
+    FEATURES: {"feature": "text", **_RANGE},
     SCANNERS: {"vendor": "text", "model": "text", "share": "number"},
 }
 _KEYS = {SUMMARY: "feature", GENES: "gene", QUANTILES: "gene", CONCEPTS: "concept", FEATURES: "feature"}

@@ -31,6 +31,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             return opened.read(member.file_size)  # no more is ever unpacked, whatever the archive holds
         # Of these zipfile unpacks at once what it has read, which may be thousands of times as much.
+        assert isinstance(opened, zipfile.ZipExtFile)
         opened.MIN_READ_SIZE = _STEP_BYTES
         content = io.BytesIO()
         while part := opened.read(_STEP_BYTES):

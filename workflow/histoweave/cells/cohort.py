@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -42,6 +42,7 @@ class CellCohort:
     @property
     def input(self) -> CellInput:
         """What the configuration says of the cells."""
+        assert self.cohort.cells is not None
         return self.cohort.cells
 
     @property
@@ -86,25 +87,30 @@ def read_cohorts(cohorts: Mapping[str, Cohort], *, check_paths: bool = True) -> 
 
 
 def _read(name: str, cohort: Cohort, *, check_paths: bool) -> CellCohort:
-    patients, readings = None, ()
+    given = cohort.cells
+    assert given is not None
+    patients: pd.DataFrame | None = None
+    readings: tuple[Reading, ...] = ()
+    known: dict[str, Any] = {}
     if cohort.patients is not None:
         patients, reading = read_patients_table(cohort)
         readings = (reading,)
-    known = {} if patients is None else {"patients": set(patients["patient"]), "patients_file": cohort.patients}
-    if cohort.cells.embeddings:
-        files = embedding_files(cohort.cells, **known)
+        known = {"patients": set(patients["patient"]), "patients_file": cohort.patients}
+    if given.embeddings:
+        files = embedding_files(given, **known)
         rows = pd.DataFrame({"path": list(files.values())}, index=pd.Index(files, name="patient"))
         return CellCohort(name, cohort, rows, patients, readings)
-    simulated = cohort.cells.simulate is not None
+    assert given.table is not None  # a cohort has cells in files or in a table
+    simulated = given.simulate is not None
     rows, reading = read_cells_table(
-        cohort.cells.table,
-        attributes=cohort.cells.attributes,
-        label_map=cohort.cells.label_map,
+        given.table,
+        attributes=given.attributes,
+        label_map=given.label_map,
         check_paths=check_paths and not simulated,
         **known,
     )
     if simulated:
-        _check_simulated(name, cohort.cells.table, rows)
+        _check_simulated(name, given.table, rows)
     return CellCohort(name, cohort, rows.set_index("cell", drop=False), patients, (*readings, reading))
 
 

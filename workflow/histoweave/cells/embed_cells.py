@@ -171,11 +171,11 @@ def adopt_embeddings(files: Mapping[str, str], *, out_h5: str | os.PathLike, on_
                 good = [at for at, refusal in enumerate(refusals) if refusal is None]
                 kept = rows[good]
                 odd = [(cell, refusal) for cell, refusal in zip(cells, refusals, strict=True) if refusal is not None]
-                for cell, refusal in odd:
-                    file.refuse(cell, refusal)
+                for cell, why in odd:
+                    file.refuse(cell, why)
                 odd += file.put([cells[at] for at in good], kept[:, None], kept, source=kept)
-                for cell, refusal in odd:
-                    _stop_at(f"cell '{cell}' ({path})", refusal, on_error)
+                for cell, why in odd:
+                    _stop_at(f"cell '{cell}' ({path})", why, on_error)
         return file.counts()
 
 

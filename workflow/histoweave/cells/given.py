@@ -32,6 +32,7 @@ def embedding_files(
         if the folder is missing or without such files, for two files of a patient, or for a patient that `patients` does
         not hold.
     """
+    assert cells.embeddings is not None
     folder = Path(cells.embeddings)
     if not os.path.isdir(folder):
         raise InputError(f"cells.embeddings '{folder}' is not a folder; give the folder with one <patient>.h5 each")
@@ -52,14 +53,14 @@ def embedding_files(
                 f"{path}: patient '{path.stem}' has another file, {Path(found[path.stem]).name}; keep the right one"
             )
         found[path.stem] = str(path)
-    for patient, path in found.items():
+    for patient, file in found.items():
         if not ID.fullmatch(patient):
             raise InputError(
-                f"{path}: '{patient}' is not a valid patient id; use letters, digits, '.', '_' and '-' only"
+                f"{file}: '{patient}' is not a valid patient id; use letters, digits, '.', '_' and '-' only"
             )
         if patients is not None and patient not in patients:
             raise InputError(
-                f"{path}: unknown patient '{patient}'{nearest(patient, patients)}; "
+                f"{file}: unknown patient '{patient}'{nearest(patient, patients)}; "
                 f"add the patient to {patients_file} or remove the file"
             )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,9 +48,8 @@ class TokenNetwork:
         """
         self.encoder, self.block, self.final_norm = encoder, block, final_norm
         self._device = device
-        self._module = encoder.module.to(device)
-        wrapped = isinstance(self._module, ClassAndPatchMean)
-        self._network: nn.Module = self._module.transformer if wrapped else self._module
+        self._module: Any = encoder.module.to(device)  # timm's: what it has besides nn.Module's is in no type
+        self._network: Any = _unwrapped(self._module)
         self._is_transformer = _has_prefix_tokens(self._network, name=encoder.name)
         self._check_block()
         self._zero = torch.tensor(encoder.mean, device=device).view(1, 3, 1, 1) * 255
@@ -122,7 +122,11 @@ class TokenNetwork:
         return grid, n_tokens, dim, pooled.shape[1]
 
 
-def _has_prefix_tokens(network: nn.Module, *, name: str) -> bool:
+def _unwrapped(module: Any) -> Any:
+    return module.transformer if isinstance(module, ClassAndPatchMean) else module
+
+
+def _has_prefix_tokens(network: Any, *, name: str) -> bool:
     """Whether timm's `forward_intermediates` knows of prefix tokens, as those of vision transformers do."""
     if not hasattr(network, "forward_intermediates"):
         raise InputError(f"cells.encoder '{name}' does not give the output of its blocks; use another encoder")

@@ -72,7 +72,7 @@ class PictureReader:
     def __enter__(self) -> PictureReader:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for archive in self._archives:
             archive.close()
 
@@ -155,19 +155,24 @@ def cut_out(picture: np.ndarray, box: Box | None, *, crop: float) -> np.ndarray:
     height, width = picture.shape[:2]
     xmin, ymin, xmax, ymax = box or (0, 0, width, height)
     if not all(abs(side) <= MAX_COORDINATE_PX for side in (xmin, ymin, xmax, ymax)):
-        raise Refusal("bad_box", f"the box {_named(box)} is not in px of a picture")
+        raise Refusal("bad_box", f"the box {_named((xmin, ymin, xmax, ymax))} is not in px of a picture")
     if xmax <= xmin or ymax <= ymin:
-        raise Refusal("bad_box", f"the box {_named(box)} has no area")
+        raise Refusal("bad_box", f"the box {_named((xmin, ymin, xmax, ymax))} has no area")
     edges = (xmax - xmin, ymax - ymin) if box is None else (max(xmax - xmin, ymax - ymin),) * 2
     left, right = _span((xmin + xmax) / 2, edges[0] * crop)
     top, bottom = _span((ymin + ymax) / 2, edges[1] * crop)
     inner = picture[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     if not inner.size:
-        raise Refusal("bad_box", f"the box {_named(box)} lies outside the picture of {width} x {height} px")
+        raise Refusal(
+            "bad_box", f"the box {_named((xmin, ymin, xmax, ymax))} lies outside the picture of {width} x {height} px"
+        )
     if inner.shape[:2] == (bottom - top, right - left):
         return inner
     if (bottom - top) * (right - left) > MAX_CELL_PIXELS:
-        raise Refusal("bad_box", f"the box {_named(box)} reaches far beyond the picture of {width} x {height} px")
+        raise Refusal(
+            "bad_box",
+            f"the box {_named((xmin, ymin, xmax, ymax))} reaches far beyond the picture of {width} x {height} px",
+        )
     frame = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     cell = np.empty((bottom - top, right - left, 3), np.uint8)
     cell[:] = np.median(frame, axis=0).astype(np.uint8)
@@ -183,5 +188,5 @@ def _span(centre: float, edge: float) -> tuple[int, int]:
     return first, first + size
 
 
-def _named(box: Box | None) -> str:
+def _named(box: Box) -> str:
     return ", ".join(f"{value:g}" for value in box)

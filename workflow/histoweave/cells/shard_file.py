@@ -47,7 +47,7 @@ class CellShardFile:
     def __enter__(self) -> CellShardFile:
         return self
 
-    def __exit__(self, *failure) -> None:
+    def __exit__(self, *failure: Any) -> None:
         if failure[0] is None:
             self._finish()
         self._new.__exit__(*failure)
@@ -74,7 +74,7 @@ class CellShardFile:
         _append(self._tokens, tokens.reshape(-1, tokens.shape[2]))
         _append(self._features, features)
         self._cells += cells
-        self._contents += [hashlib.sha256(np.ascontiguousarray(one)).hexdigest()[:16] for one in source]
+        self._contents += [hashlib.sha256(np.ascontiguousarray(one).data).hexdigest()[:16] for one in source]
         self._lengths += [tokens.shape[1]] * len(cells)
         self._new.check()  # a full disk ends the shard here, not after all its cells
         return refused
@@ -98,8 +98,8 @@ class CellShardFile:
         for name, values in (("cell", self._cells), ("content", self._contents)):
             file.create_dataset(name, data=np.array(values, object), dtype=text)
         columns = list(zip(*self._refused, strict=True)) or [(), (), ()]
-        for name, values in zip(("refused_cell", "refused_status", "refused_reason"), columns, strict=True):
-            file.create_dataset(name, data=np.array(values, object), dtype=text)
+        for name, words in zip(("refused_cell", "refused_status", "refused_reason"), columns, strict=True):
+            file.create_dataset(name, data=np.array(words, object), dtype=text)
 
 
 def _append(dataset: h5py.Dataset, rows: np.ndarray) -> None:

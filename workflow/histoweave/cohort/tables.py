@@ -67,6 +67,7 @@ def read_patients(cohort: Cohort) -> pd.DataFrame:
 def read_patients_table(cohort: Cohort) -> tuple[pd.DataFrame, Reading]:
     """As `read_patients`, and what was read of the file."""
     file = cohort.patients
+    assert file is not None
     _check_names(cohort)
     asked = cohort.role == "train" or cohort.label_map or "label" in cohort.model_fields_set
     given = read_table(file, required=["patient", cohort.label] if asked else ["patient"])
@@ -138,6 +139,7 @@ def read_slides(cohort: Cohort, *, patients: set[str], check_paths: bool = True)
 def read_slides_table(cohort: Cohort, *, patients: set[str], check_paths: bool = True) -> tuple[pd.DataFrame, Reading]:
     """As `read_slides`, and what was read of the file."""
     file = cohort.slides
+    assert file is not None
     given = read_table(file, required=["slide", "patient", "path"])
     table = given.rows
     check_headings(table, ["slide", "patient", "path", "mpp", "coords", "features"], file=file)

@@ -7,7 +7,7 @@ HiGHS, which is open and deterministic.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ def grouping(labels: np.ndarray, sites: np.ndarray, *, settings: Folds, seed: in
     )
 
 
-def too_few_sites(sites: Sequence[str | None], *, n_folds: int) -> str:
+def too_few_sites(sites: Iterable[str | None], *, n_folds: int) -> str:
     """Why these patients cannot be split by whole sites, whatever their labels; empty if they perhaps can."""
     known = pd.Series(list(sites), dtype=object)
     if missing := int(known.isna().sum()):
@@ -117,7 +117,8 @@ def assign_sites(counts: np.ndarray, *, n_folds: int, rng: np.random.Generator |
     totals = counts.sum(axis=0)
     n_x, n_d = n_sites * n_folds, n_folds * n_classes
     matrix = lil_array((n_sites + n_folds + 2 * n_d, n_x + n_d + 1))
-    low, high = [], []
+    low: list[float] = []
+    high: list[float] = []
     for site in range(n_sites):
         matrix[site, site * n_folds : (site + 1) * n_folds] = 1
         low.append(1)
@@ -165,6 +166,7 @@ def fold_of_sites(labels: np.ndarray, sites: np.ndarray, *, n_folds: int, repeat
         if the sites do not fill the folds.
     """
     counts = pd.crosstab(pd.Series(sites, name="site"), pd.Series(labels, name="label"))
+    assigned: Iterable[int]
     if repeat:
         assigned = assign_sites(counts.to_numpy(), n_folds=n_folds, rng=np.random.default_rng([seed, repeat]))
     else:

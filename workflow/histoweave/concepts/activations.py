@@ -47,7 +47,7 @@ class ImageActivations:
     n_active: np.ndarray
     error: np.ndarray
     deviation: np.ndarray
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def n_latents(self) -> int:
@@ -174,18 +174,17 @@ class _Encoded:
 
 def _summary(parts: Iterable[_Encoded], threshold: float) -> dict[str, Any]:
     """The latents that fire in one image, given its tokens in parts, with their statistics, and the image's sums."""
-    total = peak = count = None
+    seen: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
     sums = {"n_tokens": 0, "n_active": 0, "error": 0.0, "deviation": 0.0}
     for part in parts:
         f = part.activations
         found = f.sum(dim=0, dtype=torch.float64), f.amax(dim=0), (f > threshold).sum(dim=0)
-        if total is None:
-            total, peak, count = found
-        else:
-            total, peak, count = total + found[0], torch.maximum(peak, found[1]), count + found[2]
+        seen = found if seen is None else (seen[0] + found[0], torch.maximum(seen[1], found[1]), seen[2] + found[2])
         sums["n_tokens"] += len(f)
         for name in ("n_active", "error", "deviation"):
             sums[name] += getattr(part, name).sum().item()
+    assert seen is not None  # every image has tokens
+    total, peak, count = seen
     fires = torch.nonzero(peak > 0).flatten()
     return sums | {
         "indices": fires.cpu().numpy(),

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeAlias
+
 import numpy as np
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
-Matrix = np.ndarray | csr_matrix
+Matrix: TypeAlias = np.ndarray | csr_matrix
 
 _MAX_VALUES = 1 << 24  # of a dense block
 
 
-def dense_blocks(matrix: Matrix):
+def dense_blocks(matrix: Matrix) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield slices of columns and those columns as a dense array, about 128 MB at a time."""
     step = max(1, _MAX_VALUES // max(1, matrix.shape[0]))
-    by_column = matrix.tocsc() if issparse(matrix) else matrix
+    by_column = matrix if isinstance(matrix, np.ndarray) else matrix.tocsc()
     for start in range(0, matrix.shape[1], step):
         columns = slice(start, min(start + step, matrix.shape[1]))
         block = by_column[:, columns]
-        yield columns, block.toarray() if issparse(block) else block
+        yield columns, block if isinstance(block, np.ndarray) else block.toarray()
 
 
 def column_auroc(matrix: Matrix, positive: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ rotation of the columns, so with more columns than rows it is fitted in the row 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,7 +121,9 @@ def _scaling(matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
     return mean, gain
 
 
-def _rotated(matrix: Matrix, mean: np.ndarray, gain: np.ndarray):
+def _rotated(
+    matrix: Matrix, mean: np.ndarray, gain: np.ndarray
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """The standardised rows X in as few columns as hold them, and the function that takes coefficients back.
 
     With fewer rows than columns: X Xᵀ = U S² Uᵀ, the rows are U S, and coefficients a (r,C) on them are Xᵀ U S⁻¹ a on X.

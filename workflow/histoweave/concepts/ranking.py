@@ -174,7 +174,15 @@ def _unbiased(images: np.ndarray) -> np.ndarray:
     return np.divide(patients, patients - 1, out=np.full(patients.shape, np.nan), where=patients > 1)
 
 
-def _p_values(auroc, all_below, all_zeros, column, group, at, design: _Design) -> np.ndarray:
+def _p_values(
+    auroc: np.ndarray,
+    all_below: np.ndarray,
+    all_zeros: np.ndarray,
+    column: np.ndarray,
+    group: np.ndarray,
+    at: np.ndarray,
+    design: _Design,
+) -> np.ndarray:
     """Mann–Whitney with the design effect of the patients (n,K); see `aurocs`."""
     n_columns, sizes, m, n = len(auroc), design.sizes, design.positives, design.negatives
     total, n_patients = sizes.sum(), len(sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def score(
             (CLASS_SCORES, [(metric, f"class:{label}") for metric in CLASS_SCORES for label in classes]),
         ):
             estimate, drawn = bootstrap(
-                in_slices(lambda w, sample=sample, scores=scores: sample.score(scores, w), len(rows)),
+                in_slices(partial(sample.score, scores), len(rows)),
                 sample.n,
                 draws=settings.bootstrap,
                 seed=seed,

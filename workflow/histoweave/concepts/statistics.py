@@ -57,11 +57,10 @@ def top_images(activations: ImageActivations, k: int) -> pd.DataFrame:
         rows.append(columns.indices[start:stop][place])
         values.append(columns.data[start:stop][place])
         counts.append(len(place))
-    counts = np.array(counts)
     found = by_id[np.concatenate(rows)]
     return pd.DataFrame(
         {
-            "concept": np.repeat(np.arange(len(counts)), counts),
+            "concept": np.repeat(np.arange(len(counts)), np.array(counts)),
             "rank": np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts) + 1,
             "image": ids[found],
             "activation": np.concatenate(values),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def transfer_stage(
         read_activations(path, cohort.tokens.images)
         for path, cohort in ((train_activations, train), (external_activations, external))
     ]
-    common = {
+    common: dict[str, Any] = {
         "active": active_per_token(concepts[0], np.arange(len(train.images))),
         "token_threshold": settings.token_threshold,
         "seed": seed,

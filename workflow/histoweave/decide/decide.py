@@ -56,7 +56,7 @@ def decide(
     after = calibrate.calibrated(test, temperatures, classes)
     is_pooled = pooled_scope(test, modalities)
     before, scored = test[is_pooled], after[is_pooled]
-    given = {"classes": classes, "settings": evaluation, "seed": seed}
+    given: dict[str, Any] = {"classes": classes, "settings": evaluation, "seed": seed}
     sets = conformal.cross_sets(after, classes, sorted(set(settings.levels)))
     sites = ["site"] if "site" in patients else []
     columns = [*sites, *(column for column in settings.subgroups if column != "site")]

@@ -8,6 +8,7 @@ implies. Treating nobody has 0, treating everybody prevalence − (1 − prevale
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,19 +55,21 @@ def decision_curve(calibrated: pd.DataFrame, *, classes: list[str], settings: Ev
         for position, (model, sample) in enumerate(samples.items()):
             both = {"model": partial(net_benefit, code=code), "all": partial(treat_all, code=code)}
             estimate, drawn = sample.bootstrap(both, draws=settings.bootstrap, seed=seed)
-            estimate, drawn = np.split(estimate, 2), np.split(drawn, 2, axis=1)
-            advantage = [values[0] - np.maximum(values[1], 0) for values in (estimate, drawn)]
-            given = {"label": label, "n": sample.n, "confidence": settings.confidence}
+            both_estimates, both_drawn = np.split(estimate, 2), np.split(drawn, 2, axis=1)
+            advantage = [values[0] - np.maximum(values[1], 0) for values in (both_estimates, both_drawn)]
+            given: dict[str, Any] = {"label": label, "n": sample.n, "confidence": settings.confidence}
             if position == 0:  # the pooled patients are the same for every model
-                tables.append(_rows("treat_all", estimate[1], drawn[1], **given))
-                tables.append(_rows("treat_none", 0 * estimate[1], 0 * drawn[1], **given))
+                tables.append(_rows("treat_all", both_estimates[1], both_drawn[1], **given))
+                tables.append(_rows("treat_none", 0 * both_estimates[1], 0 * both_drawn[1], **given))
             low, high = interval(advantage[1], confidence=settings.confidence)
             own = {"advantage": advantage[0], "advantage_low": low, "advantage_high": high}
-            tables.append(_rows(model, estimate[0], drawn[0], **given).assign(**own))
+            tables.append(_rows(model, both_estimates[0], both_drawn[0], **given).assign(**own))
     return pd.concat(tables, ignore_index=True)[COLUMNS]
 
 
-def _rows(model: str, estimate: np.ndarray, drawn: np.ndarray, *, label: str, n: int, confidence: float):
+def _rows(
+    model: str, estimate: np.ndarray, drawn: np.ndarray, *, label: str, n: int, confidence: float
+) -> pd.DataFrame:
     low, high = interval(drawn, confidence=confidence)
     columns = {"net_benefit": estimate, "ci_low": low, "ci_high": high}
     table = pd.DataFrame({"model": model, "class": label, "threshold": THRESHOLDS, **columns, "n": n})

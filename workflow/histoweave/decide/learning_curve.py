@@ -74,8 +74,9 @@ def learning(
         for (share, repeat), part in rows.groupby(["share", "repeat"]):
             sample = Sample.of(part, classes)
             values = sample.bootstrap(SCORED, draws=settings.bootstrap, seed=seed)
-            given = {"n_classes": len(classes), "confidence": settings.confidence, "names": list(SCORED)}
-            low, high = metric_intervals(sample, values[1], **given)
+            low, high = metric_intervals(
+                sample, values[1], n_classes=len(classes), confidence=settings.confidence, names=list(SCORED)
+            )
             head = {"model": model, "n_train": _size(part), "share": share, "repeat": repeat, "metric": list(SCORED)}
             scores.append(pd.DataFrame({**head, "estimate": values[0], "ci_low": low, "ci_high": high}))
         fits += _fits(model, rows, classes, more=more_patients, titles=titles, settings=settings, seed=seed)
@@ -116,8 +117,8 @@ def _fits(
         gain = np.minimum(law(now + more) - law(now), 1 - estimate[-1])
         gains = np.minimum(laws(now + more) - laws(now), 1 - drawn[:, -1])
         # A flat law expects no gain; scores that no draw changes do not tell that there is none.
-        room = metric_rooms(samples[-1], [metric], n_classes=len(classes), confidence=settings.confidence)
-        room = room if without_width(drawn, confidence=settings.confidence).all() else 0.0
+        known = metric_rooms(samples[-1], [metric], n_classes=len(classes), confidence=settings.confidence)
+        room = known if without_width(drawn, confidence=settings.confidence).all() else 0.0
         low, high = interval_within(gains[:, None], confidence=settings.confidence, room=room, within=(-1, 1))
         row = {
             "model": model, "metric": metric, "a": law.a[0], "b": law.b[0], "c": law.c[0], "n_now": now,

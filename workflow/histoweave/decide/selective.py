@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from histoweave.evaluation.bounds import interval_within, unseen_share
+from histoweave.evaluation.metrics import Function
 from histoweave.evaluation.sample import Sample, probabilities
 from histoweave.settings.evaluation import Evaluation
 
@@ -55,7 +56,7 @@ def risk_drop(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
     return risk_at(y, p, w, coverage=1.0) - risk_at(y, p, w, coverage=DROP_AT)
 
 
-METRICS = {
+METRICS: dict[str, Function] = {
     "aurc": aurc,
     **{f"risk_at_{coverage:g}": partial(risk_at, coverage=coverage) for coverage in COVERAGES},
     f"risk_drop_at_{DROP_AT:g}": risk_drop,

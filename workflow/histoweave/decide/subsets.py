@@ -20,6 +20,8 @@ def nested(patients: list[str], codes: np.ndarray, priority: dict[str, float], s
     """
     kept: list[str] = []
     for code in np.unique(codes):
-        own = sorted((patient for patient, c in zip(patients, codes, strict=True) if c == code), key=priority.get)
+        own = sorted(
+            (patient for patient, c in zip(patients, codes, strict=True) if c == code), key=priority.__getitem__
+        )
         kept += own[: max(1, int(share * len(own) + 0.5))]
     return sorted(kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from histoweave.evaluation.shown import estimate_text, interval_text, promise_te
 NOTHING = 0.005  # rounds to 0.00
 FAR = 2  # patients more per patient now, beyond which a curve is not believed
 MIN_SPAN = 5  # thresholds in a row; a shorter stretch is chance as often as not
-Row = Mapping[str, Any] | pd.Series
+Row: TypeAlias = Mapping[str, Any] | pd.Series
 
 
 def findings(tables: Mapping[str, pd.DataFrame], titles: Mapping[str, str]) -> pd.DataFrame:

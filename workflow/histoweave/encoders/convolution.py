@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import timm.layers
 import torch
 from torch import nn
@@ -10,9 +12,10 @@ from torch.nn import functional
 from histoweave.encoders.rounding import bias_for_rounding, rounded
 
 OPERATIONS = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
-NO_ACTIVATION = (None, [], None)
+Activation = tuple[str | None, list[float], str | None]
+NO_ACTIVATION: Activation = (None, [], None)
 # As oneDNN names them: operation, its scalars, its variant.
-ACTIVATIONS = {
+ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.ReLU: ("relu", [], ""),
     nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
     nn.SiLU: ("swish", [], ""),
@@ -69,7 +72,7 @@ class FusedConvolution(nn.Module):
         )
 
 
-def is_fusable(module: nn.Module | None) -> bool:
+def is_fusable(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
     """Whether `module` is a plain convolution, or one with TensorFlow's padding."""
     same = type(module) is timm.layers.Conv2dSame
     plain = type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
@@ -83,6 +86,7 @@ def _symmetric_padding(convolution: nn.Conv2d, input_shape: tuple[int, ...]) -> 
     and needs no copy of the image.
     """
     if not isinstance(convolution, timm.layers.Conv2dSame):
+        assert not isinstance(convolution.padding, str)  # see `is_fusable`
         return convolution.weight, list(convolution.padding)
     ends, growth = [], []
     for axis in (0, 1):

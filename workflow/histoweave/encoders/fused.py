@@ -156,6 +156,7 @@ def _fold_normalisation(network: fx.GraphModule) -> None:
         norm = _called(network, after)
         if not (is_fusable(convolution) and type(norm) is nn.BatchNorm2d and norm.running_var is not None):
             continue
+        assert after is not None and norm.running_mean is not None  # it has been called, and keeps both or none
         if calls[node.target] == 1:
             convolution.weight, convolution.bias = fuse_conv_bn_weights(
                 convolution.weight,
@@ -194,7 +195,9 @@ def _absorb_sums(network: fx.GraphModule) -> None:
             continue
         with network.graph.inserting_before(total):
             both = network.graph.call_module(node.target, (node.args[0], other))
-        _called(network, node).round_bias()
+        convolution = _called(network, node)
+        assert isinstance(convolution, FusedConvolution)
+        convolution.round_bias()
         both.meta = total.meta
         _drop(total, both)
         network.graph.erase_node(node)
@@ -204,7 +207,7 @@ def _absorb_activations(network: fx.GraphModule) -> None:
     for node in network.graph.nodes:
         convolution, after = _called(network, node), _only_user(node)
         kind = type(_called(network, after))
-        if not isinstance(convolution, FusedConvolution) or kind not in ACTIVATIONS:
+        if not isinstance(convolution, FusedConvolution) or after is None or kind not in ACTIVATIONS:
             continue
         if len(node.args) == 1 or kind in AFTER_SUM:
             convolution.activation = ACTIVATIONS[kind]
@@ -240,7 +243,7 @@ def _average_in_float32(network: fx.GraphModule) -> None:
 
 
 def _called(network: fx.GraphModule, node: fx.Node | None) -> nn.Module | None:
-    return network.get_submodule(node.target) if node is not None and node.op == "call_module" else None
+    return network.get_submodule(str(node.target)) if node is not None and node.op == "call_module" else None
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:

@@ -71,7 +71,7 @@ class TileEncoder:
                 return "fused", network
         else:
             logger.info("%s: own operations, not fused, which is for the CPU", where)
-        network = copy.deepcopy(encoder.module).to(self.device, memory_format=torch.channels_last)
+        network = copy.deepcopy(encoder.module).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         return "unfused", network
 
     def _is_faithful(self) -> bool:
@@ -122,7 +122,7 @@ def arithmetics(arithmetic: Arithmetic, device: torch.device) -> tuple[str, ...]
     """
     if device.type == "cuda":
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        known = ("bfloat16", "float16", "float32") if has_bfloat16 else ("float16", "float32")
+        known: tuple[str, ...] = ("bfloat16", "float16", "float32") if has_bfloat16 else ("float16", "float32")
     else:
         known = ("bfloat16", "float32") if cpu_has_bfloat16() else ("float32",)
     if arithmetic == "auto":

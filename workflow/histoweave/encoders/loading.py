@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError  # raised by torch.load(weights_only=True) for anything but tensors
@@ -58,7 +58,7 @@ class ClassAndPatchMean(nn.Module):
 
     def __init__(self, transformer: nn.Module):
         super().__init__()
-        self.transformer = transformer
+        self.transformer: Any = transformer  # timm's: what it has besides nn.Module's is in no type
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.forward_head(self.transformer.forward_features(images))
@@ -79,7 +79,7 @@ def load(encoder: Encoder) -> LoadedEncoder:
         that the network cannot take.
     """
     if isinstance(encoder, TileEncoder) and encoder.plugin is not None:
-        return _from_plugin(encoder)
+        return _from_plugin(encoder, encoder.plugin)
     check(encoder)
     if encoder.name.startswith((TIMM, HUB)):
         network = _timm_network(encoder)
@@ -99,17 +99,22 @@ def load(encoder: Encoder) -> LoadedEncoder:
         module=module,
         dim=0,
         input_px=int(defaults["input_px"]),
-        mean=tuple(map(float, defaults["mean"])),
-        std=tuple(map(float, defaults["std"])),
+        mean=_of_rgb(defaults["mean"]),
+        std=_of_rgb(defaults["std"]),
         interpolation=interpolation,
         weights_sha256=_weights_sha256(network),
     )
     return replace(loaded, dim=_feature_length(loaded, network))
 
 
-def _from_plugin(encoder: TileEncoder) -> LoadedEncoder:
+def _of_rgb(values: Iterable[Any]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+def _from_plugin(encoder: TileEncoder, plugin: str) -> LoadedEncoder:
     """The user's own network; the hash is of its tensors and of the plugin's file."""
-    given = read_plugin(encoder.plugin)
+    given = read_plugin(plugin)
     logger.info("encoder '%s' of %s, licence %s", encoder.name, encoder.plugin, given["licence"])
     of_both = hashlib.sha256((_weights_sha256(given["module"]) + given["sha256"]).encode()).hexdigest()
     own = {key: getattr(encoder, key) or given[key] for key in ("input_px", "mean", "std")}
@@ -124,7 +129,7 @@ def _from_plugin(encoder: TileEncoder) -> LoadedEncoder:
     return replace(loaded, dim=_feature_length(loaded, loaded.module))
 
 
-def _feature_length(loaded: LoadedEncoder, network: nn.Module) -> int:
+def _feature_length(loaded: LoadedEncoder, network: Any) -> int:
     """Length of a feature vector, by one pass; a transformer is fitted to the input size first."""
     px = loaded.input_px
     try:
@@ -142,15 +147,15 @@ def _feature_length(loaded: LoadedEncoder, network: nn.Module) -> int:
     return features.shape[1]
 
 
-def _timm_network(encoder: Encoder) -> nn.Module:
+def _timm_network(encoder: Encoder) -> Any:
     if encoder.weights is None:
         return _pretrained(encoder.name, encoder.name.removeprefix(TIMM))
     network = timm.create_model(encoder.name.removeprefix(TIMM), num_classes=0)
     return _with_local_weights(network, Path(encoder.weights))
 
 
-def _registered_network(encoder: Encoder, entry: EncoderEntry) -> nn.Module:
-    options = dict(entry.options)
+def _registered_network(encoder: Encoder, entry: EncoderEntry) -> Any:
+    options: dict[str, Any] = dict(entry.options)
     if "mlp_layer" in options:
         options["mlp_layer"] = getattr(timm.layers, options["mlp_layer"])
     if encoder.weights is None and not entry.source.startswith(PACKAGE):
@@ -162,7 +167,7 @@ def _registered_network(encoder: Encoder, entry: EncoderEntry) -> nn.Module:
     return network
 
 
-def _pretrained(name: str, model: str, *, entry: EncoderEntry | None = None, **options) -> nn.Module:
+def _pretrained(name: str, model: str, *, entry: EncoderEntry | None = None, **options: Any) -> Any:
     """A network with the weights that timm finds in its cache or fetches."""
     logger.info("loading weights of %s", model)
     try:
@@ -181,7 +186,7 @@ def _pretrained(name: str, model: str, *, entry: EncoderEntry | None = None, **o
         ) from None
 
 
-def _with_local_weights(network: nn.Module, path: Path) -> nn.Module:
+def _with_local_weights(network: Any, path: Path) -> Any:
     architecture = network.pretrained_cfg["architecture"]
     try:
         if path.suffix == ".pth":
@@ -208,7 +213,7 @@ def _with_local_weights(network: nn.Module, path: Path) -> nn.Module:
     return network
 
 
-def _dinov2_teacher(checkpoint: Any, network: nn.Module) -> dict[str, torch.Tensor]:
+def _dinov2_teacher(checkpoint: Any, network: Any) -> dict[str, torch.Tensor]:
     """The backbone of a DINOv2 training checkpoint (`teacher`, prefix `backbone.`) under timm's names."""
     prefix = "backbone."
     teacher = checkpoint.get("teacher") if isinstance(checkpoint, Mapping) else None
@@ -218,7 +223,7 @@ def _dinov2_teacher(checkpoint: Any, network: nn.Module) -> dict[str, torch.Tens
     return checkpoint_filter_fn(backbone, network)
 
 
-def _without_classifier(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+def _without_classifier(state: dict[str, torch.Tensor], network: Any) -> dict[str, torch.Tensor]:
     """The weights without the classification head, which gives no features."""
     heads = network.pretrained_cfg["classifier"] or ()
     prefixes = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))

@@ -63,7 +63,7 @@ def read_plugin(path: str | os.PathLike) -> dict[str, Any]:
 def _run(path: Path) -> Any:
     name = f"histoweave_plugin_{hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None:
+    if spec is None or spec.loader is None:
         raise InputError(f"encoder.plugin '{path}' is not a Python file; give a file that ends with .py")
     plugin = importlib.util.module_from_spec(spec)
     try:

@@ -82,6 +82,7 @@ def check(encoder: Encoder) -> None:
 
 
 def _check_weights(encoder: Encoder) -> None:
+    assert encoder.weights is not None
     weights = Path(encoder.weights)
     if encoder.name.startswith(HUB):
         raise InputError(

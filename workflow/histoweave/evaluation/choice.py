@@ -8,6 +8,7 @@ at afterwards. The draws are those of `bootstrap`: of clusters where the predict
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def choose(
         for model in models
     ]
     estimate, draws = np.concatenate([one for one, _ in drawn]), np.column_stack([many for _, many in drawn])
-    how = {"confidence": settings.confidence, **_units(pooled)}
+    how: dict[str, Any] = {"confidence": settings.confidence, **_units(pooled)}
     low, high = _of_models(estimate, draws, counts=class_counts(pooled, classes), **how)
     single, other = _pairs(models)
     tables = [_table(MODELS, [(model, "") for model in models], estimate, low, high)]
@@ -169,7 +170,7 @@ def _units(pooled: pd.DataFrame) -> dict[str, int | bool]:
 
 
 def _of_models(
-    estimate: np.ndarray, draws: np.ndarray, *, counts: Mapping[str, int], **how: float
+    estimate: np.ndarray, draws: np.ndarray, *, counts: Mapping[str, int], **how: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals of AUROCs: the wider of max-t and closed form at each end, since a bootstrap of a (nearly) perfect
     score sees (nearly) no error and says nothing of those that a larger cohort would hold."""
@@ -187,7 +188,7 @@ def _of_pairs(
     draws: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
-    **how: float,
+    **how: Any,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Differences and their intervals; `low`, `high` are those of the models.
 

@@ -245,5 +245,5 @@ def _whole_sites(asked: Asked, metrics: pd.DataFrame, models: list[str]) -> Iter
     for model in models:
         if model in rows.index:
             row = rows.loc[model]
-            found = Answer(*(float(row[name]) for name in ("estimate", "ci_low", "ci_high")))
+            found = Answer(float(row["estimate"]), float(row["ci_low"]), float(row["ci_high"]))
             yield asked.row("label_whole_columns", found, model=model, n=int(row["n"]))

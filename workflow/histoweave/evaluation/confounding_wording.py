@@ -40,7 +40,7 @@ def main_model(titles: Mapping[str, str]) -> str | None:
     reads any; None without."""
     reading = [model for model in titles if catalog.get(model).modalities]
     both = [model for model in reading if len(catalog.get(model).modalities) > 1]
-    return (both or reading or [None])[-1]
+    return next(reversed(both or reading), None)
 
 
 def verdicts(
@@ -84,7 +84,7 @@ def _verdict(
     told = _find(rows, "column_from_predictions", main)
     if not _above(alone):
         start = f"There is no evidence that the {named} alone predicts the label (AUROC {shown(alone)})"
-        if by_patient and told is not None and _above(told):
+        if by_patient and main is not None and told is not None and _above(told):
             return Verdict(
                 column,
                 "told",
@@ -92,8 +92,8 @@ def _verdict(
                 f"{shown(told)} among patients of the same class): results may differ for another {named}.",
             )
         inside = _find(rows, "label_within_column", main)
-        open_ = by_patient and main is not None and alone["ci_high"] >= UNRELATED
-        if open_ and not (inside is not None and _above(inside)):
+        open_ = by_patient and alone["ci_high"] >= UNRELATED
+        if main is not None and open_ and not (inside is not None and _above(inside)):
             said = (
                 f"{start}, but {UNRELATED} or more is not excluded, and {titles[main]} is not shown to separate the classes "
                 f"among patients of the same {named}: the {named} is not ruled out as an explanation."
@@ -110,24 +110,23 @@ def _verdict(
         )
         return Verdict(column, "associated", said)
     within = _find(rows, "label_within_column", main)
-    holds = within is not None and _above(within)
     ending = _others(rows, named, titles) + _whole(rows, main, titles)
-    if holds:
+    if within is not None and _above(within):
         said = (
             f"{start}; the two are associated. The result of {titles[main]} holds among patients of the same {named}: "
             f"AUROC {shown(within)}."
         )
         return Verdict(column, "associated", said + ending)
     if within is None or not _known(within):
-        inside = f"It is not known whether {titles[main]} separates the classes among patients of the same {named}"
+        among = f"It is not known whether {titles[main]} separates the classes among patients of the same {named}"
     elif within["ci_high"] < CHANCE:
-        inside = f"Among patients of the same {named}, {titles[main]} is worse than chance (AUROC {shown(within)})"
+        among = f"Among patients of the same {named}, {titles[main]} is worse than chance (AUROC {shown(within)})"
     else:
-        inside = (
+        among = (
             f"Among patients of the same {named}, {titles[main]} has an AUROC of {shown(within)}, which does not exclude "
             "chance"
         )
-    return Verdict(column, "explained", f"{start}. {inside}: the {named} may explain its result." + ending)
+    return Verdict(column, "explained", f"{start}. {among}: the {named} may explain its result." + ending)
 
 
 def _others(rows: list[Row], named: str, titles: Mapping[str, str]) -> str:

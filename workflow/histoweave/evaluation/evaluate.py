@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def evaluate(
     _check_same_patients(pooled, models)
 
     metrics, draws, samples = [], {}, {}
-    given = {"n_classes": len(classes), "confidence": settings.confidence}
+    given: dict[str, Any] = {"n_classes": len(classes), "confidence": settings.confidence}
     for scope, table in _scopes(predictions, is_pooled=is_pooled, patients=patients):
         for model in [model for model in models if model in set(table["model"])]:
             sample = Sample.of(table[table["model"] == model], classes)
@@ -135,7 +136,7 @@ def pooled_scope(predictions: pd.DataFrame, modalities: Collection[str]) -> pd.S
 
 
 def _check_same_patients(pooled: pd.DataFrame, models: list[str]) -> None:
-    scored = {model: set() for model in models}
+    scored: dict[str, set[tuple[int, str]]] = {model: set() for model in models}
     for model, rows in pooled.groupby("model"):
         scored[model] = set(zip(rows["repeat"], rows["patient"], strict=True))
     everyone = set().union(*scored.values())

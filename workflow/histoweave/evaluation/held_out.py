@@ -26,7 +26,9 @@ def own_folds(labels: np.ndarray, *, seed: int) -> np.ndarray:
     return fold
 
 
-def patient_folds(folds: pd.DataFrame, patients: pd.Index, *, labels: np.ndarray, by_patient: bool, seed: int):
+def patient_folds(
+    folds: pd.DataFrame, patients: pd.Index, *, labels: np.ndarray, by_patient: bool, seed: int
+) -> np.ndarray:
     """The test fold (n,) int64 of each patient: of the run's first repeat where it splits by patient, else `own_folds`.
 
     A site that was not seen in training says nothing of the label, so folds of whole sites are of no use here.

@@ -108,7 +108,8 @@ def _sweep(score: np.ndarray, positive: np.ndarray, w: np.ndarray) -> tuple[np.n
     descending, positive = score[order], positive[order]
     last_of_tie = np.flatnonzero(np.append(descending[1:] != descending[:-1], True))
     w = w[:, order]
-    return tuple(np.cumsum(w * side, axis=1)[:, last_of_tie] for side in (positive, ~positive))
+    true, false = (np.cumsum(w * side, axis=1)[:, last_of_tie] for side in (positive, ~positive))
+    return true, false
 
 
 def concordance(score: np.ndarray, positive: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

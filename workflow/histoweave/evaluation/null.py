@@ -17,6 +17,7 @@ the fold of the other, with the label that speaks against both.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,10 @@ def stratified_auroc(y: np.ndarray, p: np.ndarray, strata: np.ndarray) -> tuple[
             pairs += n1 * n0
         if pairs:
             found.append((wins / pairs, np.sqrt(max(variance, 0.0)) / pairs))
-    return tuple(map(float, np.mean(found, axis=0))) if found else (np.nan, np.nan)
+    if not found:
+        return np.nan, np.nan
+    mean, error = map(float, np.mean(found, axis=0))
+    return mean, error
 
 
 def scores(predictions: pd.DataFrame, *, groups: Mapping[str, str], classes: list[str]) -> pd.DataFrame:
@@ -152,7 +156,7 @@ def summarise(null: pd.DataFrame, true: pd.DataFrame, *, order: list[str], confi
     tail = (1 - confidence) / max(len(models), 1) / 2
     rows = []
     for model in models:
-        own = []
+        own: list[dict[str, Any]] = []
         for metric in (PLAIN, MATCHED):
             of_metric = null[(null["model"] == model) & (null["metric"] == metric)].dropna(subset="value")
             score = float(of_true.get((model, metric), np.nan))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from histoweave.evaluation.bootstrap import bootstrap
-from histoweave.evaluation.metrics import METRICS, Metric
+from histoweave.evaluation.metrics import METRICS, Function
 from histoweave.fusion import catalog
 
 RANKING = tuple(name for name, metric in METRICS.items() if metric.ranks)
@@ -67,7 +67,7 @@ class Sample:
             )
         return cls(n=len(patients), parts=tuple(parts), clusters=_clusters(table))
 
-    def score(self, metrics: Mapping[str, Metric], w: np.ndarray) -> np.ndarray:
+    def score(self, metrics: Mapping[str, Function], w: np.ndarray) -> np.ndarray:
         """Mean over repeats of each metric under weights `w` (b, n): (b, K), a class metric as C columns."""
         weighted = [(part, w[:, part.patient]) for part in self.parts]
         return np.column_stack(
@@ -77,7 +77,7 @@ class Sample:
             ]
         )
 
-    def bootstrap(self, metrics: Mapping[str, Metric], *, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def bootstrap(self, metrics: Mapping[str, Function], *, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Estimate (K,) and draws (draws, K) of `score`: a draw of a patient counts in every repeat."""
         return bootstrap(lambda w: self.score(metrics, w), self.n, draws=draws, seed=seed, clusters=self.clusters)
 

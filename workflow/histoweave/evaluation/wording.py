@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from histoweave.fusion import catalog
 
 MODALITY_WORDS = {catalog.IMAGE: "the image", catalog.EXPRESSION: "RNA"}
 
-Row = Mapping[str, Any] | pd.Series
+Row: TypeAlias = Mapping[str, Any] | pd.Series
 
 
 def finding(row: Row, titles: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +105,9 @@ def attribute(fitted: FittedModel, batch: Batch, *, steps: int, only: int | None
     return Attribution(sums.get(IMAGE), sums.get(EXPRESSION), attention, cross, own, baseline)
 
 
-def _gradients(score, inputs: tuple[Tensor, ...], zeros: tuple[Tensor, ...], *, target: int, steps: int):
+def _gradients(
+    score: Callable[..., Tensor], inputs: tuple[Tensor, ...], zeros: tuple[Tensor, ...], *, target: int, steps: int
+) -> list[np.ndarray]:
     """Attribution of each tile (N,) and of each gene (G,) for one class, those of them that `inputs` holds."""
     most = max(value[0].numel() // value.shape[-1] for value in inputs)
     found = IntegratedGradients(score).attribute(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ def matrix(genes: pd.DataFrame, column: str) -> pd.DataFrame:
     return genes.pivot(index="patient", columns="gene", values=column).sort_index(axis=1)
 
 
-def weighted_means(values: np.ndarray):
+def weighted_means(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """A statistic for `bootstrap`: the mean of each column of (n,K) over the patients in whom it is not NaN."""
     known = ~np.isnan(values)
     filled = np.where(known, values, 0.0)
@@ -58,7 +59,7 @@ def class_means(values: pd.DataFrame, *, draws: int, confidence: float, seed: in
     return table.astype(columns)
 
 
-def gene_table(genes: pd.DataFrame, labels: pd.Series, classes: list[str], **bootstrap_of: float) -> pd.DataFrame:
+def gene_table(genes: pd.DataFrame, labels: pd.Series, classes: list[str], **bootstrap_of: Any) -> pd.DataFrame:
     """`genes.parquet`: `class`, `gene`, and the columns of `class_means`.
 
     genes : `patient`, `gene`, `a_<class>` of all folds. labels : class of each patient.
@@ -84,7 +85,7 @@ def gene_set_table(
     labels: pd.Series,
     sets: Mapping[str, list[str]],
     classes: list[str],
-    **bootstrap_of: float,
+    **bootstrap_of: Any,
 ) -> pd.DataFrame:
     """`gene_sets.parquet`: `class`, `gene_set`, `genes` (the leading ones), `mean`, …, `rank`, `n_genes`, `n`.
 

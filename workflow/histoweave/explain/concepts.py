@@ -5,7 +5,8 @@ The dictionary is that of the whole cohort, fitted without labels; it explains a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ def _of_slide(sae: SparseAutoencoder, block: Block, attribution: np.ndarray) -> 
     return total
 
 
-def concept_table(found: Mapping[str, pd.DataFrame], labels: pd.Series, **bootstrap_of: float) -> pd.DataFrame:
+def concept_table(found: Mapping[str, pd.DataFrame], labels: pd.Series, **bootstrap_of: Any) -> pd.DataFrame:
     """`concepts.parquet`: `class`, `concept`, `mean`, `ci_low`, `ci_high`, `rank`, `n`, over patients of the class."""
     parts = []
     for name, values in found.items():
@@ -120,7 +121,7 @@ def interactions(
     return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
-def _correlations(x: np.ndarray, y: np.ndarray):
+def _correlations(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """A statistic for `bootstrap`: Pearson's correlation of each column of (n,K) with each of (n,S), (b, K·S).
 
     NaN where a column does not vary among the drawn patients.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -51,7 +52,7 @@ def summarise(
     """
     called = calls(predictions, classes)
     labels = called["y_true"]
-    how = {"draws": evaluation.bootstrap, "confidence": evaluation.confidence, "seed": seed}
+    how: dict[str, Any] = {"draws": evaluation.bootstrap, "confidence": evaluation.confidence, "seed": seed}
     sets = chosen_sets(gene_sets, genes, called)
     gene_means = gene_table(genes, labels, classes, **how)
     planted = [] if truth is None else _planted(tiles, genes, labels, truth, positive=classes[-1], how=how)

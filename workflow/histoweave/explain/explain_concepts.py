@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -39,7 +40,7 @@ def explain_concepts(
     gene_sets : a GMT file; None for the gene tokens of the first fold.
     """
     called = calls(predictions, classes)
-    how = {"draws": evaluation.bootstrap, "confidence": evaluation.confidence, "seed": seed}
+    how: dict[str, Any] = {"draws": evaluation.bootstrap, "confidence": evaluation.confidence, "seed": seed}
     found = contributions(
         tiles, tokens=tokens_of(tokens), sae=format.load(Path(dictionary)), classes=classes, device=device
     )

@@ -82,8 +82,8 @@ def explain_fold(
         "faithfulness": _empty({"patient": str, **faithfulness.COLUMNS}),
         "stability": _empty({"patient": str, **stability.COLUMNS}),
     }
-    for name, parts in tables.items():
-        write_table(Path(out_dir) / f"{name}.parquet", pd.concat(parts, ignore_index=True) if parts else empty[name])
+    for name, rows in tables.items():
+        write_table(Path(out_dir) / f"{name}.parquet", pd.concat(rows, ignore_index=True) if rows else empty[name])
 
 
 def _empty(columns: dict[str, type]) -> pd.DataFrame:
@@ -115,6 +115,7 @@ def _genes(found: Attribution, values: np.ndarray, fitted: FittedModel, columns:
     if found.genes is None:
         return None
     rna = fitted.transforms.expression
+    assert rna is not None  # the model reads genes
     table = pd.DataFrame({"gene": rna.kept_genes, "value": values.astype(np.float64), "token": rna.tokens})
     table[columns] = found.genes
     return table
@@ -124,14 +125,17 @@ def _stability(
     one: tuple[Attribution, FittedModel], other: tuple[Attribution, FittedModel], called: int
 ) -> pd.DataFrame:
     """How alike two models explain the class that the first one called."""
-    tiles = tuple(None if found.tiles is None else found.tiles[:, called] for found, _ in (one, other))
-    genes = tuple(
-        None
-        if found.genes is None
-        else pd.Series(found.genes[:, called], index=fitted.transforms.expression.kept_genes)
-        for found, fitted in (one, other)
-    )
-    return stability.stability(tiles=tiles, genes=genes)
+    tiles: list[np.ndarray | None] = []
+    genes: list[pd.Series | None] = []
+    for found, fitted in (one, other):
+        rna = fitted.transforms.expression
+        tiles.append(None if found.tiles is None else found.tiles[:, called])
+        if found.genes is None:
+            genes.append(None)
+        else:
+            assert rna is not None
+            genes.append(pd.Series(found.genes[:, called], index=rna.kept_genes))
+    return stability.stability(tiles=(tiles[0], tiles[1]), genes=(genes[0], genes[1]))
 
 
 def _log_misses(misses: list[float]) -> None:

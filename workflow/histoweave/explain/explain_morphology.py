@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ _STANDARDISED = ["mean", "ci_low", "ci_high"]
 
 
 def summarise(
-    files: Mapping[str, str], *, slides: pd.DataFrame, patients: pd.DataFrame, classes: list[str], **bootstrap_of
+    files: Mapping[str, str], *, slides: pd.DataFrame, patients: pd.DataFrame, classes: list[str], **bootstrap_of: Any
 ) -> dict[str, pd.DataFrame]:
     """The tables `morphology` and `class_tiles` of `explain/<model>/`.
 
@@ -111,7 +112,7 @@ def morphology_table(
     return table[["class", "measure", "unit", *(c for c in table if c not in ("class", "measure", "unit"))]]
 
 
-def _note(row, n_patients: int) -> str:
+def _note(row: Any, n_patients: int) -> str:
     """Why a row has no number, or no interval."""
     if row.n and np.isnan(row.sd):
         return "not measured: it is the same in all tiles"

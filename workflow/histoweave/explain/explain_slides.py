@@ -96,7 +96,7 @@ def _write_overlay(out: Path, rows: pd.DataFrame, table: TileTable, thumbnail: P
     if table.source in _WITH_THUMBNAIL:
         with open_picture(thumbnail) as picture:
             size_px = picture.size
-    picture = draw(
+    overlay = draw(
         rows[["x_lv0", "y_lv0"]].to_numpy(),
         rows["attribution"].to_numpy(),
         edge_lv0=edge_lv0,
@@ -104,7 +104,7 @@ def _write_overlay(out: Path, rows: pd.DataFrame, table: TileTable, thumbnail: P
         size_px=size_px,
         limit=rows["limit"].iloc[0],
     )
-    write_rgba(out, picture)
+    write_rgba(out, overlay)
 
 
 def _write_geojson(out: Path, rows: pd.DataFrame, table: TileTable, thumbnail: Path) -> None:

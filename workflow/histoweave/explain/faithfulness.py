@@ -44,6 +44,7 @@ def curves(
     rows = []
     for modality in read:
         values = found.tiles if modality == IMAGE else found.genes
+        assert values is not None  # of every modality that was read
         orders = {ATTRIBUTION: [_descending(values[:, called])]}
         if modality == IMAGE and found.attention is not None:
             orders[ATTENTION] = [_descending(found.attention)]
@@ -53,9 +54,9 @@ def curves(
             _kept(order, direction, least) for many in orders.values() for order in many for direction in DIRECTIONS
         ]
         scores = _scores(fitted, batch, modality, np.concatenate(kept))[:, called]
-        scores = iter(scores.reshape(-1, len(DIRECTIONS), len(SHARES)))
+        lines = iter(scores.reshape(-1, len(DIRECTIONS), len(SHARES)))
         for name, many in orders.items():
-            mean = np.mean([next(scores) for _ in many], axis=0)
+            mean = np.mean([next(lines) for _ in many], axis=0)
             for direction, line in zip(DIRECTIONS, mean, strict=True):
                 rows += [(modality, name, direction, *point) for point in zip(SHARES, line, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -64,6 +64,11 @@ def read_morphology(path: str | os.PathLike) -> SlideMorphology:
 
 def no_tiles() -> pd.DataFrame:
     """The tiles of a slide that nobody could look at."""
-    columns = {"x_lv0": np.int64, "y_lv0": np.int64, **dict.fromkeys(_SCORES, np.float64), **dict.fromkeys(FLAGS, bool)}
+    columns: dict[str, type] = {
+        "x_lv0": np.int64,
+        "y_lv0": np.int64,
+        **dict.fromkeys(_SCORES, np.float64),
+        **dict.fromkeys(FLAGS, bool),
+    }
     columns |= {**dict.fromkeys(MEASURES, np.float64), "picture": object}
     return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})

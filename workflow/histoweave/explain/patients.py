@@ -31,7 +31,10 @@ def patient_table(tiles: pd.DataFrame, genes: pd.DataFrame, called: pd.DataFrame
     rows = []
     for row in called.itertuples():
         own = f"a_{row.called}"
-        top = bottom = top_genes = cross = []
+        top: list[dict] = []
+        bottom: list[dict] = []
+        top_genes: list[dict] = []
+        cross: list[list[float]] = []
         if row.Index in tile_rows:
             part = tile_rows[row.Index].sort_values(own, ascending=False, kind="stable")
             # A tile speaks for the call or against it by its sign, not by its rank.

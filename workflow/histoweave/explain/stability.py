@@ -38,7 +38,7 @@ def stability(
     """
     rows = []
     if tiles[0] is not None and tiles[1] is not None:
-        rows.append(("image", *agreement(*tiles)))
+        rows.append(("image", *agreement(tiles[0], tiles[1])))
     if genes[0] is not None and genes[1] is not None:
         both = pd.concat(genes, axis=1, join="inner")
         rows.append(("expression", *agreement(both.iloc[:, 0].to_numpy(), both.iloc[:, 1].to_numpy())))

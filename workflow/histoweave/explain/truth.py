@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,7 @@ TOP_GENES = 20
 N_PLANTED = len(RAISED) + len(LOWERED)
 
 
-def planted_tiles(tiles: pd.DataFrame, *, positive: str, **how) -> pd.DataFrame:
+def planted_tiles(tiles: pd.DataFrame, *, positive: str, **how: Any) -> pd.DataFrame:
     """How well attribution for the positive class, and attention, rank planted tiles.
 
     The rows of `simulate.truth.score_attention` (`estimate`, `ci_low`, `ci_high`, `n`) by `order`.
@@ -33,7 +35,7 @@ def planted_tiles(tiles: pd.DataFrame, *, positive: str, **how) -> pd.DataFrame:
 
 def planted_genes(
     genes: pd.DataFrame, labels: pd.Series, *, positive: str, draws: int, confidence: float, seed: int
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Recall of the planted genes among the 20 with the largest mean attribution for the positive class.
 
     Ranked are the genes of `classes.class_means`: those that reached the models of at least half of the positive

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,14 +76,14 @@ _NAMES = {
     "planted_tiles_auroc": "AUROC of {order} for the tiles with the simulated signal",
     "planted_genes_recall": "Recall of {order} for the genes with the simulated signal",
 }
-_SENTENCES = {
+_SENTENCES: dict[str, Callable[[str, str, str, bool, str], str]] = {
     "deletion_gain": partial(_gain, "Removing", "lower"), "insertion_gain": partial(_gain, "Putting back", "raise"),
     "stability": _stability,
     "planted_tiles_auroc": _planted_tiles, "planted_genes_recall": _planted_genes,
 }  # fmt: skip
 
 
-def over_patients(values: np.ndarray, *, draws: int, confidence: float, seed: int) -> dict[str, float]:
+def over_patients(values: np.ndarray, *, draws: int, confidence: float, seed: int) -> dict[str, Any]:
     """Mean of (n,) with its bootstrap interval: `estimate`, `ci_low`, `ci_high`, `n`; patients with NaN do not count."""
     values = values[~np.isnan(values)]
     if not len(values):
@@ -91,7 +93,9 @@ def over_patients(values: np.ndarray, *, draws: int, confidence: float, seed: in
     return {"estimate": float(estimate), "ci_low": float(low), "ci_high": float(high), "n": len(values)}
 
 
-def table_of_tests(gains: pd.DataFrame, stability: pd.DataFrame, planted: list[dict], **bootstrap_of) -> pd.DataFrame:
+def table_of_tests(
+    gains: pd.DataFrame, stability: pd.DataFrame, planted: list[dict], **bootstrap_of: Any
+) -> pd.DataFrame:
     """`tests.parquet`.
 
     Parameters

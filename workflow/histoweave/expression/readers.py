@@ -64,7 +64,8 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
     if os.path.isdir(path):
         table, notes = read_star_folder(path, source)
         values, orientation, words = table.T, "genes_by_samples", {}
-        reading = Reading(str(path), "STAR-Counts files", *table.shape, notes=notes)
+        n_rows, n_columns = table.shape
+        reading = Reading(str(path), "STAR-Counts files", n_rows, n_columns, notes=notes)
         place = _place_in_lines(None)
     else:
         matrix = read_matrix(path, words=describes)

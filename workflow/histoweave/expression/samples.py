@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -45,7 +46,8 @@ def choose_samples(samples: Iterable[str], *, patients: set[str], tcga: bool) ->
     -------
     table with `sample`, `patient`, `kept` (bool) and `reason` (empty if kept), sorted by sample.
     """
-    rows, candidates = [], {}
+    rows: list[dict[str, Any]] = []
+    candidates: dict[str, list[str]] = {}
     for sample in sorted(samples):
         barcode = tcga and is_tcga(sample)
         patient = tcga_patient(sample) if barcode else sample

@@ -30,9 +30,11 @@ def subtypes_in(label: str) -> frozenset[str]:
     if re.search(r"(?:\+|-|−)\s*$", label):  # HER2+ is a receptor's status
         return frozenset()
     words = " ".join(re.findall(r"[a-z0-9]+", re.sub(r"([a-z])([AB])\b", r"\1 \2", label).lower()))
-    found, at = set(), _BEFORE.match(words).end()
+    before = _BEFORE.match(words)
+    assert before is not None  # of nothing at all, too
+    found, at = set(), before.end()
     while name := _NAME.match(words, at):
-        found.add(list(_SPELLINGS)[int(name.lastgroup[1:])])
+        found.add(list(_SPELLINGS)[int(str(name.lastgroup)[1:])])
         if _AFTER.match(words, name.end()):
             return frozenset(found)
         between = _BETWEEN.match(words, name.end())

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import h5py
 
-from histoweave.encoders.inference import TileEncoder
+from histoweave.encoders.inference import Arithmetic, TileEncoder
 from histoweave.encoders.loading import load
 from histoweave.features.slide import adopt, extract, refuse, too_many_failed
 from histoweave.mechanics.device import resolve_device
@@ -27,7 +27,7 @@ def extract_shard(
     index: Path,
     tiles_index: Path,
     encoder: Encoder,
-    arithmetic: str,
+    arithmetic: Arithmetic,
     tiles: Tiles,
     precision: Literal["float32", "float16"],
     on_error: OnError,

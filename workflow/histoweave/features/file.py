@@ -51,7 +51,7 @@ class FeatureFile:
     def __enter__(self) -> FeatureFile:
         return self
 
-    def __exit__(self, *failure) -> None:
+    def __exit__(self, *failure: Any) -> None:
         self._new.__exit__(*failure)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
@@ -173,7 +173,7 @@ def _encode(
     reader: TileReader, tiles: TileTable, encoder: TileEncoder, file: FeatureFile, *, tile_batch: int, read_workers: int
 ) -> None:
     """Encode all tiles of a slide into `file`; threads read ahead while the network works."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     blocks = blocks_of(tiles.coords, edge_lv0=tiles.attributes["patch_size_level0"])
     last = time.perf_counter()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import h5py
 import numpy as np
@@ -96,7 +97,8 @@ class BagStore:
         InputError
             as `load`.
         """
-        total, n_tiles = np.float64(0.0), 0
+        total: Any = np.float64(0.0)
+        n_tiles = 0
         for _, path in self._files[patient]:
             with h5py.File(path) as file:
                 features = file["features"]

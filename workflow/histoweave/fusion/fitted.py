@@ -134,7 +134,7 @@ def _read_config(path: Path) -> tuple[str, tuple[str, ...], Fusion]:
     if not isinstance(name, str) or name not in catalog.names():
         raise InputError(f"{path}: model {short(name)} is not known here; use the version of histoweave that fitted it")
     texts = isinstance(classes, list) and all(isinstance(label, str) and label for label in classes)
-    if not texts or len(set(classes)) != len(classes) or len(classes) < 2:
+    if not isinstance(classes, list) or not texts or len(set(classes)) != len(classes) or len(classes) < 2:
         raise InputError(f"{path}: classes {classes!r:.60} are not two or more different names; {_MEND}")
     try:
         settings = Fusion.model_validate(config.get("settings"))
@@ -191,5 +191,5 @@ def _check_weights(path: Path, weights: dict[str, torch.Tensor], wanted: dict[st
     # A class that no training patient had is ruled out by a bias of minus infinity.
     biases = {"bias", "products.bias"} & set(weights)
     ruled_out = {name: weights[name].nan_to_num(nan=torch.nan, neginf=0.0) for name in biases}
-    if (name := not_finite(weights | ruled_out)) is not None:
-        raise InputError(f"{path}: '{name}' holds NaN or infinity, so this fold could not vote; {_MEND}")
+    if (odd_one := not_finite(weights | ruled_out)) is not None:
+        raise InputError(f"{path}: '{odd_one}' holds NaN or infinity, so this fold could not vote; {_MEND}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,7 +124,7 @@ def run_fold(
         )
 
     out_dir = Path(out_dir)
-    record = {"seed": seed, "fold_seed": own_seed, "k": k, "repeat": repeat, "fold": fold}
+    record: dict[str, Any] = {"seed": seed, "fold_seed": own_seed, "k": k, "repeat": repeat, "fold": fold}
     record |= {role: able[role].ids for role in ("train", "val")}
     fitted.save(out_dir, record=record)
     write_table(out_dir / "history.parquet", history)

@@ -19,9 +19,18 @@ def fit_networks(task: Task) -> Fit:
     transforms = _fit_transforms(task)
     module = task.build(transforms).to(task.device)
     data, val = Batcher(task.train, transforms), Batcher(task.val, transforms)
-    how = {"n_classes": len(task.classes), "settings": task.settings, "seed": task.seed, "device": task.device}
     histories = [
-        train(network, train=data, val=val, member=member, **how) for member, network in enumerate(module.members)
+        train(
+            network,
+            train=data,
+            val=val,
+            n_classes=len(task.classes),
+            settings=task.settings,
+            seed=task.seed,
+            device=task.device,
+            member=member,
+        )
+        for member, network in enumerate(module.members)
     ]
     record = {}
     if isinstance(module, Joint):
@@ -32,9 +41,10 @@ def fit_networks(task: Task) -> Fit:
 
 def _fit_transforms(task: Task) -> Transforms:
     """Of the modalities that the model reads, as far as training patients have them."""
-    patients, settings, image, expression = task.train, task.settings, None, None
+    patients, image, expression = task.train, None, None
     if IMAGE in task.info.modalities and (ids := patients.having(IMAGE)):
-        image = fit_image(BagStore(patients.slides), ids, components=settings.image_components, seed=task.seed)
+        image = fit_image(BagStore(patients.slides), ids, components=task.components, seed=task.seed)
     if EXPRESSION in task.info.modalities and (ids := patients.having(EXPRESSION)):
-        expression = fit_expression(patients.expression.loc[ids], settings=settings, tokens=True, seed=task.seed)
+        rows = task.expression.loc[ids]
+        expression = fit_expression(rows, settings=task.settings, tokens=True, seed=task.seed)
     return Transforms(image, expression)

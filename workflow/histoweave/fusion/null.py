@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -61,7 +62,7 @@ def refit(
 
 
 def refit_shuffles(
-    model: str, *, patients: pd.DataFrame, labels: pd.DataFrame, folds: pd.DataFrame, **how
+    model: str, *, patients: pd.DataFrame, labels: pd.DataFrame, folds: pd.DataFrame, **how: Any
 ) -> pd.DataFrame:
     """`refit` on every shuffle of `labels` (`shuffle`, `patient`, `label`) with its folds; `shuffle` is the first column.
 
@@ -115,7 +116,7 @@ def smaller_bags(slides: pd.DataFrame, folder: Path, *, n_patients: int, seed: i
 
 
 def refit_reference(
-    model: str, *, patients: pd.DataFrame, slides: pd.DataFrame, folder: Path, seed: int, **how
+    model: str, *, patients: pd.DataFrame, slides: pd.DataFrame, folder: Path, seed: int, **how: Any
 ) -> pd.DataFrame:
     """`refit_shuffles` of a model without a network; one that reads the image gets `smaller_bags`, written to `folder`."""
     if IMAGE in catalog.get(model).modalities:

@@ -101,6 +101,7 @@ class Batcher:
         if transforms.expression:
             self._n_genes = len(transforms.expression.kept_genes)
             ids = patients.having(EXPRESSION)
+            assert patients.expression is not None
             self._genes = dict(zip(ids, transforms.expression(patients.expression.loc[ids]), strict=True))
 
     def has_image(self, patient: str) -> bool:

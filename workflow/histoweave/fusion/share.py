@@ -24,10 +24,10 @@ def fit_share(module: Joint, *, train: Batcher, val: Batcher, device: str) -> No
     Where no fit is possible (training patients with both modalities are of one class, or no such validation patient), the
     share is 0.
     """
-    known, asked = train.complete(), val.complete()
-    if not asked or not known:
+    known_ids, asked_ids = train.complete(), val.complete()
+    if not asked_ids or not known_ids:
         return
-    known, asked = train.pooled(known), val.pooled(asked)
+    known, asked = train.pooled(known_ids), val.pooled(asked_ids)
     if len(np.unique(known[2])) < 2:
         return
     module.cpu().eval()

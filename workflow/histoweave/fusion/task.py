@@ -46,11 +46,28 @@ class Task:
 
         Arguments and errors as of `histoweave.fusion.transforms.fit_expression`.
         """
-        info, expression = self.info, self.train.expression
-        form = {"form": info.genes, "wanted": wanted, "tokens": info.neural}
-        return fit_expression(expression, settings=self.settings, seed=self.seed, **form)
+        return fit_expression(
+            self.expression,
+            settings=self.settings,
+            tokens=self.info.neural,
+            seed=self.seed,
+            form=self.info.genes,
+            wanted=wanted,
+        )
 
-    def build(self, transforms: Transforms, settings: Fusion | None = None) -> nn.Module:
+    @property
+    def expression(self) -> pd.DataFrame:
+        """Log2 values of the training patients who have RNA, for a model that reads it."""
+        assert self.train.expression is not None
+        return self.train.expression
+
+    @property
+    def components(self) -> int | None:
+        """Principal components of the tile features; None for none."""
+        assert not isinstance(self.settings.image_components, str)  # no longer `auto`
+        return self.settings.image_components
+
+    def build(self, transforms: Transforms, settings: Fusion | None = None) -> Any:
         """The model at random initialisation, for what the transforms give; with other settings if they are given."""
         return build(self.info.name, Shape.of(transforms, n_classes=len(self.classes)), settings or self.settings)
 

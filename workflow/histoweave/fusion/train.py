@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,7 @@ def train(
     return history.assign(best=history["epoch"] == best_epoch).astype(HISTORY)
 
 
-def _cosine(total: int):
+def _cosine(total: int) -> Callable[[int], float]:
     """Learning-rate factor by step: linear warm-up, then half a cosine to zero."""
     warm_up = max(1, round(_WARM_UP * total))
 

@@ -190,6 +190,7 @@ def fit_expression(
         group[kept] = groups_from_sets(names, read_gmt(settings.gene_sets), path=settings.gene_sets)
     elif tokens:
         profiles = ((values[:, kept] - mean[kept]) / scale[kept]).T
+        assert not isinstance(settings.gene_tokens, str)
         group[kept] = learned_groups(profiles, n_groups=settings.gene_tokens, seed=seed)
     fill = np.where(kept, fill, np.nan)
     ranks = settings.expression_transform == "ranks"

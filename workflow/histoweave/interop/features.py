@@ -113,7 +113,7 @@ def given_features(
         coords = coords_lv0(dataset(file, "coords"), stated=told, mpp=mpp, size_lv0=size_lv0)
         if len(coords) != shape[0]:
             raise Refusal("bad_features", f"{shape[0]} rows of features but {len(coords)} of coordinates")
-        precision = "float16" if rows.dtype == np.float16 else "float32"
+        precision: Literal["float32", "float16"] = "float16" if rows.dtype == np.float16 else "float32"
         digest = hashlib.sha256()
         _check_values(rows, precision=precision, digest=digest)
         if told.format == "histoweave":
@@ -187,7 +187,7 @@ def _check_values(rows: h5py.Dataset, *, precision: str, digest: hashlib._Hash) 
     """
     first = 0
     for block in _blocks(rows, precision=precision, max_bytes=BLOCK_BYTES):
-        digest.update(np.ascontiguousarray(block))
+        digest.update(np.ascontiguousarray(block).data)
         with np.errstate(invalid="ignore"):
             largest = np.abs(block).max(axis=1).astype(np.float64)
         for wrong, what in (
@@ -203,7 +203,7 @@ def _check_values(rows: h5py.Dataset, *, precision: str, digest: hashlib._Hash) 
 def _check_unchanged(file: h5py.File, coords: np.ndarray, digest: hashlib._Hash) -> None:
     """Refuse one of this workflow's own files whose values are not those that it was made with."""
     made = text(file.attrs.get("features_sha256"))
-    digest.update(np.ascontiguousarray(coords))
+    digest.update(np.ascontiguousarray(coords).data)
     if made and made != digest.hexdigest():
         raise Refusal("bad_features", "the values are not those that the file was made with (SHA-256); copy it again")
 
@@ -245,11 +245,10 @@ def _encoder(
 def _attributes(
     slide: str, *, told: Stated, spacing: Spacing, edge: int | None, size_lv0: tuple[int, int] | None
 ) -> dict[str, int | float | str]:
-    known = edge is not None and told.tile_px is not None
     attributes = tile_attributes(
         slide=slide,
         tile_px=told.tile_px or 0,
-        target_mpp=spacing.mpp * edge / told.tile_px if known else math.nan,
+        target_mpp=math.nan if edge is None or told.tile_px is None else spacing.mpp * edge / told.tile_px,
         overlap_px=told.overlap_px,
         spacing=spacing,
         scanner=told.scanner,

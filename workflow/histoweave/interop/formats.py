@@ -164,7 +164,7 @@ def _trident(attributes: Mapping[str, Any], *, name: str) -> Stated:
     tile_px = _whole(attributes, "patch_size")
     magnification, target = number(attributes, "level0_magnification"), number(attributes, "target_magnification")
     edge = number(attributes, "patch_size_level0")
-    if edge is None and None not in (tile_px, magnification, target):
+    if edge is None and tile_px is not None and magnification is not None and target is not None:
         edge = round(tile_px * magnification / target)
     return Stated(
         name,

@@ -36,6 +36,7 @@ def edge_lv0(stated: Stated, *, mpp: float | None, downsamples: Sequence[float] 
         return round(stated.edge)
     downsample = stated.downsample
     if downsamples is not None:
+        assert stated.level is not None  # CLAM's edge is one at a level
         if not 0 <= stated.level < len(downsamples):
             raise Refusal("bad_coords", f"patch_level {stated.level}: the slide has {len(downsamples)} levels only")
         of_slide = downsamples[stated.level]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from typing import TypeVar
 
 import torch
 from torch.optim import Optimizer
 
+Kind = TypeVar("Kind", bound=Optimizer)
 
-def eager(optimiser: type[Optimizer]) -> type[Optimizer]:
+
+def eager(optimiser: type[Kind]) -> type[Kind]:
     """The same optimiser, to the bit, which does not import the compiler: one to two seconds of every job that fits.
 
     torch hides some methods from its compiler by wrapping them, and the wrappers import it when they are first called.

@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except InputError as error:
         sys.exit(f"error: {error}")
+    assert names is not None  # a section was given
     print("id\tpseudonym")
     for identifier, given_name in (names.mapping | names.values.mapping).items():
         print(f"{identifier}\t{given_name}")

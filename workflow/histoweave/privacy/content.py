@@ -61,9 +61,9 @@ def pseudonymised(content: Any, names: Pseudonyms, *, column: str = "") -> Any:
             changed[place] = pseudonymised(value, names, column=column)
         return changed
     if isinstance(content, list | tuple | set | frozenset):
-        changed = [pseudonymised(value, names, column=column) for value in content]
+        items = [pseudonymised(value, names, column=column) for value in content]
         # A named tuple takes its fields one by one.
-        return type(content)(*changed) if hasattr(content, "_fields") else type(content)(changed)
+        return type(content)(*items) if hasattr(content, "_fields") else type(content)(items)
     return content
 
 

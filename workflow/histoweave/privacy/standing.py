@@ -78,9 +78,9 @@ def standing_in(text: str, names: Iterable[str]) -> set[str]:
     for word in _WORD.finditer(compared):
         for length, of_length in sought.get(word[0], {}).items():
             place, end = word.start(), word.start() + length
-            name = of_length.get(compared[place:end])
-            if name and not text[end : end + 1].isalnum() and not _is_number(name, text, place, end):
-                found.add(name)
+            here = of_length.get(compared[place:end])
+            if here and not text[end : end + 1].isalnum() and not _is_number(here, text, place, end):
+                found.add(here)
     return found
 
 

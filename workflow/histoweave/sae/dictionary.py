@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Dictionary:
         return [self.w_enc, self.b_enc, self.w_dec, self.b_dec]
 
     @torch.no_grad()
-    def unscaled(self, scaling: Scaling) -> dict[str, Tensor]:
+    def unscaled(self, scaling: Scaling) -> dict[str, Any]:
         """The weights of a `SparseAutoencoder`, for tokens that are neither centred nor scaled.
 
         With x' = s (x − m), z' = (x' − b') w + c' is s times (x − (m + b'/s)) w + c'/s: the weights stay, activations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -38,7 +39,7 @@ def save(sae: SparseAutoencoder, folder: str | os.PathLike) -> None:
     (folder / CONFIG).unlink(missing_ok=True)
     _write_tensors(folder / WEIGHTS, weights)
     _write_tensors(folder / TRAINING, training)
-    config = {
+    config: dict[str, Any] = {
         "architecture": sae.architecture,
         "d_in": sae.dim,
         "d_sae": sae.n_latents,

@@ -104,9 +104,12 @@ def _assign(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Latents of one and of the other that belong together, their cosines, and their weights."""
     cosine = (rows[0] @ rows[1].T).astype(np.float64)
-    known = weight is not None and weight.any()
-    pairs = linear_sum_assignment(cosine * (weight + _SILENT * weight.mean()) if known else cosine, maximize=True)
-    return *pairs, cosine[pairs], None if weight is None else weight[pairs]
+    if weight is None:
+        pairs = linear_sum_assignment(cosine, maximize=True)
+        return *pairs, cosine[pairs], None
+    score = cosine * (weight + _SILENT * weight.mean()) if weight.any() else cosine
+    pairs = linear_sum_assignment(score, maximize=True)
+    return *pairs, cosine[pairs], weight[pairs]
 
 
 def _weighted_mean(cosine: np.ndarray, weight: np.ndarray | None) -> float:

@@ -67,16 +67,19 @@ class SparseAutoencoder:
     def to(self, device: torch.device) -> SparseAutoencoder:
         """The same on another device."""
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-        return replace(self, **{name: value.to(device) for name, value in tensors.items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in tensors.items()}
+        return replace(self, **moved)
 
     @torch.inference_mode()
     def encode(self, tokens: torch.Tensor) -> torch.Tensor:
         """Activations (n,L) float32 of tokens (n,D) float32, zero where a latent does not fire."""
         z = torch.addmm(self.b_enc, tokens - self.b_dec, self.w_enc)
         if self.architecture == "jumprelu":
+            assert self.threshold is not None
             return torch.where(z > self.threshold, z, 0.0).relu_()
         z = z.relu_()
         if self.architecture == "topk":
+            assert self.k is not None
             values, latents = largest(z, min(self.k, self.n_latents))
             return torch.zeros_like(z).scatter_(1, latents, values)
         return z

@@ -39,7 +39,7 @@ class Optimiser:
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
-        return self._schedule.get_last_lr()[0]
+        return float(self._schedule.get_last_lr()[0])
 
     def step(self) -> None:
         """Follow the gradients that have been gathered, and forget them.
@@ -48,6 +48,7 @@ class Optimiser:
         is taken away so that Adam's moments do not hold it.
         """
         w_dec = self._dictionary.w_dec
+        assert w_dec.grad is not None
         along = torch.linalg.vecdot(w_dec.grad, w_dec.detach()).unsqueeze(1)
         w_dec.grad.addcmul_(along, w_dec.detach(), value=-1)
         self._adam.step()

@@ -96,8 +96,10 @@ def tensors_of(sae: SparseAutoencoder) -> tuple[dict[str, torch.Tensor], dict[st
     """Weights, and what is known of the training; by the names that they have in files, on the CPU."""
     weights = {name: getattr(sae, name.lower()) for name in (*WEIGHTS, "threshold")}
     training = {name: getattr(sae, name) for name in ("training_mean", "firing")}
-    parts = ({name: value.cpu() for name, value in part.items() if value is not None} for part in (weights, training))
-    return tuple(parts)
+    weights, training = (
+        {name: value.cpu() for name, value in part.items() if value is not None} for part in (weights, training)
+    )
+    return weights, training
 
 
 def _checked(path: str | os.PathLike, name: str, value: Any, shape: tuple[int, ...]) -> torch.Tensor:

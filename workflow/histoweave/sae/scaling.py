@@ -59,6 +59,7 @@ def measure(tokens: Tokens, *, device: torch.device) -> Scaling:
         total += values.sum(axis=0, dtype=np.float64)
         squares += float(np.square(_lengths(values)).sum())
     offset = total / tokens.n_tokens
+    assert shift is not None  # there is a token
     mean = shift + offset
     variance = squares / tokens.n_tokens - float(offset @ offset)
     if variance <= 1e-10 * float(mean @ mean) or variance <= 0:

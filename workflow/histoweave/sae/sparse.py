@@ -8,6 +8,7 @@ over each token's pairs to decode, over each latent's pairs for the gradients of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,14 +79,16 @@ def decode(activations: Tensor, pairs: Pairs, w_dec: Tensor) -> Tensor:
 
 class _Encode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, z, pairs, centred, w_enc, b_enc, b_dec):
+    def forward(
+        ctx: Any, z: Tensor, pairs: Pairs, centred: Tensor, w_enc: Tensor, b_enc: Tensor, b_dec: Tensor
+    ) -> Tensor:
         ctx.pairs = pairs
         ctx.save_for_backward(centred, w_enc)
         return z.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         centred, w_enc = ctx.saved_tensors
         d_w_enc = ctx.pairs.sum_by_latent(centred, gradient)
         d_b_enc = ctx.pairs.sum_by_latent(centred.new_ones(len(centred), 1), gradient).squeeze(1)
@@ -96,13 +99,13 @@ class _DecoderGradient(torch.autograd.Function):
     """Gives decoded rows on as they are, and their gradient to w_dec as well."""
 
     @staticmethod
-    def forward(ctx, rows, activations, pairs, w_dec):
+    def forward(ctx: Any, rows: Tensor, activations: Tensor, pairs: Pairs, w_dec: Tensor) -> Tensor:
         ctx.pairs = pairs
         ctx.save_for_backward(activations)
         return rows.view_as(rows)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (activations,) = ctx.saved_tensors
         return gradient, None, None, ctx.pairs.sum_by_latent(gradient, activations)

@@ -177,6 +177,7 @@ def read(group: list[Block]) -> np.ndarray:
                 rows[:] = dataset[first.start : last.stop]
         row += len(rows)
         start = stop
+    assert values is not None  # there is a block
     check_finite(values, group)
     return values
 

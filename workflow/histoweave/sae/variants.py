@@ -7,7 +7,7 @@ any latent. Sparse kinds compute what is dense without gradients and the rest fr
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ class Variant(Protocol):
     def __call__(self, dictionary: Dictionary, tokens: Tensor) -> Pass:
         """Pass tokens (n,D), centred and scaled, through the dictionary."""
 
-    def applied(self, n_latents: int) -> dict:
+    def applied(self, n_latents: int) -> dict[str, Any]:
         """`k` or `threshold` (L,) of the `SparseAutoencoder`, in the tokens' own units."""
 
 
@@ -55,7 +55,7 @@ class Standard:
     scaled space (x' = s (x − m), f' = s f), it is ||x' − x̂'||² + l1 · D s R · Σ f'. So `l1` means what it means there.
     """
 
-    architecture = "standard"
+    architecture: ClassVar[Architecture] = "standard"
 
     def __init__(self, settings: Sae, scaling: Scaling):
         self._penalty = settings.l1 * len(scaling.mean) * scaling.scale * scaling.mean_length
@@ -74,7 +74,7 @@ class Standard:
 class TopK:
     """The k largest positive pre-activations of each token (Gao et al. 2024, arXiv 2406.04093)."""
 
-    architecture = "topk"
+    architecture: ClassVar[Architecture] = "topk"
 
     def __init__(self, settings: Sae, scaling: Scaling):
         self._k = settings.k
@@ -102,7 +102,7 @@ class BatchTopK:
     over the batches, the later ones more, and becomes the threshold of the applied form.
     """
 
-    architecture = "jumprelu"
+    architecture: ClassVar[Architecture] = "jumprelu"
 
     def __init__(self, settings: Sae, scaling: Scaling):
         self._k = settings.k
@@ -170,7 +170,7 @@ VARIANTS: dict[str, type[Variant]] = {
 class _RunningMean:
     """Mean of numbers, the weight of each falling with those that came after it; 0 without any."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._sum = self._weight = 0.0
 
     def add(self, number: float) -> None:
@@ -196,12 +196,12 @@ class _SquaredError(torch.autograd.Function):
     """As autograd would have it, in fewer passes over the errors."""
 
     @staticmethod
-    def forward(ctx, rebuilt, error):
+    def forward(ctx: Any, rebuilt: Tensor, error: Tensor) -> Tensor:
         ctx.save_for_backward(error)
         return torch.linalg.vector_norm(error).square() / len(error)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (error,) = ctx.saved_tensors
         return error * (-2 * gradient / len(error)), None

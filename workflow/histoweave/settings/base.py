@@ -13,8 +13,8 @@ MAX_SEED = 2**32 - 1  # of NumPy's and scikit-learn's generators
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def number_or_auto(least: int) -> Any:
-    """The type of a key that is a whole number of at least `least`, or `auto`; what is neither gets one message."""
+def number_or_auto(least: int) -> WrapValidator:
+    """For a key that is a whole number of at least `least`, or `auto`: what is neither gets one message."""
 
     def check(value: Any, handler: pydantic.ValidatorFunctionWrapHandler) -> int | str:
         try:
@@ -24,7 +24,7 @@ def number_or_auto(least: int) -> Any:
         except ValueError:
             raise ValueError(f"a whole number of at least {least}, or auto, is expected") from None
 
-    return Annotated[Annotated[int, Field(ge=least)] | Literal["auto"], WrapValidator(check)]
+    return WrapValidator(check)
 
 
 class Section(BaseModel):
@@ -35,7 +35,7 @@ class Section(BaseModel):
     @pydantic.field_validator("*", mode="before")
     @classmethod
     def _no_bool_as_number(cls, value: Any, info: ValidationInfo) -> Any:
-        kinds = cls.model_fields[info.field_name].annotation
+        kinds = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and {int, float} & {kinds, *get_args(kinds)}:
             raise ValueError("a number is expected; yes, no, true and false are none")
         return value
@@ -62,4 +62,4 @@ class Section(BaseModel):
             raise AttributeError(
                 f"'{name}' of {type(self).__name__} was not handed over; add it to the settings in the rule's params"
             )
-        return super().__getattr__(name)
+        return super().__getattr__(name)  # type: ignore[misc]  # pydantic hides its own from type checkers

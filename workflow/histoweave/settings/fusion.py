@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from histoweave.settings.base import Section, Share, number_or_auto
+
+_From1 = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], number_or_auto(1)]
+_From2 = Annotated[Annotated[int, Field(ge=2)] | Literal["auto"], number_or_auto(2)]
 
 
 class Fusion(Section):
@@ -19,17 +22,17 @@ class Fusion(Section):
         ],
         min_length=1,
     )  # fmt: skip
-    n_genes: number_or_auto(1) = Field(
+    n_genes: _From1 = Field(
         "auto", description="Most variable genes kept per fold; auto: depends on the number of training patients."
     )
     expression_transform: Literal["log2", "ranks"] = Field(
         "log2", description="Input of the models: log2 values of the kept genes, or their ranks within each patient."
     )
-    gene_tokens: number_or_auto(2) = Field(
+    gene_tokens: _From2 = Field(
         "auto", description="Number of learned gene groups (clusters of co-expressed genes); auto: as `n_genes`."
     )
     gene_sets: str | None = Field(None, description="GMT file of gene sets, instead of learned groups.")
-    image_components: number_or_auto(2) | None = Field(
+    image_components: _From2 | None = Field(
         "auto", description="PCA components of tile features; auto: as `n_genes`; null: no PCA."
     )
     centroids: str | None = Field(

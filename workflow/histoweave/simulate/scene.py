@@ -135,7 +135,7 @@ def _plant(rng: np.random.Generator, *, tissue: np.ndarray, share: float) -> np.
 
 def _stroma(rng: np.random.Generator, *, size: int, eosin: float) -> np.ndarray:
     """Wavy eosin fibres with slow variation in strength: (size, size) float32 concentrations."""
-    fibres = cv2.GaussianBlur(rng.standard_normal((size, size)).astype(np.float32), (0, 0), 9.0, sigmaY=0.9)
+    fibres: np.ndarray = cv2.GaussianBlur(rng.standard_normal((size, size)).astype(np.float32), (0, 0), 9.0, sigmaY=0.9)
     fibres /= fibres.std()
     y, x = np.mgrid[:size, :size].astype(np.float32)
     wave = 60 / FIBRE_UM

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -111,7 +111,7 @@ def _write_tiff(path: Path, image: np.ndarray, *, mpp: float | None, scanner: st
         for downsample in _DOWNSAMPLES:
             size = (image.shape[1] // downsample, image.shape[0] // downsample)
             level = image if downsample == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            resolution = {}
+            resolution: dict[str, Any] = {}
             if mpp is not None:
                 px_per_cm = 10_000 / (mpp * downsample)
                 resolution = {"resolution": (px_per_cm, px_per_cm), "resolutionunit": "CENTIMETER"}

@@ -6,6 +6,7 @@ file (DICOM PS3.5 and PS3.10), up to the series' identifier.
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ _LONGEST_VALUE = 1024
 _MOST_ELEMENTS = 10_000_000  # in what is skipped, such as where each of many tiles lies
 
 
-def dicom_files(folder: str | Path) -> list[Path]:
+def dicom_files(folder: str | os.PathLike) -> list[Path]:
     """The DICOM files directly in `folder`, by name: with the suffix `.dcm`, or by their content.
 
     Raises

@@ -144,7 +144,7 @@ def coarsest_level(downsamples: Sequence[float], *, wanted: float, tolerance: fl
 
 
 def read_region(
-    slide: openslide.OpenSlide, *, x_lv0: int, y_lv0: int, level: int, width_px: int, height_px: int
+    slide: openslide.AbstractSlide, *, x_lv0: int, y_lv0: int, level: int, width_px: int, height_px: int
 ) -> np.ndarray:
     """Read a box of `level` px whose upper left corner is given in level-0 px: (H,W,4) uint8 RGBA.
 
@@ -156,7 +156,7 @@ def read_region(
     return np.asarray(slide.read_region((x_lv0, y_lv0), level, (width_px, height_px)))
 
 
-def read_overview(slide: openslide.OpenSlide, *, downsample: float) -> Overview:
+def read_overview(slide: openslide.AbstractSlide, *, downsample: float) -> Overview:
     """Read the whole slide at about `downsample` level-0 px per px, in strips of at most some 8 million px.
 
     Raises

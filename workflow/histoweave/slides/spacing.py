@@ -34,8 +34,8 @@ UNKNOWN = Spacing(math.nan, math.nan, "none")
 
 def _number(text: str | None) -> float:
     try:
-        value = float(text)
-    except (TypeError, ValueError):
+        value = float(text or "")
+    except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan
 

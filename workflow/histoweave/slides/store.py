@@ -7,6 +7,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import h5py
 import numpy as np
@@ -33,7 +34,7 @@ class TileTable:
 
     slide: str
     source: str
-    attributes: dict[str, int | float | str]
+    attributes: dict[str, Any]
     status: str = OK
     reason: str = ""
     coords: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))

@@ -53,7 +53,7 @@ def _is_clear(image: Image.Image) -> bool:
     if image.mode.startswith("I") or not image.has_transparency_data:
         return False
     try:
-        return image.convert("RGBA").getextrema()[3][1] == 0
+        return image.convert("RGBA").getchannel("A").getextrema()[1] == 0
     except Exception:
         return False
 
@@ -75,7 +75,8 @@ def forms_of(
     forms: dict[Path, Form | None] = {}
     for file in files:
         picture, named = pictures[file], places.get(file)
-        forms[file] = picture and Form(*picture.size, picture.mode in coloured, named.size if named else None)
+        size = named.size if named else None
+        forms[file] = None if picture is None else Form(*picture.size, picture.mode in coloured, size)
     return forms
 
 

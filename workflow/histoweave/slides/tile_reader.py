@@ -50,7 +50,7 @@ class TileReader:
         self._enlarge = _ENLARGE.get(interpolation, cv2.INTER_CUBIC)
         self._lock = threading.Lock()
         self._problems: dict[int, str] = {}
-        self._handle: openslide.OpenSlide | None = None
+        self._handle: openslide.AbstractSlide | None = None
         if tiles.tile_file is None:
             self._handle = open_slide(path)
         else:
@@ -59,7 +59,7 @@ class TileReader:
     def __enter__(self) -> TileReader:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._handle is not None:
             self._handle.close()
 
@@ -84,6 +84,7 @@ class TileReader:
 
     def _from_folder(self, rows: np.ndarray) -> list[np.ndarray | None]:
         found: list[np.ndarray | None] = []
+        assert self._tiles.tile_file is not None
         for row in rows:
             try:
                 found.append(read_tile_image(file_of(self._path, self._tiles.tile_file[row])))
@@ -97,6 +98,7 @@ class TileReader:
         coords = self._tiles.coords[rows]
         together = is_worth_a_region(coords, edge_lv0=self._tiles.attributes["patch_size_level0"])
         handle = self._handle
+        assert handle is not None
         try:
             parts = [coords] if together else [corner[None] for corner in coords]
             return [tile for part in parts for tile in self._region(handle, part)]
@@ -104,7 +106,7 @@ class TileReader:
             self._replace(handle)
         return [self._alone(row, corner) for row, corner in zip(rows, coords, strict=True)]
 
-    def _region(self, handle: openslide.OpenSlide, coords_lv0: np.ndarray) -> list[np.ndarray]:
+    def _region(self, handle: openslide.AbstractSlide, coords_lv0: np.ndarray) -> list[np.ndarray]:
         """The tiles at these corners, cut out of one region read from the tiles' level: each (e,e,3) uint8."""
         attributes = self._tiles.attributes
         level = attributes["patch_level"]
@@ -134,7 +136,7 @@ class TileReader:
             self._problems[int(row)] = words_of(error)
             return None
 
-    def _replace(self, broken: openslide.OpenSlide) -> None:
+    def _replace(self, broken: openslide.AbstractSlide) -> None:
         """A new shared handle in place of the one that met an error (once, however many threads met it).
 
         The old one is left to the garbage collector: other threads may still be reading with it.

@@ -189,8 +189,8 @@ def _is_stained(
     classes = scanned & ~marks if (scanned & ~marks).any() else scanned
     otsu, _ = cv2.threshold(chroma[classes].reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     film = glass.flat & (rgb @ LUMA > MIN_FILM_LUMA * 255)
-    film = cv2.morphologyEx(film.astype(np.uint8), cv2.MORPH_OPEN, np.ones((MIN_WINDOW_PX, MIN_WINDOW_PX)))
-    return (chroma > np.clip(otsu, *CHROMA_LIMITS)) & (film == 0)
+    grown = cv2.morphologyEx(film.astype(np.uint8), cv2.MORPH_OPEN, np.ones((MIN_WINDOW_PX, MIN_WINDOW_PX)))
+    return (chroma > np.clip(otsu, *CHROMA_LIMITS)) & (grown == 0)
 
 
 def _large(mask: np.ndarray, min_px: float) -> np.ndarray:

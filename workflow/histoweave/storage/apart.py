@@ -34,6 +34,8 @@ class Reader:
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
+        assert self._process.stdin is not None and self._process.stdout is not None  # pipes, as asked
+        self._to, self._from = self._process.stdin, self._process.stdout
         try:
             self._line(START_S)
         except OSError:
@@ -49,17 +51,17 @@ class Reader:
             if there is no answer in time, or the process has ended.
         """
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(str(path)).encode() + b"\n")
-            self._process.stdin.flush()
+            self._to.write(json.dumps(str(path)).encode() + b"\n")
+            self._to.flush()
         return json.loads(self._line(patience_s))
 
     def _line(self, patience_s: float) -> str:
         end, data = time.monotonic() + patience_s, b""
         while not data.endswith(b"\n"):
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))
+            ready, _, _ = select.select([self._from], [], [], max(0.0, end - time.monotonic()))
             if not ready:
                 raise TimeoutError("it does not answer")
-            part = os.read(self._process.stdout.fileno(), 1 << 16)
+            part = os.read(self._from.fileno(), 1 << 16)
             if not part:
                 raise ChildProcessError("it has ended")
             data += part
@@ -68,7 +70,7 @@ class Reader:
     def end(self) -> None:
         """Stop the process, whatever it does."""
         self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self._to, self._from):
             with contextlib.suppress(OSError):
                 pipe.close()
         self._process.wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 from histoweave.storage.refusal import Refusal
 
 
-def files_in(folder: str | os.PathLike) -> list[Path]:
+def files_in(folder: str | os.PathLike[str]) -> list[Path]:
     """The files directly in `folder`, by name.
 
     Hidden files are no part of it: beside every `x`, macOS leaves a `._x` on disks of other systems. Links are

@@ -25,7 +25,7 @@ class NewHdf5(contextlib.AbstractContextManager):
         self.file = h5py.File(self._sink, "w")
         self.check: Callable[[], None] = self._sink.check
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.file.close()
         finally:

@@ -7,13 +7,13 @@ PostScript, whatever the file is called).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from histoweave.storage.folders import check_readable
 from histoweave.storage.refusal import Refusal, words_of
@@ -42,8 +42,8 @@ class NoPicture(Refusal):
 
 @contextlib.contextmanager
 def open_picture(
-    source: Path | str | BinaryIO, *, name: str = "", status: str = "unreadable", formats: Sequence[str] = FORMATS
-) -> Iterator[Image.Image]:
+    source: Path | str | BinaryIO, *, name: str = "", status: str = "unreadable", formats: tuple[str, ...] = FORMATS
+) -> Iterator[ImageFile.ImageFile]:
     """Open a picture of at most 178 million px.
 
     Whatever goes wrong here or while the block works on the picture is this picture's refusal: decoders raise nearly
@@ -116,7 +116,7 @@ def read_picture(source: Path | str | BinaryIO, *, name: str = "", status: str =
         return on_white(channels)
 
 
-def read_channels(source: Path | str | BinaryIO, *, formats: Sequence[str] = FORMATS) -> np.ndarray:
+def read_channels(source: Path | str | BinaryIO, *, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
     """As `read_picture`, but transparency is kept: (H,W,3) or (H,W,4) uint8 RGB or RGBA."""
     with open_picture(source, formats=formats) as image:
         return _channels(image)
@@ -144,7 +144,7 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _channels(image: Image.Image) -> np.ndarray:
+def _channels(image: ImageFile.ImageFile) -> np.ndarray:
     """The pixels of an opened picture, upright: (H,W,3) uint8, or (H,W,4) if some may be transparent."""
     deep_colour = _has_deep_colour(image)
     image.load()
@@ -153,7 +153,7 @@ def _channels(image: Image.Image) -> np.ndarray:
     return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
-def _has_deep_colour(image: Image.Image) -> bool:
+def _has_deep_colour(image: ImageFile.ImageFile) -> bool:
     """Whether a picture that is not yet loaded has several channels of 16 bits, of which Pillow keeps the upper 8."""
     tags = _tags(image)
     several = len(image.getbands()) > 1

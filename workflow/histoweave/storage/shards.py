@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from histoweave.errors import InputError
 from histoweave.settings.base import OnError
@@ -149,13 +149,13 @@ def run_shard(
             f"{len(unwritten)} of {len(works)} slides of shard {index.stem} could not be written, first '{slide}': "
             f"{problem}; the others are kept"
         )
-    records = [*filter(None, found.values()), *results]
+    records = [*filter(None, found.values()), *filter(_is_record, results)]
     records.sort(key=lambda record: record.slide)
     write_json(index, [asdict(record) for record in records])
     return records
 
 
-def _is_record(result: Record | InputError) -> bool:
+def _is_record(result: Record | InputError) -> TypeGuard[Record]:
     return isinstance(result, Record)
 
 
@@ -206,8 +206,9 @@ def _tries_left(outcome: Outcome, before: Record | None) -> int:
     """After an outcome that may be another in a later run; fewer each time that it comes again."""
     if outcome.status not in (FAILED, "unreadable") or not any(words in outcome.reason for words in _OF_THE_MACHINE):
         return 0
-    again = before is not None and (before.outcome.status, before.outcome.reason) == (outcome.status, outcome.reason)
-    return max(0, before.tries_left - 1) if again else _MOST_TRIES
+    if before is not None and (before.outcome.status, before.outcome.reason) == (outcome.status, outcome.reason):
+        return max(0, before.tries_left - 1)
+    return _MOST_TRIES
 
 
 def _say(text: str) -> None:

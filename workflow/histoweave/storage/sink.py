@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from typing import Any
 
 
 class Sink(io.FileIO):
@@ -16,7 +17,7 @@ class Sink(io.FileIO):
         super().__init__(path, "w+")
         self.problem: OSError | None = None
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         """Write all of `data` as far as the disk takes it; the number of bytes of `data` in any case."""
         rest = memoryview(data).cast("B")
         n_bytes = len(rest)

@@ -76,8 +76,8 @@ class Grid:
                         )
                 yield number, clean(first), self.delimiter.join(rest)
             else:
-                first, _, rest = line.partition(self.delimiter)
-                yield number, clean(first), rest
+                first, _, line_rest = line.partition(self.delimiter)
+                yield number, clean(first), line_rest
 
 
 def clean(text: str) -> str:

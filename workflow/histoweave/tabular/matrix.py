@@ -71,6 +71,9 @@ def read_matrix(path: str | Path, *, words: Callable[[str], bool] = lambda headi
 def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) -> NamedMatrix:
     text = read_text_file(path, max_bytes=MAX_MATRIX_BYTES)
     lines = grid(text.lines, file=str(path), ending=ending)
+    numbers: Sequence[int]
+    names: Sequence[str]
+    rests: Sequence[str]
     numbers, names, rests = zip(*lines.raw_rows(), strict=True)
     corner, columns = (None, lines.header) if lines.names_in_front else (lines.header[0], lines.header[1:])
     notes = skipped(lines)
@@ -99,8 +102,8 @@ def _read_text(path: Path, *, ending: str, may_be_words: Callable[[str], bool]) 
         )
     values = np.concatenate(
         [
-            _chunk(*(part[at : at + _CHUNK_LINES] for part in (rests, numbers, names)), lines, columns)
-            for at in range(0, len(rests), _CHUNK_LINES)
+            _chunk(rests[part], numbers[part], names[part], lines, columns)
+            for part in (slice(at, at + _CHUNK_LINES) for at in range(0, len(rests), _CHUNK_LINES))
         ]
     )
     empty = [at for at, name in enumerate(columns) if not name and np.isnan(values[:, at]).all()]

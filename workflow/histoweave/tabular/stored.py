@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -96,7 +97,8 @@ def read_h5ad(path: Path) -> NamedMatrix:
             warnings.simplefilter("ignore")
             backed = anndata.read_h5ad(path, backed="r")
             try:
-                _check_size(*backed.shape, path)
+                n_rows, n_columns = backed.shape
+                _check_size(n_rows, n_columns, path)
             finally:
                 backed.file.close()
             content = anndata.read_h5ad(path)
@@ -112,7 +114,8 @@ def read_h5ad(path: Path) -> NamedMatrix:
     notes: list[str] = []
     rows = _h5ad_names(content.obs_names, content.obs, "obs", path, notes)
     columns = _h5ad_names(content.var_names, content.var, "var", path, notes)
-    reading = Reading(str(path), "h5ad", *x.shape, notes="; ".join(notes))
+    n_rows, n_columns = x.shape
+    reading = Reading(str(path), "h5ad", n_rows, n_columns, notes="; ".join(notes))
     return NamedMatrix(x.astype(np.float64), rows, columns, None, reading)
 
 
@@ -124,7 +127,7 @@ _NAMING = frozenset(
 )  # fmt: skip
 
 
-def _h5ad_names(names, table, side: str, path: Path, notes: list[str]) -> list[str]:
+def _h5ad_names(names: pd.Index, table: pd.DataFrame, side: str, path: Path, notes: list[str]) -> list[str]:
     found = [clean(str(name)) for name in names]
     columns = [column for column in table.columns if str(column).casefold() in _NAMING]
     if found != [str(number) for number in range(len(found))]:

@@ -111,7 +111,7 @@ def _write(
     write_tiles(out_h5, tiling.table)
 
 
-def _refused(slide: str, source: str, *, settings: Tiles, refusal: Refusal, **known) -> TileTable:
+def _refused(slide: str, source: str, *, settings: Tiles, refusal: Refusal, **known: Any) -> TileTable:
     """The table of a slide that cannot be used; `known` holds what is known of it all the same."""
     attributes = tile_attributes(
         slide=slide,
@@ -159,7 +159,7 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
         return Tiling(table, [], text_picture(f"{slide}: {refusal.reason}"))
     with handle:
         spacing = level0_spacing(properties, mpp)
-        known = {
+        known: dict[str, Any] = {
             "spacing": spacing,
             "scanner": scanner_of(properties),
             "size_lv0": handle.dimensions,
@@ -178,8 +178,8 @@ def _tile_whole_slide(*, slide: str, path: Path, mpp: float | None, settings: Ti
             if against is not None:
                 raise against
             if coords:
-                levels = {"downsamples": handle.level_downsamples, "settings": settings}
-                table = given_tiles(slide, Path(coords), **known, **levels)
+                levels = handle.level_downsamples
+                table = given_tiles(slide, Path(coords), **known, downsamples=levels, settings=settings)
                 return Tiling(table, _outlines(table), picture)
             table, polygons = _tiles_of_tissue(
                 slide, handle.level_downsamples, overview, known=known, settings=settings

@@ -51,7 +51,7 @@ def tile_shard(
 def _work(given: dict[str, Any], *, folder: Path, settings: Tiles, on_error: OnError, code: str) -> SlideWork:
     slide = given["slide"]
     files = {form: folder / f"{slide}.{form}" for form in ("h5", "geojson", "png")}
-    out = {"out_h5": files["h5"], "out_geojson": files["geojson"], "out_png": files["png"]}
+    out: dict[str, Any] = {"out_h5": files["h5"], "out_geojson": files["geojson"], "out_png": files["png"]}
 
     def run() -> Outcome:
         tile_slide(**given, settings=settings, on_error=on_error, **out)

@@ -100,7 +100,7 @@ class ApplyWiring:
 
     def bundles(self) -> dict[str, str]:
         """Training cohort → the file of its bundle: the one that the configuration names, or all of this run."""
-        if self._given is not None:
+        if self._given is not None and self.config.apply.bundle is not None:
             return {self._given.cohort: str(bundle_file(self.config.apply.bundle))}
         return dict(zip(self.wiring.trained(), self.own_bundles(), strict=True))
 

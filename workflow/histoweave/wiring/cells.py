@@ -90,7 +90,9 @@ class CellWiring:
 
     def simulation(self, cohort: str) -> dict:
         """How a cohort is simulated."""
-        return self.cohorts[cohort].input.simulate.model_dump()
+        simulate = self.cohorts[cohort].input.simulate
+        assert simulate is not None
+        return simulate.model_dump()
 
     def simulated_pictures(self, cohort: str) -> list[str]:
         """The archive of pictures that a rule makes, if the cohort is simulated."""

@@ -96,7 +96,9 @@ class ExplainWiring:
 
     def inputs(self, cohort: str, model: str) -> dict[str, str | list[str]]:
         """What the summary of a model reads."""
-        inputs = {name: self.fold_tables(cohort, model, name) for name in paths.EXPLAIN_FOLD}
+        inputs: dict[str, str | list[str]] = {
+            name: self.fold_tables(cohort, model, name) for name in paths.EXPLAIN_FOLD
+        }
         inputs |= {"predictions": self.predictions(cohort, model), **self.gene_sets()}
         if self.wiring.tables[cohort].cohort.simulate:
             inputs |= {"slides": at(paths.SLIDES, cohort=cohort), "truth": self.wiring.truth_files(cohort)}

@@ -60,7 +60,7 @@ def privacy_params(settings: Privacy, *, required: bool = True) -> dict[str, str
     """
     if not settings.pseudonyms:
         return {}
-    told = {
+    told: dict[str, str | list[str]] = {
         "key_env": settings.key_env,
         "columns": list(settings.columns),
         "code": code_hash("histoweave.privacy.user_files"),

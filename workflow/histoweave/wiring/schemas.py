@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from histoweave.cells.table import CellRow
 from histoweave.cohort.tables import PatientRow, SlideRow
 from histoweave.settings.config import Config
 
 FOLDER = Path(__file__).parents[2] / "schemas"
-MODELS = {"config": Config, "patients": PatientRow, "slides": SlideRow, "cells": CellRow}
+MODELS: dict[str, type[BaseModel]] = {"config": Config, "patients": PatientRow, "slides": SlideRow, "cells": CellRow}
 
 
 def schema_text(name: str) -> str:

@@ -71,7 +71,7 @@ class _Imports(ast.NodeTransformer):
         if node.level or (node.module or "").split(".")[0] != _PACKAGE:
             return node
         for alias in node.names:
-            self._add(alias.asname or alias.name, (node.module, alias.name))
+            self._add(alias.asname or alias.name, (str(node.module), alias.name))
         return None
 
     def _add(self, local: str, target: tuple[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
@@ -53,9 +54,9 @@ class Wiring:
 
     def expression_source(self, cohort: str) -> dict:
         """The section `expression` of a cohort."""
-        return self.tables[cohort].cohort.expression.model_dump()
+        return self.tables[cohort].expression.model_dump()
 
-    def shard(self, cohort: str, shard: str) -> list[dict[str, str | float | None]]:
+    def shard(self, cohort: str, shard: str) -> list[dict[str, Any]]:
         """The slides of a shard: `slide`, `path`, `mpp` (the override, None without one), `coords`, `features`."""
         rows = [self._slide(cohort, slide) for slide in self._shards[cohort][shard]]
         return [
@@ -81,7 +82,7 @@ class Wiring:
         """Minutes that a shard's job may take at `per_slide` minutes a slide, and half an hour to be sure."""
         return 30 + per_slide * self.config.mechanics.slides_per_shard
 
-    def _slide(self, cohort: str, slide: str):
+    def _slide(self, cohort: str, slide: str) -> Any:
         try:
             return self._slides[cohort][slide]
         except KeyError:
@@ -138,13 +139,13 @@ class Wiring:
 
     def expression_sources(self, cohort: str) -> dict[str, str]:
         """The user's RNA files."""
-        source = self.tables[cohort].cohort.expression
+        source = self.tables[cohort].expression
         return {"matrix": source.path} | ({"sample_sheet": source.sample_sheet} if source.sample_sheet else {})
 
     def cohort_inputs(self, cohort: str) -> dict[str, str | list[str]]:
         """What the join reads."""
         table = self.tables[cohort]
-        inputs: dict[str, str | list[str]] = {"patients": table.cohort.patients}
+        inputs: dict[str, str | list[str]] = {"patients": table.patients_file}
         if table.cohort.slides:
             inputs |= {
                 "slides": table.cohort.slides,
@@ -230,7 +231,7 @@ class Wiring:
         shown = {name: paths.COHORT[name] for name in ("patients", "flow", "read")}
         shown |= {"folds": paths.FOLDS, "folds_json": paths.HOW_FOLDED, **paths.EVALUATION}
         inputs: dict[str, str | list[str]] = dict(all_at(shown, cohort=cohort))
-        sources = [table.cohort.patients]
+        sources = [table.patients_file]
         if table.cohort.slides:
             sources.append(table.cohort.slides)
             inputs["slides"] = at(paths.SLIDES, cohort=cohort)
@@ -265,7 +266,7 @@ class Wiring:
 
     def simulated_slide(self, cohort: str, slide: str) -> dict:
         """Arguments of `simulate.slide.write_slide`, with only those settings that concern this slide."""
-        settings = self.tables[cohort].cohort.simulate
+        settings = self.tables[cohort].simulate
         patient = self._slide(cohort, slide).patient
         row = self._labels[cohort].loc[patient]
         truth = factors(patient, positive=row["label"] == self.tables[cohort].classes[-1], seed=settings.seed)
@@ -290,5 +291,5 @@ class Wiring:
 
     def expression_settings(self, cohort: str) -> dict:
         """The simulation settings that concern the RNA."""
-        settings = self.tables[cohort].cohort.simulate
+        settings = self.tables[cohort].simulate
         return settings.model_copy(update={"no_mpp": [], "no_tissue": [], "truncated": [], "stain": 0.0}).model_dump()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from histoweave.expression.readers import read_expression
 from histoweave.expression.samples import choose_samples
 from histoweave.expression.star import files_under
 from histoweave.fusion import catalog
-from histoweave.settings.cohorts import Cohort
+from histoweave.settings.cohorts import Cohort, ExpressionInput, Simulate
 from histoweave.settings.config import Config
 from histoweave.storage.files import write_json
 from histoweave.wiring.fingerprint import code_hash
@@ -37,6 +37,24 @@ class CohortTables:
     slides: pd.DataFrame
     tcga: bool
     classes: list[str]
+
+    @property
+    def patients_file(self) -> str:
+        """The table of patients, which every cohort with slides or RNA has."""
+        assert self.cohort.patients is not None
+        return self.cohort.patients
+
+    @property
+    def expression(self) -> ExpressionInput:
+        """The RNA of a cohort that has some."""
+        assert self.cohort.expression is not None
+        return self.cohort.expression
+
+    @property
+    def simulate(self) -> Simulate:
+        """How a simulated cohort is made."""
+        assert self.cohort.simulate is not None
+        return self.cohort.simulate
 
 
 def check_inputs(config: Config, *, check_paths: bool = True) -> dict[str, CohortTables]:
@@ -71,7 +89,7 @@ def check_training(config: Config, tables: Mapping[str, CohortTables]) -> None:
         if table.cohort.role == "train":
             labelled = table.patients[table.patients["label"].notna()]
             sites = labelled["site"].to_list()
-            check_classes(labelled["label"].to_list(), sites, settings=config.folds, where=table.cohort.patients)
+            check_classes(labelled["label"].to_list(), sites, settings=config.folds, where=table.patients_file)
             if "centroid" in models_of(table.cohort, config) and config.fusion.centroids is not None:
                 from histoweave.fusion.centroids import read_centroids
 
@@ -144,6 +162,7 @@ def _check_cohort(name: str, cohort: Cohort, check_paths: bool) -> CohortTables:
     if external and cohort.simulate is None:
         classes = sorted(set(labelled["label"]))  # of which a bundle may know more, or fewer
     else:
+        assert cohort.patients is not None
         classes = class_order(labelled["label"], cohort.positive, where=cohort.patients)
     if cohort.simulate:
         _check_simulated(name, cohort, patients, slides, classes)
@@ -151,12 +170,12 @@ def _check_cohort(name: str, cohort: Cohort, check_paths: bool) -> CohortTables:
         source = cohort.expression
         files = [source.path, *([source.sample_sheet] if source.sample_sheet else [])]
         key = source.model_dump_json() + json.dumps([sorted(ids), tcga])
-        _once(f"expression of {name}", key, files, lambda: _check_expression(cohort, set(ids), tcga))
+        _once(f"expression of {name}", key, files, lambda: _check_expression(cohort, source, set(ids), tcga))
     return CohortTables(name, cohort, patients, slides, tcga, classes)
 
 
-def _check_expression(cohort: Cohort, patients: set[str], tcga: bool) -> None:
-    matrix = read_expression(cohort.expression, patients=patients, tcga=tcga)
+def _check_expression(cohort: Cohort, source: ExpressionInput, patients: set[str], tcga: bool) -> None:
+    matrix = read_expression(source, patients=patients, tcga=tcga)
     if not choose_samples(matrix.values.index, patients=patients, tcga=tcga)["kept"].any():
         raise InputError(
             f"{matrix.file}: no sample is a primary tumour of a patient of {cohort.patients}; check the ids"
@@ -185,13 +204,14 @@ def _check_simulated(
             raise InputError(
                 f"{cohort.slides}: path '{path}' of simulated slide '{slide}' must be {made}/slides/{slide}.tiff"
             )
+    assert cohort.expression is not None  # checked with the configuration
     if cohort.expression.path != f"{made}/expression.tsv.gz":
         raise InputError(
             f"config: cohorts.{name}.expression.path of a simulated cohort must be {made}/expression.tsv.gz"
         )
 
 
-def _once(what: str, key: str, files: list[str], check) -> None:
+def _once(what: str, key: str, files: list[str], check: Callable[[], None]) -> None:
     """Run a slow check only if its key, its files (size and time) or its code changed since it last passed."""
     stamps = []
     for name in files:

@@ -16,14 +16,12 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from torch import nn
-
 from histoweave.fusion import catalog
 from histoweave.fusion.models.base import Shape
 from histoweave.settings.fusion import Fusion
 
 
-def build(name: str, shape: Shape, settings: Fusion) -> nn.Module:
+def build(name: str, shape: Shape, settings: Fusion) -> Any:
     """A model of the catalog at random initialisation."""
     return needed(name, "build")(shape, settings)
 

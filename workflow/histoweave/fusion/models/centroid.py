@@ -27,6 +27,10 @@ _SPREAD_OF_SLOPE = 10.0
 class Centroid(nn.Module):
     """Logits: slope times Spearman's correlation of a patient's genes with each class's centroid."""
 
+    centroids: Tensor
+    slope: Tensor
+    bias: Tensor
+
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
         self.register_buffer("centroids", torch.randn(shape.n_classes, len(shape.gene_tokens)))
@@ -58,14 +62,15 @@ def fit(task: Task) -> Fit:
     InputError
         if that table cannot be used.
     """
-    path = task.settings.centroids
-    given = None if path is None else read_centroids(path, task.classes)
-    if given is not None:
-        check_genes(given, task.train.expression.columns, path=path)
-    transforms = Transforms(None, task.fit_expression(wanted=None if given is None else given.index))
+    given = None
+    if task.settings.centroids is not None:
+        given = read_centroids(task.settings.centroids, task.classes)
+        check_genes(given, task.expression.columns, path=task.settings.centroids)
+    expression = task.fit_expression(wanted=None if given is None else given.index)
+    transforms = Transforms(None, expression)
     module = task.build(transforms)
     (genes, labels), _ = task.genes(transforms)
-    rows = None if given is None else given.loc[transforms.expression.kept_genes].to_numpy().T
+    rows = None if given is None else given.loc[expression.kept_genes].to_numpy().T
     fit_centroid(module, genes, labels, given=rows)
     return Fit(transforms, module, record={"centroids": "training patients" if given is None else "file"})
 

@@ -32,4 +32,5 @@ class Ensemble(nn.Module):
 
 
 def _mean(attentions: list[Tensor | None]) -> Tensor | None:
-    return None if attentions[0] is None else torch.stack(attentions).mean(0)
+    given = [attention for attention in attentions if attention is not None]
+    return torch.stack(given).mean(0) if given else None

@@ -24,6 +24,8 @@ class Joint(nn.Module):
     Who lacks one gets the networks' answer. Attention is the networks'.
     """
 
+    share: Tensor
+
     def __init__(self, builder: Callable[[Shape, Fusion], nn.Module], shape: Shape, settings: Fusion):
         super().__init__()
         self.networks = Ensemble(builder, shape, settings)

@@ -13,7 +13,7 @@ build = Products
 
 def fit(task: Task) -> Fit:
     """The penalty is chosen by validation patients; see `fit_logistic`. Every tile is read twice."""
-    image = fit_components(mean_tiles(task.train), components=task.settings.image_components, seed=task.seed)
+    image = fit_components(mean_tiles(task.train), components=task.components, seed=task.seed)
     transforms = Transforms(image, task.fit_expression())
     module = task.build(transforms)
     before_refit = copy.deepcopy(module)

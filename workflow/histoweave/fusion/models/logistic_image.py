@@ -32,7 +32,7 @@ build = LinearImage
 def fit(task: Task) -> Fit:
     """The penalty is chosen by validation patients; see `fit_logistic`. Every tile is read once."""
     train_means, val_means = mean_tiles(task.train), mean_tiles(task.val)
-    image = fit_components(train_means, components=task.settings.image_components, seed=task.seed)
+    image = fit_components(train_means, components=task.components, seed=task.seed)
     transforms = Transforms(image, None)
     module = task.build(transforms)
     before_refit = copy.deepcopy(module)

@@ -26,6 +26,9 @@ class Components(nn.Module):
     Fewer patients than components leave components of zeros.
     """
 
+    mean: Tensor
+    loadings: Tensor
+
     def __init__(self, n_values: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_values))

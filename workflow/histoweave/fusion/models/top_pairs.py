@@ -34,6 +34,9 @@ class TopPairs(nn.Module):
     first gene is lower than the second one, by half if they are equal.
     """
 
+    pairs: Tensor
+    counts: Tensor
+
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
         n_classes = shape.n_classes
@@ -119,7 +122,8 @@ def best_pairs(ranks: np.ndarray, is_class: np.ndarray) -> np.ndarray:
     first, second = np.triu_indices(len(chosen), k=1)
     # Rounded, so that ties are ties whatever the order of the sums.
     keys = (-spread[first, second].round(9), -np.abs(score[first, second]).round(9))
-    found, used = [], set()
+    found: list[tuple[int, int]] = []
+    used: set[int] = set()
     for at in np.lexsort(keys):
         i, j = int(first[at]), int(second[at])
         if len(found) == MOST_PAIRS:
@@ -169,4 +173,5 @@ def fit_top_pairs(
         loss = validation_loss(val_shares @ weight.T + bias, val[1])
         if loss < best_loss:
             best_loss, best = loss, (counts, weight, bias)
+    assert best is not None
     module.set(pairs, *best)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from histoweave.apply.statuses import ABSTAINED
@@ -162,5 +164,5 @@ def _counted(n: int, word: str) -> str:
     return f"{n} {word}{'' if n == 1 else 's'}"
 
 
-def _listed(words) -> str:
+def _listed(words: Iterable[str]) -> str:
     return ", ".join(words)

@@ -12,7 +12,7 @@ import pandas as pd
 from histoweave.pages.concepts import wording
 from histoweave.pages.concepts.cards import LISTED_ASSOCIATIONS, entropy_of, ranked, stronger
 from histoweave.pages.concepts.inputs import CohortTables, ConceptReportInputs, ConceptTables, read_tables
-from histoweave.pages.kit.json_values import by_status, plain, rows
+from histoweave.pages.kit.json_values import by_status, plain, rows, rows_of
 from histoweave.pages.kit.versions import package_versions
 from histoweave.privacy.content import pseudonymised
 from histoweave.sae.format import load, sae_sha256
@@ -111,5 +111,5 @@ def _concepts(cohort: CohortTables, order: list[int], stability_of: pd.Series) -
     columns = ["target", "value", "auroc", "q", "n_positive"]
     return [
         row | {"associations": rows(found[concept][columns].head(LISTED_ASSOCIATIONS)) if concept in found else []}
-        for concept, row in zip(order, rows(table), strict=True)
+        for concept, row in zip(order, rows_of(table), strict=True)
     ]

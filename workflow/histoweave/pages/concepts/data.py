@@ -98,7 +98,7 @@ def _cells(
             pictures.append(thumbnails.place(cohort.name, image.image, cohort.picture))
             found.append(of_cohort.get((image.image, card.concept)) if pictures[-1] is not None else None)
     encoded = iter(as_bytes([each for each in found if each is not None]))
-    cells = []
+    cells: list[list[Any]] = []
     for picture, each in zip(pictures, found, strict=True):
         if each is None:
             cells.append([picture, None, None])

@@ -23,7 +23,7 @@ from histoweave.evaluation.shown import interval_text
 from histoweave.pages.kit.style import LONG_DASHES, THEME, Mark
 
 _DIGITS = 4
-_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot", LONG_DASHES: "longdashdot"}
+_DASHES: dict[Any, str] = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot", LONG_DASHES: "longdashdot"}
 _SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down"}
 
 

@@ -11,8 +11,11 @@ import pandas as pd
 
 def rows(table: pd.DataFrame | None) -> list[dict[str, Any]] | None:
     """The rows of a table as plain values, numbers that are not finite as None; None without a table."""
-    if table is None:
-        return None
+    return None if table is None else rows_of(table)
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """As `rows`, of a table that is there."""
     return [{str(column): plain(value) for column, value in row.items()} for row in table.to_dict("records")]
 
 

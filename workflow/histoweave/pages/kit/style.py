@@ -8,7 +8,9 @@ import os
 import re
 import textwrap
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,6 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.typing import LineStyleType
 
 from histoweave.fusion.catalog import ModelInfo
 from histoweave.storage.files import write_text
@@ -39,7 +42,7 @@ COLOUR_OF_MODALITIES = {
 WIDTH_IN = 5.4
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "histoweave", "text.parse_math": False,
     "figure.facecolor": "none",
     "font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 10.5, "axes.labelsize": 10,
@@ -60,13 +63,14 @@ class Mark:
     """How one model is drawn: colour by modality, line and marker within it."""
 
     colour: str
-    line: str | tuple
+    line: LineStyleType
     marker: str
 
 
 def marks(models: tuple[ModelInfo, ...]) -> dict[str, Mark]:
     """A `Mark` per model. Within a modality the last model of the list gets the full line."""
-    lines, markers = ("-", "--", ":", "-.", LONG_DASHES), ("o", "s", "D", "^", "v")
+    lines: tuple[LineStyleType, ...] = ("-", "--", ":", "-.", LONG_DASHES)
+    markers = ("o", "s", "D", "^", "v")
     found: dict[str, Mark] = {}
     used: dict[str, int] = {}
     for model in reversed(models):
@@ -77,7 +81,7 @@ def marks(models: tuple[ModelInfo, ...]) -> dict[str, Mark]:
     return {model.name: found[model.name] for model in models}
 
 
-def style() -> matplotlib.RcParams:
+def style() -> AbstractContextManager[None]:
     """A context in which figures get the look of the report, whatever the user's own settings."""
     return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **_RC})
 
@@ -92,13 +96,13 @@ def save_svg(figure: Figure, path: str | os.PathLike) -> None:
     write_text(path, _NOT_XML.sub("\ufffd", drawn.getvalue()))
 
 
-def canvas(height_in: float, *, rows: int = 1, columns: int = 1, **subplots) -> tuple[Figure, np.ndarray]:
+def canvas(height_in: float, *, rows: int = 1, columns: int = 1, **subplots: Any) -> tuple[Figure, np.ndarray]:
     """A figure of the report's width and its axes, shape (rows, columns)."""
     figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **subplots)
 
 
-def panels(count: int, *, columns: int, panel_height_in: float, **subplots) -> tuple[Figure, list[Axes]]:
+def panels(count: int, *, columns: int, panel_height_in: float, **subplots: Any) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels in rows of at most `columns`; spare places stay empty."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
@@ -121,7 +125,7 @@ def wrap(text: object, width: int) -> str:
     return textwrap.fill(str(text), width)
 
 
-def draw_interval(axes: Axes, row: pd.Series, y: float, *, colour: str, marker: str, **marker_options) -> None:
+def draw_interval(axes: Axes, row: pd.Series, y: float, *, colour: str, marker: str, **marker_options: Any) -> None:
     """A point (`estimate`) with its interval (`ci_low`, `ci_high`); what is undefined leaves the line empty."""
     axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
     axes.plot(row["estimate"], y, marker=marker, color=colour, markersize=6.5, linestyle="none", **marker_options)

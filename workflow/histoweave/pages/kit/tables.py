@@ -90,7 +90,7 @@ def plain_table(table: pd.DataFrame, columns: dict[str, str]) -> Table:
 
 def settings_table(values: dict[str, Any], *, prefix: str = "") -> Table:
     """A nested mapping as two columns; a list becomes one line."""
-    rows: list[tuple[Cell, Cell]] = []
+    rows: list[tuple[Cell, ...]] = []
     for key, value in values.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, dict) and value:
@@ -102,6 +102,6 @@ def settings_table(values: dict[str, Any], *, prefix: str = "") -> Table:
     return Table(("What", "Value"), tuple(rows))
 
 
-def pair_table(values: dict[str, str], columns: tuple[str, str]) -> Table:
+def pair_table(values: Mapping[str, str], columns: tuple[str, str]) -> Table:
     """A flat mapping as two columns, keys as they are."""
     return Table(columns, tuple((Cell(str(key)), Cell(str(value))) for key, value in values.items()))

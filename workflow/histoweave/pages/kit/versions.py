@@ -12,6 +12,7 @@ def package_versions() -> dict[str, str]:
     versions = {"python": platform.python_version(), "histoweave": importlib.metadata.version("histoweave")}
     for requirement in importlib.metadata.requires("histoweave") or ():
         if "extra ==" not in requirement:
-            name = re.match(r"[A-Za-z0-9._-]+", requirement).group()
-            versions[name] = importlib.metadata.version(name)
+            name = re.match(r"[A-Za-z0-9._-]+", requirement)
+            assert name is not None
+            versions[name.group()] = importlib.metadata.version(name.group())
     return versions

@@ -190,8 +190,9 @@ def read_benchmarks(folder: Path | None) -> pd.DataFrame:
     The stage is the folder of a file relative to `folder`; a file that lies in `folder` itself is a stage of
     one job. Snakemake writes `-` or `NA` for a job too short to be measured: NaN here.
     """
-    rows = []
-    for path in sorted(folder.rglob("*.tsv")) if folder else []:
+    rows: list[dict[str, Any]] = []
+    for path in [] if folder is None else sorted(folder.rglob("*.tsv")):
+        assert folder is not None
         relative = path.relative_to(folder)
         stage = relative.parent.as_posix() if len(relative.parts) > 1 else path.stem
         table = pd.read_csv(path, sep="\t", na_values=["-", "NA"])

@@ -23,7 +23,7 @@ def by_model(tables: ReportTables, table: pd.DataFrame) -> Iterator[tuple[str, M
 def main_of(tables: ReportTables, table: pd.DataFrame) -> str:
     """The model that is shown where there is room for one: the main fusion model, else the last of the table."""
     main = main_fusion(tables)
-    return main if main in set(table["model"]) else table["model"].iloc[-1]
+    return main if main is not None and main in set(table["model"]) else table["model"].iloc[-1]
 
 
 def main_fusion(tables: ReportTables) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -50,11 +52,12 @@ def calibration(tables: ReportTables) -> Figure:
         axes.grid()
     figure.supxlabel("Confidence", fontsize=10)
     figure.supylabel("Accuracy", fontsize=10)
-    states = [
-        Line2D([], [], color=INK, linestyle=line, marker="o", markerfacecolor=face, linewidth=1, label=label)
-        for line, face, label in ((":", PAPER, "before"), ("-", INK, "after temperature scaling"))
+    look: dict[str, Any] = {"color": INK, "marker": "o", "linewidth": 1}
+    legend = [
+        Line2D([], [], linestyle=":", markerfacecolor=PAPER, label="before", **look),
+        Line2D([], [], linestyle="-", markerfacecolor=INK, label="after temperature scaling", **look),
     ]
-    figure.legend(handles=states, loc="outside upper right", ncols=2)
+    figure.legend(handles=legend, loc="outside upper right", ncols=2)
     return figure
 
 

@@ -51,7 +51,8 @@ def views(tables: ReportTables) -> dict[str, Any]:
 
 
 def _answers(tables: ReportTables) -> Table:
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
+    assert tables.confounding is not None
     for row in tables.confounding.to_dict("records"):
         rows.append((
             Cell(str(row["column"]).replace("_", " ")),

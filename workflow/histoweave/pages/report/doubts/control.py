@@ -33,6 +33,7 @@ def _rows(tables: ReportTables, metric: str = PLAIN) -> pd.DataFrame:
 def _values(tables: ReportTables, model: str) -> np.ndarray:
     """AUROC of a model on every shuffle."""
     null = tables.control_null
+    assert null is not None
     return null.loc[(null["model"] == model) & (null["metric"] == PLAIN), "value"].to_numpy()
 
 
@@ -125,6 +126,7 @@ def views(tables: ReportTables) -> dict[str, Any]:
     """What the section shows; nothing without a control."""
     if tables.control_summary is None:
         return {}
+    assert tables.control_how is not None  # both or none
     return {
         "how": how_shuffled(tables.control_how),
         "within": tables.control_how["within"] == "site",

@@ -20,7 +20,7 @@ def confounding(tables: ReportTables) -> Figure:
     """
     found = tables.confounding
     asked = None if found is None else found[found["question"] == "label_within_column"]
-    if asked is None or asked.empty:
+    if found is None or asked is None or asked.empty:
         return message(NOTHING)
     column = asked["column"].iloc[0]
     own = found[found["column"] == column].set_index(["question", "model"])

@@ -28,4 +28,5 @@ def content(tables: ReportTables) -> dict[str, Any]:
 def shown_expression(tables: ReportTables) -> dict[str, Any]:
     """How the RNA was read; which PAM50 genes are missing only where the classes or the genes are PAM50's."""
     hidden = {"read"} if circularity(tables) else {"read", "pam50_missing"}
+    assert tables.expression is not None
     return {key: value for key, value in tables.expression.items() if key not in hidden}

@@ -25,9 +25,11 @@ def precision_table(tables: ReportTables) -> Table:
 def sensitivity_table(tables: ReportTables) -> Table:
     """The best sensitivity that a model keeps at a specificity of at least so much, per class."""
     rows = []
-    for label in tables.classes if tables.roc is not None else ():
+    roc = tables.roc
+    for label in tables.classes if roc is not None else ():
+        assert roc is not None
         for model in tables.models:
-            curve = tables.roc[(tables.roc["class"] == label) & (tables.roc["model"] == model.name)]
+            curve = roc[(roc["class"] == label) & (roc["model"] == model.name)]
             if len(curve):
                 kept = (curve["false_positive_rate"] <= 1 - specificity + _EPSILON for specificity in _SPECIFICITIES)
                 best = (curve.loc[mask, "true_positive_rate"].max() for mask in kept)

@@ -18,7 +18,9 @@ _X, _Y = "1 − specificity", "Sensitivity"
 
 def _curves(tables: ReportTables) -> Iterator[tuple[str, pd.DataFrame]]:
     """Class and its curves, in order of the classes."""
-    for label in tables.classes if tables.roc is not None else ():
+    if tables.roc is None:
+        return
+    for label in tables.classes:
         curves = tables.roc[tables.roc["class"] == label]
         if len(curves):
             yield label, curves

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+import pandas as pd
+
+from histoweave.fusion.catalog import ModelInfo
 from histoweave.pages.kit.tables import METRIC_TITLES, Cell, Table, estimate, number
 from histoweave.pages.report.inputs import ReportTables
 from histoweave.pages.report.models import main_fusion
@@ -16,8 +19,18 @@ _COMPARISON = ("model_a", "model_b", "metric", "difference", "ci_low", "ci_high"
 _MODALITY_WORDS = {"image": "image", "expression": "RNA"}
 
 
+class Measured(Protocol):
+    """Models and what they reached, of any page."""
+
+    @property
+    def models(self) -> tuple[ModelInfo, ...]: ...
+
+    @property
+    def metrics(self) -> pd.DataFrame: ...
+
+
 def metric_table(
-    tables: ReportTables,
+    tables: Measured,
     *,
     scopes: Sequence[str],
     metrics: Iterable[str],
@@ -36,8 +49,8 @@ def metric_table(
             head = (Cell(scope.split(":", 1)[-1]),) if scope_title else ()
             patients = number(max(row["n"] for row in found.values()))
             rows.append((*head, Cell(model.title), patients, *(estimate(found.get(m)) for m in present)))
-    head = (scope_title,) if scope_title else ()
-    return Table((*head, "Model", "Patients", *(METRIC_TITLES[m] for m in present)), tuple(rows))
+    titles = (scope_title,) if scope_title else ()
+    return Table((*titles, "Model", "Patients", *(METRIC_TITLES[m] for m in present)), tuple(rows))
 
 
 def scope_grid(tables: ReportTables, *, scopes: Sequence[str], metric: str, scope_title: str) -> Table:
@@ -51,7 +64,7 @@ def scope_grid(tables: ReportTables, *, scopes: Sequence[str], metric: str, scop
     return Table((scope_title, "Patients", *tables.titles.values()), tuple(rows))
 
 
-def scopes_like(tables: ReportTables, prefix: str) -> list[str]:
+def scopes_like(tables: Measured, prefix: str) -> list[str]:
     """The scopes that start with `prefix`, in the order of the metrics table."""
     return [scope for scope in tables.metrics["scope"].unique() if scope.startswith(prefix)]
 
@@ -150,6 +163,7 @@ def patients_table(tables: ReportTables) -> tuple[Table, int]:
 
 def truth_table(tables: ReportTables) -> Table:
     """How well each model's attention finds what was planted."""
+    assert tables.truth is not None
     rows = [
         (
             Cell(tables.titles[row["model"]]),

@@ -6,6 +6,7 @@ import textwrap
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import LineStyleType
 
 from histoweave.pages.kit.style import (
     BLUE,
@@ -27,7 +28,11 @@ from histoweave.pages.report.why.tables import TEST_TITLES, modality_title
 NOTHING = "No explanations: explain.models is empty, or no model that can be explained was fitted."
 _SHORT = 12
 _DASHED = (0, (4, 3))
-_ORDERS = {"attribution": (GREEN, "-"), "attention": (BLUE, "--"), "random": (GREY, ":")}
+_ORDERS: dict[str, tuple[str, LineStyleType]] = {
+    "attribution": (GREEN, "-"),
+    "attention": (BLUE, "--"),
+    "random": (GREY, ":"),
+}
 
 
 def tests(tables: ReportTables) -> Figure:

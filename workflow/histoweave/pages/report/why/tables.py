@@ -174,6 +174,7 @@ def _tile(tile: Mapping[str, Any], views_of: Mapping[str, SlidePicture]) -> list
     picture = views_of.get(tile["slide"])
     if picture is None:
         return [tile["slide"], score]
+    assert picture.size_lv0 is not None  # see `browser`
     width, height = picture.size_lv0
     place = (tile["x_lv0"] / width, tile["y_lv0"] / height, picture.edge_lv0 / width, picture.edge_lv0 / height)
     return [tile["slide"], *rounded(place), score]
