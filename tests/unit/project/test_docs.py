@@ -10,7 +10,7 @@ from rule_texts import RULES, rules
 from running import ROOT
 
 from histoweave.wiring.fingerprint import path_of
-from histoweave.wiring.reference import PAGE, page
+from histoweave.wiring.reference import ENCODERS, PAGE, encoders_page, page
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 BESIDES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "config/README.md")]
@@ -35,8 +35,9 @@ def test_the_readme_is_short():
     assert len(" ".join(lines).split()) <= 600 and max(map(len, lines)) <= 120
 
 
-def test_the_reference_of_keys_is_in_step_with_the_models():
+def test_the_reference_is_in_step_with_the_code():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m histoweave.wiring.reference"
+    assert ENCODERS.read_text(encoding="utf-8") == encoders_page(), "run: python -m histoweave.wiring.reference"
 
 
 def test_every_key_has_a_meaning():

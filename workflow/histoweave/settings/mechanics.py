@@ -10,7 +10,7 @@ from histoweave.settings.base import Section
 
 
 class Mechanics(Section):
-    """Technical settings. Changing these does not repeat any computation."""
+    """Technical settings. They change no result; another number of slides or cells per shard makes jobs run again."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tile_batch: int = Field(32, ge=1, description="Tiles per forward pass.")
