@@ -170,7 +170,7 @@ def test_cross_attention_equals_torch():
 
 
 def test_gene_tokens_are_one_linear_map_per_group():
-    tokens = GeneTokens(torch.tensor(GROUPS), width=5, dropout=0.0)
+    tokens = GeneTokens(GROUPS, width=5, dropout=0.0)
     genes = torch.randn(2, len(GROUPS))
     for group in range(3):
         member = torch.tensor(GROUPS) == group

@@ -97,9 +97,9 @@ def get(name: str) -> ModelInfo:
 
 
 def modules_of(name: str) -> tuple[str, ...]:
-    """The modules that decide what a model does: its own, and those of the models that it is made of."""
+    """The modules that decide what a model does: its own, and those of the models that it is made of, directly or not."""
     info = get(name)
-    return (info.module, *(get(needed).module for needed in info.needs))
+    return (info.module, *(module for needed in info.needs for module in modules_of(needed)))
 
 
 def modules() -> tuple[str, ...]:

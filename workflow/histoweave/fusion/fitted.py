@@ -112,12 +112,15 @@ def load_fold(folder: str | Path, *, device: str = "cpu") -> FittedModel:
     path = folder / "model.safetensors"
     weights = read_tensors(path, mend=_MEND)
     shape = Shape.of(transforms, n_classes=len(classes))
-    _check_size(path, info, shape, settings, n_values=sum(value.numel() for value in weights.values()))
-    if not _neural(info):
+    if (max(shape.gene_tokens) + 1) * len(shape.gene_tokens) > _MAX_MEMBERSHIP:
+        raise InputError(f"{path.with_name('transforms.parquet')}: has more groups of genes than can be read; {_MEND}")
+    try:
         with torch.device("meta"):  # sizes alone: nothing is set aside for what the file does not hold
-            _check_weights(path, weights, build(name, shape, settings).state_dict())
+            wanted = build(name, shape, settings).state_dict()
+    except RuntimeError as error:  # sizes that no machine can hold
+        raise InputError(f"{path.with_name('config.json')}: {str(error).splitlines()[0]:.200}; {_MEND}") from None
+    _check_weights(path, weights, wanted)
     module = build(name, shape, settings)
-    _check_weights(path, weights, module.state_dict())
     if check := getattr(file_of(name), "check_weights", None):
         try:
             check(weights, shape)
@@ -153,28 +156,12 @@ def _check_transforms(path: Path, info: catalog.ModelInfo, transforms: Transform
     parts = {catalog.IMAGE: transforms.image, catalog.EXPRESSION: transforms.expression}
     has = {modality for modality, part in parts.items() if part is not None}
     wanted = has == info.modalities or (info.tolerates_missing and has and has < info.modalities)
-    grouped = transforms.expression is None or not _neural(info) or transforms.expression.tokens.min() >= 0
+    networks = [
+        one for one in (info, *map(catalog.get, info.needs)) if one.neural and catalog.EXPRESSION in one.modalities
+    ]
+    grouped = transforms.expression is None or not networks or transforms.expression.tokens.min() >= 0
     if not (wanted and grouped):
         raise InputError(f"{path}: are not the transforms of a model '{info.name}'; {_MEND}")
-
-
-def _neural(info: catalog.ModelInfo) -> bool:
-    return info.neural or bool(info.needs)
-
-
-def _check_size(path: Path, info: catalog.ModelInfo, shape: Shape, settings: Fusion, *, n_values: int) -> None:
-    """Refuse settings that ask for larger networks than the file has weights for, before any of them is built.
-
-    Every network maps each value of a tile, and each gene, to a token of its own.
-    """
-    inputs = shape.tile_width if catalog.IMAGE in info.modalities else 0
-    inputs += len(shape.gene_tokens) if catalog.EXPRESSION in info.modalities else 0
-    least = settings.members * settings.width * inputs if _neural(info) else 0
-    if _neural(info) and catalog.IMAGE in info.modalities:
-        least += settings.members * settings.width**2
-    membership = (max(shape.gene_tokens) + 1) * len(shape.gene_tokens)
-    if least > n_values or membership > _MAX_MEMBERSHIP:
-        raise InputError(f"{path}: has {n_values} weights, fewer than config.json asks for; {_MEND}")
 
 
 def _check_weights(path: Path, weights: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:

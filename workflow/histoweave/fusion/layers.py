@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -30,16 +32,19 @@ class TileTokens(nn.Module):
 
 
 class GeneTokens(nn.Module):
-    """One token per gene group, by a linear map of its own from the group's genes: (B,G) to (B,T,width)."""
+    """One token per gene group, by a linear map of its own from the group's genes: (B,G) to (B,T,width).
 
-    def __init__(self, groups: Tensor, *, width: int, dropout: float):
+    groups : of each of the G genes, numbered from 0.
+    """
+
+    def __init__(self, groups: Sequence[int], *, width: int, dropout: float):
         super().__init__()
-        n_tokens = int(groups.max()) + 1
-        membership = torch.nn.functional.one_hot(groups, n_tokens).T.float()
+        n_tokens, group = max(groups) + 1, torch.tensor(groups)
+        membership = (torch.arange(n_tokens).unsqueeze(1) == group).float()
         self.register_buffer("membership", membership, persistent=False)
-        sizes = membership.sum(dim=1)[groups]
+        sizes = membership.sum(dim=1)[group]
         # The genes of a group start with one shared direction: the token begins as the group's mean, a metagene.
-        self.weight = nn.Parameter(torch.randn(n_tokens, width)[groups] / sizes.unsqueeze(-1))
+        self.weight = nn.Parameter(torch.randn(n_tokens, width)[group] / sizes.unsqueeze(-1))
         self.bias = nn.Parameter(0.5 * torch.randn(n_tokens, width))
         self.dropout = nn.Dropout(dropout)
         self.finish = nn.GELU()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from histoweave.fusion import catalog
 from histoweave.wiring import paths
 from histoweave.wiring.concepts import ConceptsWiring
 from histoweave.wiring.paths import at
@@ -77,7 +78,8 @@ class ProvenanceWiring:
         tables = [path for files in read for path in ([files] if isinstance(files, str) else files)]
         fitted = self._wiring.fold_files(cohort, "fusion", "model")
         fusion = self._wiring.config.fusion
-        named = [path for path in (fusion.gene_sets, fusion.centroids) if path]
+        own = [key for model in self._wiring.models(cohort) for key in catalog.get(model).own_settings]
+        named = [path for path in (fusion.gene_sets, *(getattr(fusion, key) for key in own)) if path]
         weights = self._wiring.encoder_weights() if "slides" in given else []
         return {
             "sources": list(dict.fromkeys([*given["sources"], *weights, *named])),

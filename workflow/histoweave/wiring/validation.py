@@ -130,11 +130,13 @@ def _check_models(config: Config) -> None:
         from histoweave.fusion.genes import read_gmt
 
         read_gmt(config.fusion.gene_sets)
-    if config.fusion.centroids is not None and "centroid" not in names:
-        raise InputError(
-            f"config: key 'fusion.centroids' names {config.fusion.centroids}, and fusion.models does not have 'centroid'; "
-            "add it, or remove the key"
-        )
+    for info in map(catalog.get, catalog.names()):
+        for key in info.own_settings:
+            if (given := getattr(config.fusion, key)) is not None and info.name not in names:
+                raise InputError(
+                    f"config: key 'fusion.{key}' names {given}, and fusion.models does not have '{info.name}'; add it, or "
+                    "remove the key"
+                )
 
 
 def models_of(cohort: Cohort, config: Config) -> list[str]:

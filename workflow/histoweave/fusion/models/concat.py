@@ -16,7 +16,7 @@ class Concat(nn.Module):
 
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
-        groups, width = torch.tensor(shape.gene_tokens), settings.width
+        groups, width = shape.gene_tokens, settings.width
         self.tile_tokens = TileTokens(shape.tile_width, width=width, dropout=settings.dropout)
         self.gene_tokens = GeneTokens(groups, width=width, dropout=settings.dropout)
         self.tile_pool = GatedAttentionPool(width)

@@ -25,7 +25,7 @@ class CrossAttentionFusion(nn.Module):
 
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
-        groups, width = torch.tensor(shape.gene_tokens), settings.width
+        groups, width = shape.gene_tokens, settings.width
         self.tile_tokens = TileTokens(shape.tile_width, width=width, dropout=settings.dropout)
         self.gene_tokens = GeneTokens(groups, width=width, dropout=settings.dropout)
         self.absent_image = nn.Parameter(0.02 * torch.randn(width))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from histoweave.fusion.layers import GeneShortcut, GeneTokens, head
@@ -16,7 +15,7 @@ class Expression(nn.Module):
 
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
-        groups = torch.tensor(shape.gene_tokens)
+        groups = shape.gene_tokens
         self.tokens = GeneTokens(groups, width=settings.width, dropout=settings.dropout)
         width = self.tokens.n_tokens * settings.width
         self.head = head(width, n_classes=shape.n_classes, dropout=settings.dropout)
