@@ -30,16 +30,18 @@ demo: .venv/run ## Run the demo: results/demo/report.html, results/lab_a/concept
 	$(BIN)/snakemake --cores all --configfile config/demo/config.yaml
 	@echo "Open results/demo/report.html and results/lab_a/concepts.html"
 
-lint: .venv/dev ## Check style and the workflow: ruff, snakefmt, snakemake --lint
+lint: .venv/dev ## Check style, types and the workflow: ruff, mypy, snakefmt, snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
 
 test: lint ## Lint, then every test but the cluster's, the whole demo included
-	$(BIN)/python -m pytest -n auto tests/unit
+	$(BIN)/python -m pytest -n auto --cov --cov-report= tests/unit
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
 	  tests/real tests/workflow tests/faults --kills 3
+	@echo "Lines and branches of the library that the unit tests run: $$($(BIN)/coverage report --format=total) %"
 
 test-fast: .venv/dev ## Run the unit tests alone
 	$(BIN)/python -m pytest -n auto tests/unit
