@@ -33,9 +33,10 @@ demo: .venv/run ## Run the demo: results/demo/report.html, results/lab_a/concept
 	$(BIN)/snakemake --cores all --configfile config/demo/config.yaml
 	@echo "Open results/demo/report.html and results/lab_a/concepts.html"
 
-lint: .venv/dev ## Check style, the workflow and the docs: ruff, snakefmt, snakemake --lint, mkdocs
+lint: .venv/dev ## Check style, types, the workflow and the docs: ruff, mypy, snakefmt, snakemake --lint, mkdocs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	$(BIN)/snakemake --lint --configfile config/demo/config.yaml
 	$(SITE)
@@ -45,9 +46,10 @@ docs: .venv/dev ## Build the documentation as a static site: site/index.html
 	@echo "Open site/index.html; its search needs a server: $(BIN)/python -m http.server --directory site"
 
 test: lint ## Lint, then every test but the cluster's, the whole demo included
-	$(BIN)/python -m pytest -n auto tests/unit
+	$(BIN)/python -m pytest -n auto --cov --cov-report= tests/unit
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
 	  tests/real tests/workflow tests/faults --kills 3
+	@echo "Lines and branches of the library that the unit tests run: $$($(BIN)/coverage report --format=total) %"
 
 test-fast: .venv/dev ## Run the unit tests alone
 	$(BIN)/python -m pytest -n auto tests/unit

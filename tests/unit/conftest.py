@@ -6,6 +6,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# An example may take as long as it does: on a busy machine, and while coverage counts lines, the first takes longer.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 NOBODY = 65534
 
