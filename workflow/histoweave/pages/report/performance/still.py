@@ -158,6 +158,8 @@ def modality_use(tables: ReportTables) -> Figure:
     first_of_model = [i == 0 or used[i - 1][0] != used[i][0] for i in range(len(used))]
     label_rows(axes, [model.title if first else "" for (model, _), first in zip(used, first_of_model, strict=True)])
     axes.margins(x=0.16)
+    least, most = axes.get_xlim()
+    axes.set_xlim(least - 0.1 * (most - least), most)  # room for a word left of the first point
     axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlabel("AUROC")
     dots = [
