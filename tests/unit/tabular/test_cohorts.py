@@ -7,6 +7,7 @@ import io
 import anndata
 import numpy as np
 import pandas as pd
+import pytest
 from fuzzing import answer, fuzz
 from hypothesis import given as drawn
 from hypothesis import strategies as st
@@ -112,6 +113,14 @@ def test_every_patient_gets_their_own_rna_from_a_text(tmp_path, cohort, turned, 
         hidden = quirks["trailing"] in ("header", "both") or table.iloc[:, -1].isna().any()
         numbered = [str(n + table.index[0].isdigit() * int(table.index[0] == "1")) for n in range(len(table))]
         assert quirks["header"] == "R" and (hidden or table.index.to_list() == numbered), found
+
+
+@pytest.mark.parametrize("name", ["OS", "age", "chromosome"])
+def test_a_patient_may_be_called_like_a_column_about_patients_or_genes(tmp_path, name):
+    cohort = pd.DataFrame({"G1": [1.0, 2.0], "G2": [3.0, 4.0]}, index=["P1", name])
+    path = tmp_path / "rna.tsv"
+    path.write_text(f"gene\tP1\t{name}\nG1\t1\t2\nG2\t3\t4\n")
+    assert not isinstance(found := check_values(path, cohort), str), found
 
 
 @fuzz(60)

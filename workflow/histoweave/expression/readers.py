@@ -68,7 +68,8 @@ def read_expression(source: ExpressionInput, *, patients: set[str], tcga: bool) 
         reading = Reading(str(path), "STAR-Counts files", n_rows, n_columns, notes=notes)
         place = _place_in_lines(None)
     else:
-        matrix = read_matrix(path, words=describes)
+        # A patient may be called like a column about patients, such as OS.
+        matrix = read_matrix(path, words=lambda heading: heading not in patients and describes(heading))
         values, orientation, reading = _oriented(matrix, source, patients=patients, tcga=tcga)
         words = matrix.words
         place = _place_in_lines(matrix.numbers) if orientation == "genes_by_samples" else "column {}".format
