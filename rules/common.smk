@@ -5,6 +5,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave.errors import InputError
+from histoweave.fusion import catalog
 from histoweave.storage.files import check_writable
 from histoweave.wiring import paths, planning
 from histoweave.wiring.apply import ApplyWiring
@@ -15,7 +16,6 @@ from histoweave.wiring.control import ControlWiring
 from histoweave.wiring.decide import DecideWiring
 from histoweave.wiring.explain import ExplainWiring
 from histoweave.wiring.fingerprint import code_hash
-from histoweave.fusion import catalog
 from histoweave.wiring.functions import by_wildcards, memory, minutes, model_code
 from histoweave.wiring.privacy import check_columns, privacy_params
 from histoweave.wiring.provenance import ProvenanceWiring

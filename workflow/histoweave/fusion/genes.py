@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,6 @@ from histoweave.tabular.text import read_text_file
 _MOST_BYTES = 512 * 2**20
 # Libraries of Enrichr write a weight after each gene.
 _WEIGHTED = re.compile(r"(.+),[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-
-
-def _always(words: str) -> Callable[[int], str]:
-    return lambda _: words
 
 
 def read_gmt(path: str | Path) -> dict[str, list[str]]:
@@ -54,7 +50,7 @@ def read_gmt(path: str | Path) -> dict[str, list[str]]:
             raise InputError(
                 f"{where}: gene set '{name[:60]}' occurs twice, already in line {lines_of[name]}; rename or drop one"
             )
-        refuse_converted(genes, file=str(path), place=_always(f"line {number}"))
+        refuse_converted(genes, file=str(path), place=f"line {number}".format)
         plain = list(map(plain_name, genes))
         # The RNA's older symbols are brought to current ones, so that a set counts under both.
         sets[name] = list(dict.fromkeys([*plain, *(aliases()[gene] for gene in plain if gene in aliases())]))

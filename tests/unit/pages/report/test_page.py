@@ -6,14 +6,12 @@ import dataclasses
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
-from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conclusion_data import confounding, null_summary
 from PIL import Image
 from report_data import HOSTILE, write_run
 from report_text import text_of, text_with_figures
@@ -23,16 +21,14 @@ from histoweave.fusion import catalog
 from histoweave.pages.kit.embed import inline_svg
 from histoweave.pages.kit.style import THEME
 from histoweave.pages.kit.versions import package_versions
-from histoweave.pages.report import conclusion
 from histoweave.pages.report.figures import FIGURES, FILES, draw_figures
-from histoweave.pages.report.inputs import ReportInputs, read_benchmarks, read_slide_speed, read_tables
+from histoweave.pages.report.inputs import ReportInputs, read_tables
 from histoweave.pages.report.page import write_report
 from histoweave.pages.report.performance import tables as views
 from histoweave.pages.report.pictures import MAX_THUMBNAILS
-from histoweave.pages.report.run.still import fold_counts, stage_times
+from histoweave.pages.report.run.still import fold_counts
 from histoweave.pages.report.sections import SECTIONS
-from histoweave.storage.files import read_table, write_json, write_table
-from histoweave.storage.records import Outcome, Record
+from histoweave.storage.files import read_table, write_table
 
 
 class _Page(HTMLParser):
@@ -234,43 +230,6 @@ def test_fold_counts_add_up(run):
     assert one == len(expected)
 
 
-def test_benchmarks_by_stage(tmp_path):
-    header = "s\th:m:s\tmax_rss\n"
-    for name, line in {
-        "features/r50/a.tsv": "2.0\t0:00:02\t100.0", "features/r50/b.tsv": "4.0\t0:00:04\t300.0",
-        "cohort.tsv": "0.1\t0:00:00\t-",
-    }.items():  # fmt: skip
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{header}{line}\n")
-    table = read_benchmarks(tmp_path)
-    assert table["stage"].tolist() == ["cohort", "features/r50", "features/r50"]
-    assert np.isnan(table["max_rss_mb"].iloc[0])
-    tables = dataclasses.replace(read_tables(write_run(tmp_path / "run", optional=False)), benchmarks=table)
-    times = stage_times(tables)
-    assert times.index.tolist() == ["features/r50", "cohort"]
-    assert times.loc["features/r50"].to_dict() == {
-        "jobs": 2, "total_s": 6.0, "median_s": 3.0, "max_rss_mb": 300.0, "jobs_per_min": 20.0,
-    }  # fmt: skip
-    assert read_benchmarks(None).empty
-
-
-def test_tiles_per_second_come_from_the_slides_records(run, tmp_path):
-    indexes = []
-    for stage, seconds in (("tiles", 0.5), ("features/r50", 4.0)):
-        records = [
-            Record(slide, Outcome("ok", n_tiles=n_tiles), {}, {}, seconds) for slide, n_tiles in (("a", 30), ("b", 50))
-        ]
-        indexes.append(tmp_path / stage / "shards" / "0-of-1.json")
-        write_json(indexes[-1], [dataclasses.asdict(record) for record in records])
-    table = read_slide_speed(indexes).set_index("stage")
-    assert table.loc["tiles"].to_dict() == {"slides": 2, "tiles": 80, "seconds": 1.0, "tiles_per_s": 80.0}
-    assert table.loc["features: r50", "tiles_per_s"] == 10.0
-    text = text_of(dataclasses.replace(run, slide_indexes=indexes), tmp_path / "report.html")
-    assert "Tiles per second" in text and "features: r50" in text
-    assert read_slide_speed([]).empty
-
-
 def test_comparisons_are_turned_so_that_fusion_comes_first(run):
     tables = read_tables(run)
     rows = views.key_comparisons(tables)
@@ -282,62 +241,6 @@ def test_comparisons_are_turned_so_that_fusion_comes_first(run):
     )
     again = pd.concat([models, turned])
     assert views.key_comparisons(dataclasses.replace(tables, choice=again)) == rows
-
-
-def test_cards_name_the_best_of_one_modality_and_of_both(run):
-    tables = read_tables(run)
-    single, fused, difference, models, patients = conclusion.cards(tables)
-    pooled = tables.estimates("auroc")["estimate"]
-    alone = [name for name in pooled.index if len(catalog.get(name).modalities) == 1]
-    both = [name for name in pooled.index if len(catalog.get(name).modalities) == 2]
-    complete = tables.predictions[tables.predictions["has_image"] & tables.predictions["has_expression"]]
-    rows = tables.choice.set_index(["model_a", "model_b"])["estimate"]
-    best = {part: rows.xs("", level=1)[names].idxmax() for part, names in (("alone", alone), ("both", both))}
-    assert (single.label, single.note) == ("Best of one modality, AUROC", tables.titles[best["alone"]])
-    assert fused.note == tables.titles[best["both"]]
-    assert difference.value == f"{rows[best['both'], best['alone']]:+.2f}"
-    assert models.value == str(len(catalog.names()) - 1)
-    counts = complete.drop_duplicates("patient")["y_true"].value_counts()
-    assert patients.value == " · ".join(str(counts[label]) for label in tables.classes)
-    assert patients.note == " · ".join(tables.classes)
-
-
-def test_the_conclusion_stands_on_top_and_nothing_contradicts_it(run, html, tmp_path):
-    said = conclusion.sentences(read_tables(run))
-    assert html.index(said[0]) < html.index("Other findings</h2>") and "describe the model, not biology" not in html
-    blind = write_run(tmp_path, signal=0, n_patients=80)
-    tables = read_tables(blind)
-    assert tables.conclusion.kind == "chance"
-    text = unescape(text_of(blind, tmp_path / "report.html"))
-    assert "No model is shown to be better than chance." in text
-    sections = dict(re.findall(r'<section id="([^"]+)"(.*?)</section>', text, flags=re.DOTALL))
-    marked = {name for name, part in sections.items() if "describe the model, not biology" in part}
-    marked |= {name for name, part in sections.items() if "describe the models, not biology" in part}
-    assert marked == {
-        "conclusion", "comparisons", "modality-use", "explanation", "drivers", "morphology", "explained-patients",
-        "calibration", "conformal", "selective", "decision-curve", "subgroups", "learning",
-    }  # fmt: skip
-    for claim in ("relies on", "improves AUROC", "speak for the class have", "is faithful here", "expected to add"):
-        assert claim not in text, claim
-    assert "relies on" in html and "speak for the class have" in html
-
-
-def test_a_leak_and_a_site_stand_over_every_part(run, tmp_path):
-    tables = read_tables(run)
-    leak = null_summary("image", 0.6, 0.55, 0.65, leak=True)
-    leaking = dataclasses.replace(tables, control_summary=leak)
-    assert leaking.conclusion.kind == "leak" and not leaking.conclusion.stands("cross_attention")
-    assert "until the leak is found" in conclusion.cautions(leaking, ["cross_attention"])[0]
-    write_table(tmp_path / "leak.parquet", leak)
-    text = text_of(dataclasses.replace(run, control_summary=tmp_path / "leak.parquet"), tmp_path / "report.html")
-    assert text.count("until the leak is found") == 12
-    site = confounding(("label_from_column", "", 0.8, 0.7, 0.9))
-    of_site = dataclasses.replace(tables, confounding=site)
-    assert of_site.conclusion.kind == "site"
-    assert (
-        "not shown to carry information beyond the site"
-        in conclusion.cautions(of_site, ["image", "cross_attention"])[0]
-    )
 
 
 def test_undefined_values_are_dashes():
