@@ -57,7 +57,7 @@ rule score_concepts:
         seed=CONFIG.seed,
         code=code_hash(
             "histoweave.concepts.score_concepts",
-            "histoweave.concepts.review",
+            "histoweave.concepts.rejected",
             "histoweave.mechanics.device",
         ),
     script:
@@ -103,7 +103,7 @@ rule transfer_concepts:
         seed=CONFIG.seed,
         code=code_hash(
             "histoweave.concepts.transfer_concepts",
-            "histoweave.concepts.review",
+            "histoweave.concepts.rejected",
             "histoweave.mechanics.device",
         ),
     script:

@@ -12,6 +12,7 @@ def main(smk):
 
 def score(smk):
     from histoweave.concepts.cohort_data import read_images
+    from histoweave.concepts.rejected import rejected_of
     from histoweave.concepts.score_concepts import score_stage
     from histoweave.mechanics.device import resolve_device
     from histoweave.settings.concepts import Concepts
@@ -19,13 +20,12 @@ def score(smk):
     from histoweave.settings.folds import Folds
 
     dictionaries = [Path(path).parent for path in smk.input.sae]
-    review = smk.input.get("review")
     score_stage(
         read_images(smk.input.images, smk.input.tokens),
         folds=smk.input.folds,
         dictionaries=list(zip(dictionaries, smk.input.activations, strict=True)),
         targets=smk.params.targets,
-        rejected=rejected(review, dictionaries[0]) if review else (),
+        rejected=rejected_of(smk.input.get("review"), dictionaries[0]),
         settings=Concepts.handed_over(smk.params.settings),
         fold_settings=Folds.handed_over(smk.params.folds),
         evaluation=Evaluation.handed_over(smk.params.evaluation),
@@ -33,14 +33,6 @@ def score(smk):
         device=resolve_device(smk.resources.device),
         out=dict(smk.output.items()),
     )
-
-
-def rejected(review, dictionary):
-    from histoweave.concepts.review import rejected_concepts
-    from histoweave.sae.format import load, sae_sha256
-
-    sae = load(dictionary)
-    return rejected_concepts(review, sae_sha256=sae_sha256(sae), n_latents=sae.n_latents)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ def main(smk):
 
 def transfer(smk):
     from histoweave.concepts.cohort_data import read_images
+    from histoweave.concepts.rejected import rejected_of
     from histoweave.concepts.transfer_concepts import shift_stage, transfer_stage
     from histoweave.mechanics.device import resolve_device
     from histoweave.settings.concepts import Concepts
@@ -19,7 +20,6 @@ def transfer(smk):
     from histoweave.settings.folds import Folds
 
     dictionary = Path(smk.input.sae[0]).parent
-    review = smk.input.get("review")
     common = {
         "train_activations": smk.input.activations[0],
         "external_activations": smk.input.activations[1],
@@ -31,7 +31,7 @@ def transfer(smk):
         read_images(smk.input.images[0], smk.input.tokens),
         read_images(smk.input.images[1], smk.input.target_tokens),
         dictionary=dictionary,
-        rejected=rejected(review, dictionary) if review else (),
+        rejected=rejected_of(smk.input.get("review"), dictionary),
         fold_settings=Folds.handed_over(smk.params.folds),
         device=resolve_device(smk.resources.device),
         out={
@@ -48,14 +48,6 @@ def transfer(smk):
         out={"shift": smk.output.shift, "shift_concepts": smk.output.shift_concepts},
         **common,
     )
-
-
-def rejected(review, dictionary):
-    from histoweave.concepts.review import rejected_concepts
-    from histoweave.sae.format import load, sae_sha256
-
-    sae = load(dictionary)
-    return rejected_concepts(review, sae_sha256=sae_sha256(sae), n_latents=sae.n_latents)
 
 
 if __name__ == "__main__":
