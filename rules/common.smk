@@ -16,7 +16,14 @@ from histoweave.wiring.control import ControlWiring
 from histoweave.wiring.decide import DecideWiring
 from histoweave.wiring.explain import ExplainWiring
 from histoweave.wiring.fingerprint import code_hash
-from histoweave.wiring.functions import by_wildcards, memory, minutes, model_code
+from histoweave.wiring.functions import (
+    by_wildcards,
+    kept_if,
+    mapped,
+    memory,
+    minutes,
+    model_code,
+)
 from histoweave.wiring.privacy import check_columns, privacy_params
 from histoweave.wiring.provenance import ProvenanceWiring
 from histoweave.wiring.report import ReportWiring

@@ -1,6 +1,55 @@
+# What every fit reads of the tiles. The features are read once for the summary, and once for all folds of an arm.
+rule summarise_tiles:
+    input:
+        unpack(by_wildcards(WIRING.summary_inputs)),
+    output:
+        paths.TILE_SUMMARY,
+    log:
+        "results/{cohort}/logs/summarise_tiles.log",
+    benchmark:
+        "results/{cohort}/benchmarks/summarise_tiles.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=memory(2000, per_input_mb=20),
+        runtime=minutes(240),
+    params:
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.fusion.tile_summary"),
+    script:
+        "../workflow/scripts/summarise_tiles.py"
+
+
+rule project_tiles:
+    input:
+        unpack(by_wildcards(WIRING.project_inputs)),
+    output:
+        [
+            kept_if(CONFIG.mechanics.keep_projected, path)
+            for path in WIRING.projected_files()
+        ],
+    log:
+        "results/{cohort}/logs/{arm}/project_tiles.log",
+    benchmark:
+        "results/{cohort}/benchmarks/{arm}/project_tiles.tsv"
+    wildcard_constraints:
+        arm=r"fusion|sites|control/shuffle\d+",
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=memory(3000, per_input_mb=4),
+        runtime=minutes(240),
+    params:
+        settings=CONFIG.fusion.model_dump(include={"image_components"}),
+        seed=CONFIG.seed,
+        code=code_hash("histoweave.fusion.projection"),
+    script:
+        "../workflow/scripts/project_tiles.py"
+
+
 rule fusion_fold:
     input:
-        unpack(by_wildcards(WIRING.fold_inputs)),
+        unpack(by_wildcards(mapped(WIRING.fold_inputs))),
     output:
         **paths.FITTED,
     log:
@@ -89,7 +138,7 @@ rule control_reference:
 
 rule control_network:
     input:
-        unpack(by_wildcards(CONTROL.inputs)),
+        unpack(by_wildcards(mapped(CONTROL.inputs))),
     output:
         predictions=paths.CONTROL_NETWORK,
     log:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
+from histoweave.fusion import catalog
 from histoweave.fusion.fusion_fold import run_fold
+from histoweave.fusion.projection import project
+from histoweave.fusion.tile_summary import summarise, write_summary
 from histoweave.settings.fusion import Fusion
 
 FAST = Fusion(n_genes=40, gene_tokens=4, image_components=8, width=16, heads=2, members=2, epochs=4, patience=4)
@@ -28,13 +33,49 @@ class Cohort:
     planted: dict[str, np.ndarray]
 
     def run(self, model: str, k: int, out: Path, *, settings: Fusion = FAST, **changes) -> Path:
-        """Run one fold into `out` and return it."""
+        """Project the tiles, run one fold into `out` and return it."""
+        given = {name: changes.get(name, getattr(self, name)) for name in ("patients", "slides", "folds")}
+        with tempfile.TemporaryDirectory() as folder:
+            tiles = tile_files(Path(folder), **given, seed=changes.get("seed", 1), settings=settings)
+            return self.run_on(tiles, model, k, out, settings=settings, **changes)
+
+    def run_on(
+        self, tiles: dict[str, Any], model: str, k: int, out: Path, *, settings: Fusion = FAST, **changes
+    ) -> Path:
+        """Run one fold on projected tiles that were made before."""
         arguments = {
             "patients": self.patients, "folds": self.folds, "slides": self.slides, "expression": self.expression,
             "classes": self.classes, "seed": 1, "permutations": 3, "device": "cpu",
         }  # fmt: skip
+        arguments |= tiles_of_fold(tiles, model, k)
         run_fold(model=model, k=k, settings=settings, out_dir=out, **(arguments | changes))
         return out
+
+
+TILE_ARGUMENTS = ("patients", "slides", "folds", "seed")
+
+
+def tile_files(folder: Path, *, patients, slides, folds, seed: int, settings: Fusion) -> dict[str, Any]:
+    """The summary and the projected tiles of every fold, as their stages write them; nothing for a cohort without images."""
+    if not (patients["included"] & patients["has_image"]).any():
+        return {}
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = summarise(patients, slides, seed=seed)
+    write_summary(folder / "tile_summary.h5", summary)
+    n_splits = len(folds[["repeat", "fold"]].drop_duplicates())
+    made = [folder / f"fold{k}.h5" for k in range(n_splits)]
+    project(summary, slides, folds, settings=settings, seed=seed, out=made)
+    return {"summary": folder / "tile_summary.h5", "projected": made}
+
+
+def tiles_of_fold(tiles: dict[str, Any], model: str, k: int) -> dict[str, Path]:
+    """What the job of one model and fold is given of `tile_files`."""
+    if not tiles or model not in catalog.names() or catalog.IMAGE not in catalog.get(model).modalities:
+        return {}
+    found = {"summary": tiles["summary"]}
+    if not catalog.get(model).pooled and k < len(tiles["projected"]):
+        found["projected"] = tiles["projected"][k]
+    return found
 
 
 def write_features(path: Path, features: np.ndarray) -> None:

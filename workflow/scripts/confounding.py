@@ -6,6 +6,7 @@ from histoweave.mechanics.job import job
 def main(smk):
     with job(smk):
         from histoweave.evaluation.confounding import confounding
+        from histoweave.fusion.tile_summary import read_means
         from histoweave.settings.evaluation import Evaluation
         from histoweave.storage.files import read_json, read_table, write_table
 
@@ -23,6 +24,7 @@ def main(smk):
             modalities=list(smk.params.modalities),
             settings=Evaluation.handed_over(smk.params.settings),
             seed=smk.params.seed,
+            means=read_means(given["summary"]) if "summary" in given else None,
         )
         print(table.to_string())
         write_table(smk.output[0], table)

@@ -31,6 +31,8 @@ def fit(smk):
             classes=list(smk.params.classes),
             settings=Fusion.handed_over(smk.params.settings),
             seed=smk.params.seed,
+            summary=smk.input.get("summary"),
+            projected=smk.input.get("projected"),
             device=str(resolve_device(smk.resources.device)),
         )
     write_table(smk.output.predictions, table)

@@ -26,6 +26,8 @@ def explain(smk):
         expression=read_table(smk.input.expression) if "expression" in smk.input.keys() else None,
         settings=Explain.handed_over(smk.params.settings),
         seed=smk.params.seed,
+        projected=smk.input.get("projected"),
+        other_projected=smk.input.get("other_projected"),
         device=str(resolve_device(smk.resources.device)),
         out_dir=Path(smk.output.tiles).parent,
     )

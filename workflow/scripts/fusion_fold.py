@@ -29,6 +29,8 @@ def fit(smk):
         classes=list(smk.params.classes),
         settings=Fusion.handed_over(smk.params.settings),
         seed=smk.params.seed,
+        summary=smk.input.get("summary"),
+        projected=smk.input.get("projected"),
         permutations=smk.params.permutations,
         device=str(resolve_device(smk.resources.device)),
         out_dir=Path(smk.output.model).parent,

@@ -25,6 +25,8 @@ def fit(smk):
         settings=Fusion.handed_over(smk.params.settings),
         shares=list(smk.params.shares),
         seed=smk.params.seed,
+        summary=smk.input.get("summary"),
+        projected=smk.input.get("projected"),
         device=str(resolve_device(smk.resources.device)),
     )
     write_table(smk.output[0], table)

@@ -1,12 +1,14 @@
 """The learning curve: nested patients, refits that are the full fit at the whole, and the power law."""
 
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from evaluation_data import CLASSES, SETTINGS, predictions
-from fusion_cohort import FAST, make_cohort
+from fusion_cohort import FAST, TILE_ARGUMENTS, make_cohort, tile_files, tiles_of_fold
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
@@ -64,7 +66,10 @@ def refit(cohort, model, shares, **changes):
         "patients": cohort.patients, "folds": cohort.folds, "slides": cohort.slides, "expression": cohort.expression,
         "classes": cohort.classes, "settings": FAST, "seed": 1, "device": "cpu",
     }  # fmt: skip
-    return learning_fold(model=model, k=1, shares=shares, **(arguments | changes))
+    given = arguments | changes
+    with tempfile.TemporaryDirectory() as folder:
+        tiles = tile_files(Path(folder), **{name: given[name] for name in TILE_ARGUMENTS}, settings=FAST)
+        return learning_fold(model=model, k=1, shares=shares, **tiles_of_fold(tiles, model, 1), **given)
 
 
 @pytest.mark.parametrize("model", ["logistic_expression", "cross_attention"])

@@ -1,6 +1,7 @@
 """Modality use on tables in which each modality's effect is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from evaluation_data import CLASSES, SETTINGS, predictions
 from sklearn.metrics import roc_auc_score
@@ -64,6 +65,25 @@ def test_rounding_of_another_batch_is_no_use():
         rows["p_neg"] = 1 - rows["p_pos"]
     use = modality_use(pool([("a", table)]), pool(permuted), classes=CLASSES, settings=SETTINGS, seed=1)
     assert (use[["drop", "ci_low", "ci_high"]] == 0).all(axis=None)
+
+
+def test_the_intact_predictions_are_those_on_the_same_tiles_where_there_are_such():
+    """Without an exchange nothing is lost, even if the predictions from all tiles differ from those of the sample."""
+    rng = np.random.default_rng(0)
+    ids = [f"P{i}" for i in range(20)]
+    truth = np.resize(CLASSES, 20)
+
+    def table(p, **columns):
+        rows = pd.DataFrame({"patient": ids, "y_true": truth, "p_neg": 1 - p, "p_pos": p}).assign(**columns)
+        return rows.assign(role="test", repeat=0, fold=0)
+
+    on_sample, on_all = rng.random(20), rng.random(20)
+    permuted = pd.concat([table(on_sample, modality=m, permutation=0) for m in ("none", "image")], ignore_index=True)
+    given = {"classes": CLASSES, "settings": SETTINGS, "seed": 1}
+    with_own = modality_use(pool([("a", table(on_all))]), pool([("a", permuted)]), **given)
+    assert set(with_own["modality"]) == {"image"} and (with_own["drop"] == 0).all()
+    without = pool([("a", permuted[permuted["modality"] == "image"])])
+    assert (modality_use(pool([("a", table(on_all))]), without, **given)["drop"] != 0).any()
 
 
 def test_modality_use_of_the_complete_patients_alone():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from fusion_cohort import FAST, Cohort, make_cohort
+from fusion_cohort import FAST, Cohort, make_cohort, tile_files
 from script_runs import Named, run
 
 from histoweave.errors import InputError
@@ -71,6 +71,9 @@ def inputs(cohort, tmp_path_factory):
         for k in range(N_FOLDS):
             settings = SETTINGS if model == "cross_attention" else FAST
             cohort.run(model, k, folder / model / f"fold{k}", settings=settings)
+    for name, settings in (("cross_attention", SETTINGS), ("image", FAST)):
+        known = {table: tables[table] for table in ("patients", "slides", "folds")}
+        tile_files(folder / "tiles" / name, **known, seed=1, settings=settings)
     return folder
 
 
@@ -81,6 +84,9 @@ def model_files(folder, k):
 def explain_fold(inputs, out, k, *, model="cross_attention"):
     given = {name: inputs / f"{name}.parquet" for name in ("patients", "folds", "slides", "expression")}
     given |= {"model": model_files(inputs / model, k), "other": model_files(inputs / model, (k + 1) % N_FOLDS)}
+    if model != "expression":
+        tiles = inputs / "tiles" / model
+        given |= {"projected": tiles / f"fold{k}.h5", "other_projected": tiles / f"fold{(k + 1) % N_FOLDS}.h5"}
     run(
         "explain_fold",
         log=[str(out / f"{k}.log")],
@@ -230,6 +236,9 @@ def test_files_of_a_fold_and_its_neighbour():
     found = asked.fold_inputs("c", "cross_attention", "2")
     assert found["model"][0] == "results/c/fusion/cross_attention/fold2/model.safetensors"
     assert found["other"][0] == "results/c/fusion/cross_attention/fold0/model.safetensors"
+    assert found["projected"] == "results/c/fusion/projected/fold2.h5"
+    assert found["other_projected"] == "results/c/fusion/projected/fold0.h5"
+    assert "projected" not in asked.fold_inputs("c", "expression", "2")
     assert len(asked.fold_tables("c", "cross_attention", "tiles")) == 3
     root = "results/c/explain/cross_attention"
     assert asked.targets() == [

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from fusion_cohort import FAST
+from fusion_cohort import FAST, tile_files
 from fusion_cohort import make_cohort as with_truth
 from script_runs import Named, run
 from stubs import COHORT, base_config, make_cohort, wiring_in
@@ -34,7 +34,7 @@ def done(tmp_path_factory):
         run(
             script,
             log=[str(folder / f"{script}.log")],
-            input=Named({name: folder / path for name, path in inputs.items()}),
+            input=Named({name: path if isinstance(path, list) else folder / path for name, path in inputs.items()}),
             output=Named({name: folder / path for name, path in outputs.items()}),
             **more,
         )
@@ -45,6 +45,11 @@ def done(tmp_path_factory):
 
     inputs = {name: f"{name}.parquet" for name in ("patients", "slides", "expression", "labels", "folds")}
     params = SimpleNamespace(classes=cohort.classes, settings=FAST.model_dump(), seed=1, shuffles=3)
+    folds = read_table(folder / "folds.parquet")
+    tables = {"patients": cohort.patients, "slides": cohort.slides}
+    of_shuffle = folds[folds["shuffle"] == 0].drop(columns="shuffle")
+    shuffled = tile_files(folder / "shuffled", **tables, folds=of_shuffle, seed=1, settings=FAST)
+    true_tiles = tile_files(folder / "true", **tables, folds=cohort.folds, seed=1, settings=FAST)
     files = []
     for model in MODELS:
         network = model not in ("majority", "best_gene")
@@ -52,7 +57,7 @@ def done(tmp_path_factory):
         out = "expression_model.parquet" if model == "expression" else f"{model}.parquet"
         job(
             "control_network" if network else "control_reference",
-            inputs | (needs if model == "late_mean" else {}),
+            inputs | (needs if model == "late_mean" else {}) | (shuffled if model == "image" else {}),
             {"predictions": out},
             params=params,
             wildcards=SimpleNamespace(model=model, n="0"),
@@ -61,7 +66,10 @@ def done(tmp_path_factory):
         files.append(folder / out)
 
     how = {"classes": cohort.classes, "settings": FAST, "seed": 1, "device": "cpu"}
-    true = [(model, refit(model, folds=cohort.folds, **given, **how)) for model in MODELS[:-1]]
+    true = [
+        (model, refit(model, folds=cohort.folds, **given, **how, **(true_tiles if model == "image" else {})))
+        for model in MODELS[:-1]
+    ]
     predictions = pool([*true, ("late_mean", true[-1][1])])
     tables = evaluate(
         predictions, patients=cohort.patients, classes=cohort.classes, order=MODELS, modalities=["image", "expression"],
@@ -120,6 +128,9 @@ def test_files_of_the_control(tmp_path):
         f"{root}/best_gene/predictions.parquet",
         *(f"{root}/image/shuffle{n}/predictions.parquet" for n in range(2)),
     ]
+    tiles = [f"{root}/shuffle1/projected/fold{k}.h5" for k in range(wiring.n_splits())]
+    assert control.inputs(COHORT, "image", "1")["projected"] == tiles
+    assert "projected" not in control.inputs(COHORT, "best_gene") | control.inputs(COHORT, "late_mean", "1")
     inputs = control.inputs(COHORT, "late_mean", "1")
     assert inputs["needs_image"] == f"{root}/image/shuffle1/predictions.parquet"
     assert (

@@ -16,9 +16,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.fusion.fitted import load_fold
-from histoweave.fusion.fusion_fold import fold_seed
 from histoweave.fusion.models.linear import INVERSE_REGULARISATION
 from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.seeds import fold_seed
 from histoweave.storage.files import read_json, read_table
 
 FILES = {
@@ -103,6 +103,8 @@ def test_modality_use_exchanges_only_what_it_says(runs, model):
     predictions = read_table(runs[model] / "predictions.parquet").set_index("patient")
     test = predictions[(predictions["role"] == "test") & predictions["has_image"] & predictions["has_expression"]]
     columns = ["p_a", "p_b", "p_c"]
+    before = use[use["modality"] == catalog.OWN].set_index("patient")
+    np.testing.assert_allclose(before.loc[test.index, columns], test[columns], atol=1e-6)  # the bags are small
     for modality in catalog.MODALITIES:
         rows = use[use["modality"] == modality]
         assert sorted(rows["permutation"].unique()) == [0, 1, 2]
@@ -113,7 +115,7 @@ def test_modality_use_exchanges_only_what_it_says(runs, model):
         if modality in catalog.get(model).modalities and model not in ("best_gene", "top_pairs"):
             assert (changed > 0).mean() > 0.9  # nobody keeps the own modality; a few genes may agree in two patients
         elif modality not in catalog.get(model).modalities:
-            assert (changed == 0).all()
+            assert (changed < 1e-6).all()
 
 
 def test_modality_use_is_a_prediction_from_the_pair(cohort, runs):
@@ -143,7 +145,9 @@ def test_a_saved_folder_predicts_the_same(cohort, runs, model):
     table = read_table(runs[model] / "predictions.parquet").set_index("patient").loc[everyone.ids]
     # Of a model that is fitted to the validation patients in the end, their rows are from before.
     same = (table["role"] != "val").to_numpy() if fitted.info.refitted else np.ones(len(table), bool)
-    np.testing.assert_allclose(values[same], table.loc[same, ["p_a", "p_b", "p_c"]], atol=1e-6)
+    # The fold predicted from projected tiles, which are rounded to float16.
+    atol = 1e-4 if catalog.IMAGE in fitted.info.modalities and not fitted.info.pooled else 1e-6
+    np.testing.assert_allclose(values[same], table.loc[same, ["p_a", "p_b", "p_c"]], atol=atol)
     if fitted.info.refitted:
         assert np.abs(values[~same] - table.loc[~same, ["p_a", "p_b", "p_c"]]).to_numpy().min() > 1e-6
 

@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
 
 from histoweave.fusion import catalog
+from histoweave.fusion.batcher import collate
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneTokens, masked_softmax
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Batch, Shape
 from histoweave.fusion.models.best_gene import fit_best_gene
 from histoweave.fusion.models.linear import LinearExpression
 from histoweave.fusion.models.majority import fit_majority
-from histoweave.fusion.patients import collate
 from histoweave.fusion.train import class_weights
 
 TILE_WIDTH, GROUPS = 6, (0, 0, 1, 2, 2, 2, 1, 0)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
-from fusion_cohort import FAST, Cohort, make_cohort
+from fusion_cohort import FAST, Cohort, make_cohort, tile_files
 from sklearn.metrics import roc_auc_score
 
 from histoweave.cohort.shuffles import make_shuffles
 from histoweave.evaluation.null import MATCHED, PLAIN, null_table
 from histoweave.fusion import catalog
-from histoweave.fusion.bags import BagStore
 from histoweave.fusion.models import needed
 from histoweave.fusion.models.best_gene import gene_scores
 from histoweave.fusion.null import (
     refit,
-    refit_reference,
     refit_shuffles,
     relabelled,
-    smaller_bags,
 )
 from histoweave.settings.folds import Folds
 from histoweave.storage.files import read_table
@@ -46,9 +45,19 @@ def given(cohort: Cohort) -> dict:
     }
 
 
-@pytest.mark.parametrize("model", ["majority", "best_gene", "image"])
+def given_tiles(cohort: Cohort, folder: Path, model: str) -> dict:
+    """The summary and the projected tiles of the true folds, as far as a model reads them."""
+    known = {name: getattr(cohort, name) for name in ("patients", "slides", "folds")}
+    files = tile_files(folder, **known, seed=1, settings=FAST)
+    info = catalog.get(model)
+    read = {"summary": catalog.IMAGE in info.modalities, "projected": info.neural and catalog.IMAGE in info.modalities}
+    return {name: file for name, file in files.items() if read[name]}
+
+
+@pytest.mark.parametrize("model", ["majority", "best_gene", "logistic_image", "image"])
 def test_a_refit_predicts_what_the_folds_jobs_would(cohort, tmp_path, model):
-    table = refit(model, patients=cohort.patients, folds=cohort.folds, device="cpu", **given(cohort))
+    tiles = given_tiles(cohort, tmp_path / "tiles", model)
+    table = refit(model, patients=cohort.patients, folds=cohort.folds, device="cpu", **given(cohort), **tiles)
     parts = [read_table(cohort.run(model, k, tmp_path / f"fold{k}") / "predictions.parquet") for k in range(2)]
     expected = pd.concat(parts)
     expected = expected[expected["role"] == "test"].reset_index(drop=True)
@@ -84,7 +93,8 @@ def test_every_model_that_is_made_of_others_can_be_put_together():
 def test_every_reference_is_refitted_on_every_shuffle(cohort, shuffled, tmp_path, model):
     labels, folds = shuffled
     how = given(cohort) | {"patients": cohort.patients, "labels": labels, "folds": folds}
-    table = refit_reference(model, folder=tmp_path, **how)
+    summary = given_tiles(cohort, tmp_path, model).get("summary")
+    table = refit_shuffles(model, device="cpu", summary=summary, **how)
     assert table.groupby("shuffle")["patient"].apply(sorted).map(len).eq(32).all()
     true = labels.set_index(["shuffle", "patient"])["label"]
     assert (true.loc[list(zip(table["shuffle"], table["patient"], strict=True))].to_numpy() == table["y_true"]).all()
@@ -110,24 +120,6 @@ def test_labels_of_patients_that_were_not_shuffled_stay(cohort):
     labels = pd.DataFrame({"patient": ["P001"], "label": ["other"]})
     table = relabelled(cohort.patients, labels).set_index("patient")["label"]
     assert table["P001"] == "other" and table["P000"] == cohort.patients["label"].iloc[0]
-
-
-def test_smaller_bags_keep_the_mean_tile_and_few_tiles(cohort, tmp_path, monkeypatch):
-    second = cohort.slides.iloc[[0]].assign(slide="P000-2")
-    refused = cohort.slides.iloc[[1]].assign(slide="P001-2", status="unreadable")
-    slides = pd.concat([cohort.slides, second, refused], ignore_index=True)
-    monkeypatch.setattr("histoweave.fusion.null.KEPT_TILES", 32 * 40)
-    small = smaller_bags(slides, tmp_path / "small", n_patients=32, seed=1)
-    assert list(small["patient"]) == sorted(cohort.patients["patient"]) and (small["status"] == "ok").all()
-    before, after = BagStore(slides), BagStore(small)
-    for patient in small["patient"]:
-        whole, few = before.load(patient), after.load(patient)
-        if len(whole) <= 40:
-            np.testing.assert_array_equal(few, whole)
-        else:
-            assert len(few) == 40
-            np.testing.assert_allclose(few.mean(axis=0), whole.mean(axis=0), atol=1e-5)
-    assert {len(after.load(patient)) for patient in small["patient"]} > {40}
 
 
 def test_gene_scores_are_those_of_scikit_learn():

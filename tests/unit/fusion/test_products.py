@@ -14,13 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.utils.class_weight import compute_sample_weight
 
+from histoweave.fusion.bags import BagStore
+from histoweave.fusion.batcher import Batcher
 from histoweave.fusion.fitted import load_fold
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
 from histoweave.fusion.models.joint import mixed
 from histoweave.fusion.models.linear import INVERSE_REGULARISATION
 from histoweave.fusion.models.products import Components, Products, fit_products
-from histoweave.fusion.patients import Batcher, PatientSet
+from histoweave.fusion.patients import PatientSet
 from histoweave.fusion.share import SHARES, fit_share
 from histoweave.storage.files import read_json
 
@@ -53,8 +55,8 @@ def test_logistic_both_equals_scikit_learn_on_components_and_their_products(coho
     """For one penalty of the grid: components of the training patients, fitted on training and validation."""
     out = cohort.run("logistic_both", 0, tmp_path)
     fitted, found, patients = load_fold(out), parts(out), everyone(cohort)
-    data = fitted.batcher(patients)
-    means = np.stack([data.bags.load(patient).astype(np.float64).mean(axis=0) for patient in patients.ids])
+    data, bags = fitted.batcher(patients), BagStore(patients.slides, transform=fitted.transforms.image)
+    means = np.stack([bags.load(patient).astype(np.float64).mean(axis=0) for patient in patients.ids])
     role = np.array([next(name for name, rows in found.items() if patient in rows.index) for patient in patients.ids])
     x = terms(components(means, role == "train"), components(data.genes(), role == "train"))
     labels = np.array(cohort.classes)[patients.codes]

@@ -107,7 +107,9 @@ def test_a_fitted_model_says_so_and_predicts_patients_of_any_scale(tmp_path, mod
         found.append(p)
     np.testing.assert_array_equal(*found)
     said = read_table(tmp_path / model / "predictions.parquet").query("role != 'val'").set_index("patient")["p_pos"]
-    np.testing.assert_allclose(pd.Series(found[0][:, 1], index=everyone.ids)[said.index], said, atol=1e-6)
+    np.testing.assert_allclose(
+        pd.Series(found[0][:, 1], index=everyone.ids)[said.index], said, atol=1e-4
+    )  # tiles were rounded
     plain = replace(fitted.transforms.expression, ranks=False)
     assert not np.allclose(plain(other.set_index("patient")), plain(cohort.expression.set_index("patient")))
 

@@ -1,4 +1,4 @@
-"""What is fitted before the networks, and how tiles are read."""
+"""What is fitted before the networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from fusion_cohort import write_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
@@ -16,113 +15,30 @@ from sklearn.preprocessing import StandardScaler
 
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.bags import BagStore
 from histoweave.fusion.genes import groups_from_sets, learned_groups, read_gmt
-from histoweave.fusion.patients import collate
 from histoweave.fusion.transforms import (
     Transforms,
+    fit_components,
     fit_expression,
-    fit_image,
     read_transforms,
     write_transforms,
 )
 from histoweave.settings.fusion import Fusion
 
 
-def slides_table(rows: list[tuple[str, str, str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["slide", "patient", "status", "features"])
-
-
-@pytest.fixture
-def bags(tmp_path) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Patient a: two slides of 5 and 90 tiles, and a refused one; patient b: one slide of 3 tiles."""
-    rng = np.random.default_rng(0)
-    arrays = {name: rng.normal(size=(n, 4)).astype(np.float32) for name, n in (("a1", 5), ("a2", 90), ("b1", 3))}
-    for name, array in arrays.items():
-        write_features(tmp_path / f"{name}.h5", array)
-    rows = [(name, name[0], "ok", str(tmp_path / f"{name}.h5")) for name in ("a2", "b1", "a1")]
-    return slides_table([*rows, ("a3", "a", "no_tissue", "nowhere.h5")]), arrays
-
-
-def test_a_bag_is_all_slides_of_the_patient_in_order(bags):
-    table, arrays = bags
-    store = BagStore(table)
-    expected = np.concatenate([arrays["a1"], arrays["a2"]])
-    assert np.array_equal(store.load("a"), expected)
-    assert store.count("a") == 95 and store.count("b") == 3
-    coords = store.coords("a")
-    assert list(coords["slide"]) == ["a1"] * 5 + ["a2"] * 90
-    assert tuple(coords.loc[5 + 8, ["x_lv0", "y_lv0"]]) == (224, 224)
-
-
-@pytest.mark.parametrize("max_bytes", [0, 95 * 4 * 4 - 1, 1 << 20])
-def test_a_sample_does_not_depend_on_the_cache(bags, max_bytes):
-    table, arrays = bags
-    bag = np.concatenate([arrays["a1"], arrays["a2"]])
-    store = BagStore(table, max_bytes=max_bytes)
-    for _ in range(2):
-        sample = store.load("a", rng=np.random.default_rng(4), max_tiles=30)
-        rows = np.sort(np.random.default_rng(4).choice(95, size=30, replace=False))
-        assert np.array_equal(sample, bag[rows])
-        assert np.array_equal(store.load("a"), bag)
-        assert store.cached_bytes <= max_bytes
-    assert np.array_equal(store.load("b", rng=np.random.default_rng(4), max_tiles=30), arrays["b1"])
-
-
-def test_the_cache_drops_the_oldest_bag(bags):
-    table, arrays = bags
-    store = BagStore(table, max_bytes=95 * 4 * 4)
-    store.load("b")
-    store.load("a")
-    assert store.cached_bytes == 95 * 4 * 4
-    assert np.array_equal(store.load("b"), arrays["b1"])
-
-
-def test_features_that_are_not_finite_are_refused(tmp_path):
-    write_features(tmp_path / "s.h5", np.array([[1.0, np.nan]]))
-    with pytest.raises(InputError, match=r"s\.h5.*not finite"):
-        BagStore(slides_table([("s", "p", "ok", str(tmp_path / "s.h5"))])).load("p")
-
-
-def test_collate_pads_and_masks():
-    tiles, mask = collate([np.ones((2, 3), np.float32), np.zeros((0, 3), np.float32)])
-    assert tiles.shape == (2, 2, 3)
-    assert mask.tolist() == [[True, True], [False, False]]
-
-
-def test_image_transform_equals_scikit_learn(tmp_path):
+def test_image_transform_equals_scikit_learn():
     rng = np.random.default_rng(0)
     tiles = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6)) + 3
     tiles[:, 5] = 7.0  # constant
-    write_features(tmp_path / "s.h5", tiles)
-    store = BagStore(slides_table([("s", "p", "ok", str(tmp_path / "s.h5"))]))
-    scaled = StandardScaler().fit_transform(store.load("p").astype(float))
-    plain = fit_image(store, ["p"], components=None, seed=0)
-    np.testing.assert_allclose(plain(store.load("p")), scaled, atol=1e-5)
-    projected = fit_image(store, ["p"], components=3, seed=0)(store.load("p"))
+    scaled = StandardScaler().fit_transform(tiles)
+    plain = fit_components(tiles, components=None, seed=0)
+    np.testing.assert_allclose(plain(tiles), scaled, atol=1e-5)
+    projected = fit_components(tiles, components=3, seed=0)(tiles)
     reference = PCA(3, random_state=0).fit_transform(scaled)
     # Up to one common factor: components keep their relative spread.
     factor = projected.std() / reference.std()
     np.testing.assert_allclose(projected, factor * reference, atol=1e-4)
-    assert fit_image(store, ["p"], components=64, seed=0).width == 6
-
-
-def test_each_patient_has_the_same_share_of_the_sample(tmp_path, monkeypatch):
-    monkeypatch.setattr("histoweave.fusion.transforms._SAMPLED_TILES", 20)
-    write_features(tmp_path / "big.h5", np.zeros((1000, 2)))
-    write_features(tmp_path / "small.h5", np.ones((10, 2)))
-    rows = [(name, name, "ok", str(tmp_path / f"{name}.h5")) for name in ("big", "small")]
-    fitted = fit_image(BagStore(slides_table(rows)), ["big", "small"], components=None, seed=0)
-    np.testing.assert_allclose(fitted.mean, 0.5)
-
-
-def test_another_encoder_is_refused(bags, tmp_path):
-    table, _ = bags
-    fitted = fit_image(BagStore(table), ["a"], components=2, seed=0)
-    write_features(tmp_path / "c1.h5", np.ones((3, 9)))
-    other = BagStore(slides_table([("c1", "c", "ok", str(tmp_path / "c1.h5"))]), transform=fitted)
-    with pytest.raises(InputError, match=r"c1\.h5.*9 features.*4"):
-        other.load("c")
+    assert fit_components(tiles, components=64, seed=0).width == 6
 
 
 def expression_table() -> pd.DataFrame:
@@ -223,9 +139,7 @@ def test_a_bad_gmt_file_gets_one_line(tmp_path, text, message):
 def test_transforms_survive_the_file_exactly(tmp_path_factory, components, tokens, ranks, seed):
     folder = tmp_path_factory.mktemp("transforms")
     rng = np.random.default_rng(seed)
-    write_features(folder / "s.h5", rng.normal(size=(30, 5)))
-    store = BagStore(slides_table([("s", "p", "ok", str(folder / "s.h5"))]))
-    image = fit_image(store, ["p"], components=components, seed=seed)
+    image = fit_components(rng.normal(size=(30, 5)), components=components, seed=seed)
     chosen = Fusion(n_genes=3, gene_tokens=2, expression_transform="ranks" if ranks else "log2")
     rna = fit_expression(expression_table(), settings=chosen, tokens=tokens, seed=seed)
     for transforms in (Transforms(image, rna), Transforms(image, None), Transforms(None, rna), Transforms(None, None)):

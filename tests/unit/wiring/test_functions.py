@@ -2,7 +2,22 @@
 
 from types import SimpleNamespace
 
-from histoweave.wiring.functions import by_wildcards, memory, minutes
+from snakemake.io import is_flagged
+from snakemake.iocontainers import Namedlist
+
+from histoweave.wiring.functions import by_wildcards, kept_if, mapped, memory, minutes
+
+
+class Files(Namedlist):
+    """A job's inputs with sizes, as Snakemake hands them over."""
+
+    def __init__(self, named):
+        super().__init__()
+        for name, files in named.items():
+            many = files if isinstance(files, list) else [files]
+            first = len(self)
+            self.extend(many)
+            self._set_name(name, first, end=first + len(many) if isinstance(files, list) else None)
 
 
 def test_of_wildcards():
@@ -14,4 +29,24 @@ def test_of_wildcards():
 
 def test_memory_and_time_grow_with_each_attempt():
     assert memory(2000)(None, attempt=2) == 4000 and minutes(30)(None, attempt=3) == 90
-    assert memory(2000, per_input_mb=20)(None, input=SimpleNamespace(size_mb=10.07), attempt=2) == 2 * 2201
+
+
+def test_memory_does_not_grow_with_what_is_mapped():
+    files = Files({"slides": ["a"], "projected": ["b", "c"], "other_projected": "d", "expression": "e"})
+    files.size_files = [10 * 1024**2, 9 * 1024**3, 9 * 1024**3, 1024**3, 1024**2 // 8]
+    assert memory(2000, per_input_mb=20)(None, input=files, attempt=2) == 2 * 2202
+
+
+def test_projected_tiles_that_were_made_again_are_no_news():
+    def inputs(cohort: str) -> dict:
+        return {
+            "slides": f"{cohort}/s",
+            "projected": [f"{cohort}/p0", f"{cohort}/p1"],
+            "other_projected": f"{cohort}/o",
+        }
+
+    found = by_wildcards(mapped(inputs))(SimpleNamespace(cohort="demo"))
+    assert found == inputs("demo")
+    assert not is_flagged(found["slides"], "ancient") and is_flagged(found["other_projected"], "ancient")
+    assert all(is_flagged(path, "ancient") for path in found["projected"])
+    assert kept_if(True, "x") == "x" and is_flagged(kept_if(False, "x"), "temp")

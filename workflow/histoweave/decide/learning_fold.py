@@ -6,13 +6,16 @@ would have fewer of both. Settings and seed are those of the full fit.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from histoweave.decide.subsets import nested, priorities
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.fusion_fold import fold_roles, fold_seed, patients_by_role, tested
-from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.folds import fold_roles
+from histoweave.fusion.fusion_fold import fold_patients, tested
+from histoweave.fusion.seeds import fold_seed
 from histoweave.settings.fusion import Fusion
 
 
@@ -29,8 +32,12 @@ def learning_fold(
     shares: list[float],
     seed: int,
     device: str,
+    summary: Path | None = None,
+    projected: Path | None = None,
 ) -> pd.DataFrame:
     """Test predictions of a fold's model fitted on each share; arguments as of `fusion.fusion_fold.run_fold`.
+
+    The transform of the tiles is that of the whole fold, of all its training patients: it knows no label.
 
     Returns
     -------
@@ -46,7 +53,16 @@ def learning_fold(
     if info.needs:
         raise InputError(f"decide.learning_curve.models: '{model}' combines other models; name one that is fitted")
     repeat, fold, roles = fold_roles(folds, k)
-    able = patients_by_role(PatientSet.of(patients, slides=slides, expression=expression, classes=classes), roles, info)
+    able = fold_patients(
+        roles,
+        info,
+        patients=patients,
+        slides=slides,
+        expression=expression,
+        classes=classes,
+        summary=summary,
+        projected=projected,
+    )
     priority = priorities(list(roles.index[roles != "test"]), seed=seed, k=k)
     own_seed = fold_seed(seed, model, k)
     tables = []

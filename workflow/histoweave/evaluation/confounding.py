@@ -6,7 +6,7 @@ docs/confounding.md tells what is asked and how each answer is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +84,7 @@ def confounding(
     modalities: Collection[str],
     settings: Evaluation,
     seed: int,
+    means: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Ask each column what it tells of the label, and predictions and measurements what they tell of the column.
 
@@ -92,6 +93,7 @@ def confounding(
     predictions : pooled test rows of all models (`predictions.parquet`).
     patients, folds, slides, expression : the tables of the cohort; `slides` and `expression` None without such.
     by_patient : False if the folds keep whole sites.
+    means : mean tile of each patient; without them the features of all slides are read.
     whole_sites : `sites/metrics.parquet`, None where no model was fitted on folds of whole sites.
     models : in the order of the table; those that read nothing are not asked.
     modalities : those that any model reads. Patients are those of the pooled scope, who have them all.
@@ -112,7 +114,7 @@ def confounding(
     named = list(dict.fromkeys(settings.confounders))
     columns = known_columns(patients[patients["included"]], slides, named=named)
     asking = [model for model in models if catalog.get(model).modalities]
-    measured = _measurements(truth.index, slides=slides, expression=expression) if columns else {}
+    measured = _measurements(truth.index, slides, means, expression=expression) if columns else {}
     rows: list[dict] = []
     for column, values in columns.items():
         of = levels(values, truth.index)
@@ -215,12 +217,17 @@ def _restricted(asked: Asked, patients: pd.Index) -> Asked:
 
 
 def _measurements(
-    patients: pd.Index, *, slides: pd.DataFrame | None, expression: pd.DataFrame | None
+    patients: pd.Index,
+    slides: pd.DataFrame | None,
+    known: Mapping[str, np.ndarray] | None,
+    *,
+    expression: pd.DataFrame | None,
 ) -> dict[str, pd.DataFrame]:
     """Modality: patients × features. Mean tile features over all tiles of a patient; log2 expression."""
     found: dict[str, pd.DataFrame] = {}
     if slides is not None:
-        means = dict(_mean_features(slides, patients))
+        means = dict(_mean_features(slides, patients)) if known is None else known
+        means = {patient: mean for patient, mean in means.items() if patient in patients}
         if means:
             found[catalog.IMAGE] = pd.DataFrame.from_dict(means, orient="index")
     if expression is not None:
@@ -232,11 +239,11 @@ def _measurements(
 
 
 def _mean_features(slides: pd.DataFrame, patients: pd.Index) -> Iterator[tuple[str, np.ndarray]]:
-    """Each patient's mean tile feature (D,) float64; no more than one patient's tiles are held."""
-    bags = BagStore(slides, max_bytes=0)
+    """Each patient's mean tile feature (D,) float64."""
+    bags = BagStore(slides)
     for patient in patients:
         if patient in bags:
-            yield patient, bags.load(patient).mean(axis=0, dtype=np.float64)
+            yield patient, bags.mean(patient)
 
 
 def _whole_sites(asked: Asked, metrics: pd.DataFrame, models: list[str]) -> Iterator[dict]:

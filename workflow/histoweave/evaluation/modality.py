@@ -11,6 +11,7 @@ from histoweave.evaluation.bootstrap import bootstrap
 from histoweave.evaluation.bounds import interval_within, metric_range, metric_rooms, unseen_share
 from histoweave.evaluation.metrics import METRICS, weighted_mean
 from histoweave.evaluation.sample import Part, Sample
+from histoweave.fusion.catalog import OWN
 from histoweave.settings.evaluation import Evaluation
 
 SCORED = {name: METRICS[name] for name in ("auroc", "average_precision", "accuracy")}
@@ -36,7 +37,8 @@ def modality_use(
     Parameters
     ----------
     intact : pooled test predictions of all models.
-    permuted : `model`, `modality`, `permutation`, `patient`, `y_true`, `p_<class>`; `repeat` if several.
+    permuted : `model`, `modality`, `permutation`, `patient`, `y_true`, `p_<class>`; `repeat` if several. Rows of the
+        modality `none` are predictions without an exchange on the same tiles: they stand for the intact ones.
 
     Raises
     ------
@@ -47,10 +49,11 @@ def modality_use(
         if intact["repeat"].nunique() > 1:
             raise ValueError("permuted predictions of several repeats need a column 'repeat'")
         permuted = permuted.assign(repeat=intact["repeat"].iloc[0])
-    tables = []
-    for (model, modality), rows in permuted.groupby(["model", "modality"], sort=False):
+    tables, is_own = [], permuted["modality"] == OWN
+    for (model, modality), rows in permuted[~is_own].groupby(["model", "modality"], sort=False):
         runs = [run for _, run in rows.groupby("permutation")]
         before = intact[intact["model"] == model].merge(runs[0][["repeat", "patient"]], validate="one_to_one")
+        before = _on_the_same_tiles(before, permuted[is_own & (permuted["model"] == model)], classes)
         keys = _keys(before)
         if not all(_keys(run) == keys for run in runs):
             raise ValueError(
@@ -67,6 +70,15 @@ def modality_use(
     if not tables:  # no fold had two test patients with both modalities
         return pd.DataFrame(columns=list(TYPES)).astype(TYPES)
     return pd.concat(tables, ignore_index=True)
+
+
+def _on_the_same_tiles(intact: pd.DataFrame, own: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """The intact predictions, those on the tiles that the permuted ones looked at where there are such."""
+    if own.empty:
+        return intact
+    columns, keys = [f"p_{label}" for label in classes], ["repeat", "patient"]
+    found = intact[keys].merge(own[keys + columns], how="left", validate="one_to_one")[columns].to_numpy()
+    return intact.assign(**dict(zip(columns, np.where(np.isnan(found), intact[columns], found).T, strict=True)))
 
 
 def _keys(table: pd.DataFrame) -> list[tuple[int, str]]:

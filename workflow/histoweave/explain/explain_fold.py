@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ import pandas as pd
 
 from histoweave.explain import faithfulness, stability
 from histoweave.explain.attribution import Attribution, attribute
+from histoweave.fusion.batcher import Batcher
 from histoweave.fusion.fitted import FittedModel, load_fold
-from histoweave.fusion.fusion_fold import fold_seed
-from histoweave.fusion.patients import Batcher, PatientSet
+from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.projected import FoldTiles
+from histoweave.fusion.seeds import fold_seed
 from histoweave.mechanics.repeatable import deterministic
 from histoweave.settings.explain import Explain
 from histoweave.storage.files import write_table
@@ -37,6 +40,8 @@ def explain_fold(
     seed: int,
     device: str,
     out_dir: str | Path,
+    projected: Path | None = None,
+    other_projected: Path | None = None,
 ) -> None:
     """Explain the test patients of a fold and write `tiles`, `genes`, `faithfulness` and `stability`.
 
@@ -46,6 +51,7 @@ def explain_fold(
     folder, other_folder : of the fitted model of this fold, and of another fold of the same repeat. The other model has
         seen these patients in training: it is compared in how it explains them, and never scored.
     patients, folds, slides, expression : as for `fusion.fusion_fold.run_fold`.
+    projected, other_projected : the projected tiles of both folds; None where the models read no image.
     """
     fitted, other = (_loaded(path, device=device) for path in (folder, other_folder))
     everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=list(fitted.classes))
@@ -55,12 +61,15 @@ def explain_fold(
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in ("tiles", "genes", "faithfulness", "stability")}
     misses = []
     with deterministic(seed, device=device):
-        here, there = fitted.batcher(test), other.batcher(test)
+        here, there = (
+            model.batcher(replace(test, tiles=None if path is None else FoldTiles.of(path).subset(test.ids)))
+            for model, path in ((fitted, projected), (other, other_projected))
+        )
         for patient in test.ids:
-            batch = here.batch([patient], [patient]).to(device)
+            batch = here.batch([patient], [patient])
             found = attribute(fitted, batch, steps=settings.steps)
             called = int(found.score.argmax())
-            by_other = attribute(other, there.batch([patient], [patient]).to(device), steps=settings.steps, only=called)
+            by_other = attribute(other, there.batch([patient], [patient]), steps=settings.steps, only=called)
             misses.append(np.abs(found.error).max() / max(np.abs(found.score - found.baseline).max(), 1e-6))
             rng = np.random.default_rng(fold_seed(seed, f"{fitted.info.name}/{patient}", k))
             parts = {
@@ -101,7 +110,7 @@ def _tiles(found: Attribution, batcher: Batcher, patient: str, columns: list[str
     """`slide`, `x_lv0`, `y_lv0`, `attention`, `a_<class>`, and `cross_<t>` for models with cross-attention."""
     if found.tiles is None:
         return None
-    table = batcher.bags.coords(patient)
+    table = batcher.coords(patient)
     table["attention"] = np.nan if found.attention is None else found.attention
     table[columns] = found.tiles
     if found.cross is None:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from histoweave.explain.attribution import TILES_AT_ONCE, Attribution, read_modalities
+from histoweave.explain.attribution import Attribution, read_modalities
 from histoweave.explain.gains import ATTENTION, ATTRIBUTION, DELETION, DIRECTIONS, RANDOM
 from histoweave.fusion.catalog import IMAGE
-from histoweave.fusion.fitted import FittedModel
-from histoweave.fusion.models.base import Batch
+from histoweave.fusion.fitted import TILES_AT_ONCE, FittedModel
+from histoweave.fusion.models.base import Batch, two_steps
 
 SHARES = np.linspace(0, 1, 11)
 COLUMNS = {"modality": str, "order": str, "direction": str, "share": np.float64, "score": np.float64}
@@ -79,14 +79,27 @@ def _kept(order: np.ndarray, direction: str, least: int) -> np.ndarray:
 
 @torch.inference_mode()
 def _scores(fitted: FittedModel, batch: Batch, modality: str, kept: np.ndarray) -> np.ndarray:
-    """Probabilities (M,C) of the patient with only those tiles or genes that each row of `kept` (M,N) keeps."""
-    found = []
-    for mask in torch.from_numpy(kept).split(max(1, TILES_AT_ONCE // batch.tiles.shape[1])):
-        mask = mask.to(batch.tiles.device)
-        parts = {name: part.expand(len(mask), *part.shape[1:]) for name, part in batch._asdict().items()}
+    """Probabilities (M,C) of the patient with only those tiles or genes that each row of `kept` (M,N) keeps.
+
+    What follows from the tiles one by one is computed once for all rows.
+    """
+    network, found = two_steps(fitted.module), []
+    seen = network.see(batch.tiles, batch.tile_mask, batch.has_image)
+    for rows in torch.from_numpy(kept).split(max(1, TILES_AT_ONCE // batch.tiles.shape[1])):
+        rows = rows.to(batch.tiles.device)
         if modality == IMAGE:
-            parts |= {"tile_mask": mask, "has_image": mask.any(dim=1)}
+            logits = network.answer(seen, rows, rows.any(dim=1), batch.genes, batch.has_expression).logits
+            without = ~rows.any(dim=1)
+            logits = torch.where(without[:, None], _without_image(fitted, batch), logits) if without.any() else logits
         else:
-            parts["genes"] = parts["genes"] * mask
-        found.append(fitted.module(*Batch(**parts)).logits.double().softmax(-1).cpu().numpy())
+            logits = network.answer(
+                seen, batch.tile_mask, batch.has_image, batch.genes * rows, batch.has_expression
+            ).logits
+        found.append(logits.double().softmax(-1).cpu().numpy())
     return np.concatenate(found)
+
+
+def _without_image(fitted: FittedModel, batch: Batch) -> torch.Tensor:
+    """Logits (1,C) of the patient without any tile."""
+    nothing = torch.zeros_like(batch.has_image)
+    return fitted.module(*batch._replace(tile_mask=torch.zeros_like(batch.tile_mask), has_image=nothing)).logits

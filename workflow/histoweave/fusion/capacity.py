@@ -29,3 +29,13 @@ def resolved(settings: Fusion, info: ModelInfo, *, n_train: int) -> Fusion:
     """
     sizes = next((sizes for below, sizes in SMALLER if n_train < below), LARGEST) if info.neural else LARGEST
     return settings.model_copy(update={key: size for key, size in sizes.items() if getattr(settings, key) == AUTO})
+
+
+def image_components(settings: Fusion, *, n_train: int) -> int | None:
+    """Principal components of the tile features of a fold with so many training patients with an image; None for no PCA.
+
+    One number for all networks of the fold, which share the projected tiles.
+    """
+    if not isinstance(settings.image_components, str):
+        return settings.image_components
+    return next((sizes for below, sizes in SMALLER if n_train < below), LARGEST)["image_components"]

@@ -10,6 +10,7 @@ from histoweave.errors import InputError, nearest
 IMAGE = "image"
 EXPRESSION = "expression"
 MODALITIES = (IMAGE, EXPRESSION)
+OWN = "none"  # in a table of exchanged modalities: none was
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class ModelInfo:
         `centred` (on the training median, so that a patient's genes can be ranked against each other as deviations),
         `raw` (as they are, so that the order within a patient is that of the values).
     refitted : whether its weights are fitted to training and validation patients together in the end.
+    pooled : whether it reads nothing of a patient's tiles but their mean.
     own_settings : keys of the section `fusion` that this model alone reads; each names a file.
     """
 
@@ -41,6 +43,7 @@ class ModelInfo:
     complexity: int = 0
     genes: Literal["standardised", "centred", "raw"] = "standardised"
     refitted: bool = False
+    pooled: bool = False
     own_settings: tuple[str, ...] = ()
 
     @property
@@ -118,10 +121,19 @@ register(
     ModelInfo("centroid", _RNA, "nearest centroid on RNA", complexity=3, genes="centred", own_settings=("centroids",))
 )
 register(ModelInfo("logistic_expression", _RNA, "logistic regression on RNA", complexity=4, refitted=True))
-register(ModelInfo("logistic_image", _IMAGE, "logistic regression on mean tile features", complexity=4, refitted=True))
 register(
     ModelInfo(
-        "logistic_both", _BOTH, "logistic regression on image, RNA and their products", complexity=5, refitted=True
+        "logistic_image", _IMAGE, "logistic regression on mean tile features", complexity=4, refitted=True, pooled=True
+    )
+)
+register(
+    ModelInfo(
+        "logistic_both",
+        _BOTH,
+        "logistic regression on image, RNA and their products",
+        complexity=5,
+        refitted=True,
+        pooled=True,
     )
 )
 register(ModelInfo("image", _IMAGE, "image alone", neural=True, complexity=6))

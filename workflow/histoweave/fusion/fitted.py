@@ -15,15 +15,18 @@ from torch import nn
 from histoweave import __version__
 from histoweave.errors import InputError, short
 from histoweave.fusion import catalog
+from histoweave.fusion.batcher import Batcher
 from histoweave.fusion.models import build, file_of
-from histoweave.fusion.models.base import Shape
-from histoweave.fusion.patients import Batcher, PatientSet
+from histoweave.fusion.models.base import Shape, two_steps
+from histoweave.fusion.patients import PatientSet
 from histoweave.fusion.transforms import Transforms, read_transforms, write_transforms
 from histoweave.settings.fusion import Fusion
 from histoweave.storage.files import atomic_path, write_json
 from histoweave.storage.strict_json import read_object
 from histoweave.storage.tensors import not_finite, read_tensors
 
+# Tiles (times partners) that go through a network at once; a larger bag goes alone.
+TILES_AT_ONCE = 8192
 _MEND = "copy the folder again, or fit the model again"
 _MAX_MEMBERSHIP = 1 << 28  # gene groups × genes
 
@@ -56,7 +59,7 @@ class FittedModel:
 
     def batcher(self, patients: PatientSet) -> Batcher:
         """The patients after this model's transforms."""
-        return Batcher(patients, self.transforms)
+        return Batcher(patients, self.transforms, pooled=self.info.pooled, device=self.device)
 
     @torch.inference_mode()
     def predict(
@@ -73,13 +76,34 @@ class FittedModel:
         self.module.to(self.device).eval()
         probabilities, attentions = [], []
         for image, expression in zip(image_of, expression_of, strict=True):
-            output = self.module(*batcher.batch([image], [expression]).to(self.device))
+            output = self.module(*batcher.batch([image], [expression]))
             probabilities.append(output.logits[0].double().softmax(-1).cpu().numpy())
             attention = None
             if output.tile_attention is not None and batcher.has_image(image):
                 attention = output.tile_attention[0].double().cpu().numpy()
             attentions.append(attention)
         return np.array(probabilities).reshape(-1, len(self.classes)), attentions
+
+    @torch.inference_mode()
+    def exchange(self, batcher: Batcher, pairs: list[tuple[str, str]]) -> np.ndarray:
+        """Probabilities (n,C) float64 from the image of one patient and the expression of another, for each pair of ids.
+
+        What follows from an image alone is computed once for all its partners. Projected tiles are those of the fixed sample.
+        """
+        self.module.to(self.device).eval()
+        network, found = two_steps(self.module), dict[tuple[str, str], np.ndarray]()
+        for image in dict.fromkeys(image for image, _ in pairs):
+            partners = [expression for other, expression in pairs if other == image]
+            own = batcher.batch([image], partners[:1], sample=True)
+            seen = network.see(own.tiles, own.tile_mask, own.has_image)
+            at_once = max(1, TILES_AT_ONCE // own.tiles.shape[1])
+            for some in (partners[first : first + at_once] for first in range(0, len(partners), at_once)):
+                genes, there = batcher.expression(some)
+                logits = network.answer(seen, own.tile_mask, own.has_image, genes, there).logits
+                # A model that reads no expression gives one answer for all.
+                values = logits.double().softmax(-1).expand(len(some), -1).cpu().numpy()
+                found |= {(image, expression): row for expression, row in zip(some, values, strict=True)}
+        return np.array([found[pair] for pair in pairs]).reshape(-1, len(self.classes))
 
     def save(self, folder: Path, *, record: dict[str, Any]) -> None:
         """Write `model.safetensors`, `transforms.parquet` and `config.json`; `record` is added to the last."""

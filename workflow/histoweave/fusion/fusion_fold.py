@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,15 @@ import pandas as pd
 
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.catalog import MODALITIES
+from histoweave.fusion.batcher import Batcher
+from histoweave.fusion.catalog import MODALITIES, OWN
 from histoweave.fusion.fit import fit
 from histoweave.fusion.fitted import FittedModel
-from histoweave.fusion.patients import Batcher, PatientSet
+from histoweave.fusion.folds import fold_roles
+from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.projected import FoldTiles
+from histoweave.fusion.seeds import fold_seed
+from histoweave.fusion.tile_summary import read_means
 from histoweave.mechanics.repeatable import deterministic
 from histoweave.settings.fusion import Fusion
 from histoweave.storage.files import write_table
@@ -23,29 +27,41 @@ from histoweave.storage.files import write_table
 _log = logging.getLogger(__name__)
 
 
-def fold_seed(seed: int, model: str, k: int) -> int:
-    """A seed of its own for each model and fold, the same on every machine: 32 bits of SHA-256."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{model}/{k}".encode()).digest()[:4], "big")
+def patients_by_role(everyone: PatientSet, roles: pd.Series, info: catalog.ModelInfo) -> dict[str, PatientSet]:
+    """The patients of a fold that a model can handle, as `train`, `val` and `test`; `roles` is of `fold_roles`."""
+    return {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
 
 
-def fold_roles(folds: pd.DataFrame, k: int) -> tuple[int, int, pd.Series]:
-    """Repeat, fold, and the role of each patient (sorted by patient) of k = repeat × n_folds + fold.
+def fold_patients(
+    roles: pd.Series,
+    info: catalog.ModelInfo,
+    *,
+    patients: pd.DataFrame,
+    slides: pd.DataFrame,
+    expression: pd.DataFrame | None,
+    classes: list[str],
+    summary: Path | None,
+    projected: Path | None,
+) -> dict[str, PatientSet]:
+    """The patients of a fold that a model can handle, with what the cohort's tables and files say of them.
+
+    Parameters
+    ----------
+    summary : `cohort/tile_summary.h5`. projected : the projected tiles of this fold. None where there are no images.
 
     Raises
     ------
     InputError
-        if `folds` has no such fold.
+        if the tiles were projected for another fold.
     """
-    repeat, fold = divmod(k, int(folds["fold"].max()) + 1)
-    roles = folds[(folds["repeat"] == repeat) & (folds["fold"] == fold)].set_index("patient")["role"].sort_index()
-    if roles.empty:
-        raise InputError(f"folds.parquet: has no repeat {repeat}, fold {fold} (k = {k}); make the folds again")
-    return repeat, fold, roles
-
-
-def patients_by_role(everyone: PatientSet, roles: pd.Series, info: catalog.ModelInfo) -> dict[str, PatientSet]:
-    """The patients of a fold that a model can handle, as `train`, `val` and `test`; `roles` is of `fold_roles`."""
-    return {role: everyone.subset(roles.index[roles == role]).handled_by(info) for role in ("train", "val", "test")}
+    tiles = None if projected is None else FoldTiles.of(projected)
+    if tiles is not None:
+        wanted = [patient for patient in tiles.file.patients if roles.get(patient) == "train"]
+        if wanted != tiles.file.fitted_on:
+            raise InputError(f"{projected}: was made for other folds; delete it, and it is made again")
+    means = None if summary is None else read_means(summary)
+    how: dict[str, Any] = {"expression": expression, "classes": classes, "means": means, "tiles": tiles}
+    return patients_by_role(PatientSet.of(patients, slides=slides, **how), roles, info)
 
 
 def tested(
@@ -80,6 +96,8 @@ def run_fold(
     permutations: int,
     device: str,
     out_dir: str | Path,
+    summary: Path | None = None,
+    projected: Path | None = None,
     needs: dict[str, Path] | None = None,
 ) -> None:
     """Fit a model on a fold, predict, and write everything that docs/artefacts.md lists for it.
@@ -92,6 +110,7 @@ def run_fold(
     classes : label values, the positive class last.
     permutations : how often each modality is exchanged between the test patients.
     device : `cpu` or `cuda`.
+    summary, projected : as of `fold_patients`; the second is read by the models that are trained in epochs.
     needs : folder of the same fold of each model in the catalog entry's `needs`.
 
     Raises
@@ -101,7 +120,8 @@ def run_fold(
     """
     info = catalog.get(model)
     repeat, fold, roles = fold_roles(folds, k)
-    able = patients_by_role(PatientSet.of(patients, slides=slides, expression=expression, classes=classes), roles, info)
+    how: dict[str, Any] = {"expression": expression, "classes": classes, "summary": summary, "projected": projected}
+    able = fold_patients(roles, info, patients=patients, slides=slides, **how)
     own_seed = fold_seed(seed, model, k)
     fitted, history = fit(
         model,
@@ -132,7 +152,7 @@ def run_fold(
         by_role = dict.fromkeys(able, fitted) | {"val": fitted.unseen_by_validation()}
         tables, attention = zip(*(_predict(by_role[role], able[role]) for role in able), strict=True)
         predictions = pd.concat([t.assign(role=role) for t, role in zip(tables, able, strict=True)])
-        use = _modality_use(fitted, able["test"], permutations=permutations, seed=own_seed)
+        use = modality_use(fitted, able["test"], permutations=permutations, seed=own_seed)
     front = ["patient", "repeat", "fold", "role", "y_true", "has_image", "has_expression"]
     predictions = predictions.assign(repeat=repeat, fold=fold).sort_values("patient")
     write_table(out_dir / "predictions.parquet", predictions[front + _columns(classes)])
@@ -169,21 +189,22 @@ def _predict(fitted: FittedModel, patients: PatientSet) -> tuple[pd.DataFrame, p
     parts = [pd.DataFrame({column: pd.Series(dtype=kind) for column, kind in empty.items()})]
     for patient, weights in zip(patients.ids, attentions, strict=True):
         if weights is not None:
-            part = batcher.bags.coords(patient).assign(attention=weights)
+            part = batcher.coords(patient).assign(attention=weights)
             parts.append(part.assign(patient=patient)[list(empty)])
     return table, pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def _modality_use(fitted: FittedModel, test: PatientSet, *, permutations: int, seed: int) -> pd.DataFrame:
-    """Predictions for complete test patients after one modality came from another of them.
+def modality_use(fitted: FittedModel, test: PatientSet, *, permutations: int, seed: int) -> pd.DataFrame:
+    """Predictions for complete test patients after one modality came from another of them, and before (`OWN`).
 
     Each exchange is a random cycle through all patients, so nobody keeps the own modality. Fewer than two patients
-    leave nothing to exchange and an empty table.
+    leave nothing to exchange and an empty table. Both are on the fixed sample of a patient's tiles (`FoldTiles.sample`), so
+    that the time does not grow with a bag; where a bag is no larger, what was before is the prediction.
     """
     complete = test.subset(test.table.index[test.table["has_image"] & test.table["has_expression"]])
     own, n = complete.ids, len(complete.ids)
     rng = np.random.default_rng(seed)
-    rounds = []
+    rounds = [(OWN, 0, own)] if n > 1 else []
     for modality in MODALITIES:
         for permutation in range(permutations if n > 1 else 0):
             cycle = rng.permutation(n)
@@ -197,9 +218,7 @@ def _modality_use(fitted: FittedModel, test: PatientSet, *, permutations: int, s
     ]
     distinct = sorted(set(pairs))
     batcher = fitted.batcher(complete)
-    values, _ = fitted.predict(
-        batcher, image_of=[image for image, _ in distinct], expression_of=[rna for _, rna in distinct]
-    )
+    values = fitted.exchange(batcher, distinct)
     index = {pair: row for row, pair in enumerate(distinct)}
     front = pd.DataFrame(
         [(modality, permutation) for modality, permutation, _ in rounds for _ in own],

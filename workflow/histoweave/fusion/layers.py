@@ -10,13 +10,20 @@ from torch import Tensor, nn
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last axis that gives masked positions exactly 0; each row needs one unmasked position."""
-    return scores.masked_fill(~mask, float("-inf")).softmax(dim=-1)
+    return torch.where(mask, scores, float("-inf")).softmax(dim=-1)
+
+
+def mask_or_first(mask: Tensor, there: Tensor) -> Tensor:
+    """The mask (B,N), with the first position alone for those who have none: `there` (B,) is False."""
+    first = torch.arange(mask.shape[1], device=mask.device) == 0
+    return torch.where(there[:, None], mask, first)
 
 
 def masked_mean(tiles: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the unmasked tiles, (B,N,k) to (B,k); zeros where there is none."""
-    total = tiles.masked_fill(~mask.unsqueeze(-1), 0.0).sum(dim=1, dtype=torch.float64)
-    return (total / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(tiles.dtype)
+    """Mean over the unmasked tiles, (B,N,k) to (B,k); zeros where there is none. One bag (1,N,k) may have many masks (B,N)."""
+    there = mask.any(dim=0, keepdim=True) if len(tiles) < len(mask) else mask
+    total = mask.double().unsqueeze(1) @ tiles.masked_fill(~there.unsqueeze(-1), 0.0).double()
+    return (total.squeeze(1) / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(tiles.dtype)
 
 
 class TileTokens(nn.Module):
@@ -68,15 +75,17 @@ class GatedAttentionPool(nn.Module):
         self.gate = nn.Linear(width, width)
         self.score = nn.Linear(width, 1, bias=False)
 
-    def forward(self, tokens: Tensor, mask: Tensor, keys: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def scores(self, tokens: Tensor) -> Tensor:
+        """What the attention on each token is computed from, (B,N)."""
+        return self.score(torch.tanh(self.value(tokens)) * torch.sigmoid(self.gate(tokens))).squeeze(-1)
+
+    def forward(self, tokens: Tensor, mask: Tensor, scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B,N,width) to the pooled (B,width) and the attention (B,N), which sums to 1 over unmasked tokens.
 
-        keys : (B,N,width) that the attention is computed from; the tokens themselves by default.
+        scores : (B,N), if they are not those of these tokens.
         """
-        keys = tokens if keys is None else keys
-        scores = self.score(torch.tanh(self.value(keys)) * torch.sigmoid(self.gate(keys))).squeeze(-1)
-        attention = masked_softmax(scores, mask)
-        return torch.einsum("bn,bnw->bw", attention, tokens), attention
+        attention = masked_softmax(self.scores(tokens) if scores is None else scores, mask)
+        return (attention.unsqueeze(1) @ tokens).squeeze(1), attention
 
 
 class CrossAttention(nn.Module):
@@ -95,14 +104,27 @@ class CrossAttention(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, query: Tensor, context: Tensor, context_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B,Q,width) on a context (B,K,width) with mask (B,K).
+    def queries(self, query: Tensor) -> Tensor:
+        """What tokens (B,Q,width) ask with: (B,heads,Q,width/heads)."""
+        return self._split(self.query(self.norm_query(query)))
 
-        Returns the queries enriched, (B,Q,width), and the attention (B,heads,Q,K).
+    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """What tokens (B,K,width) are asked by, and what they answer: (B,heads,K,width/heads) each."""
+        keys, values = self.key_value(self.norm_context(context)).chunk(2, dim=-1)
+        return self._split(keys), self._split(values)
+
+    def forward(self, query: Tensor, context: Tensor, context_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B,Q,width) on a context (B,K,width) with mask (B,K).
+
+        Returns the tokens enriched, (B,Q,width), and the attention (B,heads,Q,K).
         """
-        normed = self.norm_context(context)
-        q = self._split(self.query(self.norm_query(query)))
-        k, v = (self._split(part) for part in self.key_value(normed).chunk(2, dim=-1))
+        return self.attend(query, self.queries(query), self.keys_values(context), context_mask)
+
+    def attend(
+        self, query: Tensor, q: Tensor, keys_values: tuple[Tensor, Tensor], context_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The same from the tokens' `queries` and the `keys_values` of the context."""
+        k, v = keys_values
         scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
         attention = masked_softmax(scores, context_mask[:, None, None, :])
         mixed = (attention @ v).transpose(1, 2).flatten(2)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import pandas as pd
 
-from histoweave.fusion.bags import BagStore
+from histoweave.fusion.batcher import Batcher
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.models.joint import Joint
-from histoweave.fusion.patients import Batcher
 from histoweave.fusion.share import fit_share
 from histoweave.fusion.task import Fit, Task
 from histoweave.fusion.train import train
-from histoweave.fusion.transforms import Transforms, fit_expression, fit_image
+from histoweave.fusion.transforms import ImageTransform, Transforms, fit_expression
 
 
 def fit_networks(task: Task) -> Fit:
-    """Transforms of the training patients; each network trained on them and stopped by the validation patients."""
+    """Transforms of the training patients; each network trained on them and stopped by the validation patients.
+
+    Raises
+    ------
+    ValueError
+        if the model reads the image and the patients come without the projected tiles of their fold.
+    """
     transforms = _fit_transforms(task)
     module = task.build(transforms).to(task.device)
-    data, val = Batcher(task.train, transforms), Batcher(task.val, transforms)
+    data, val = (Batcher(patients, transforms, device=task.device) for patients in (task.train, task.val))
     histories = [
         train(
             network,
@@ -36,15 +41,28 @@ def fit_networks(task: Task) -> Fit:
     if isinstance(module, Joint):
         fit_share(module, train=data, val=val, device=task.device)
         record["products_share"] = round(module.share.item(), 2)
-    return Fit(transforms, module, history=pd.concat(histories, ignore_index=True), record=record)
+    settings = task.settings
+    if transforms.image is not None:
+        loadings = transforms.image.loadings
+        components = None if loadings is None else loadings.shape[1]
+        settings = settings.model_copy(update={"image_components": components})
+    history = pd.concat(histories, ignore_index=True)
+    return Fit(transforms, module, history=history, settings=settings, record=record)
 
 
 def _fit_transforms(task: Task) -> Transforms:
-    """Of the modalities that the model reads, as far as training patients have them."""
+    """Of the modalities that the model reads, as far as training patients have them. That of the tiles is the fold's."""
     patients, image, expression = task.train, None, None
-    if IMAGE in task.info.modalities and (ids := patients.having(IMAGE)):
-        image = fit_image(BagStore(patients.slides), ids, components=task.components, seed=task.seed)
+    if IMAGE in task.info.modalities and patients.having(IMAGE):
+        image = _of_fold(task)
     if EXPRESSION in task.info.modalities and (ids := patients.having(EXPRESSION)):
         rows = task.expression.loc[ids]
         expression = fit_expression(rows, settings=task.settings, tokens=True, seed=task.seed)
     return Transforms(image, expression)
+
+
+def _of_fold(task: Task) -> ImageTransform:
+    """The transform that made the projected tiles of the fold."""
+    if task.train.tiles is None or task.train.tiles.transform is None:
+        raise ValueError(f"model '{task.info.name}' needs the projected tiles of the fold (fusion.projection)")
+    return task.train.tiles.transform

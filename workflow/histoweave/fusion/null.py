@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import pandas as pd
 
 from histoweave.fusion import catalog
-from histoweave.fusion.bags import BagStore
-from histoweave.fusion.catalog import IMAGE, MODALITIES
-from histoweave.fusion.fusion_fold import fold_roles, fold_seed, patients_by_role, tested
-from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.catalog import MODALITIES
+from histoweave.fusion.folds import fold_roles
+from histoweave.fusion.fusion_fold import fold_patients, tested
+from histoweave.fusion.seeds import fold_seed
 from histoweave.settings.fusion import Fusion
 
-KEPT_TILES = 16384  # of all patients together
 _KEYS = ["patient", "repeat", "fold", "role", "y_true", *(f"has_{modality}" for modality in MODALITIES)]
 
 
@@ -31,6 +29,8 @@ def refit(
     settings: Fusion,
     seed: int,
     device: str,
+    summary: Path | None = None,
+    projected: Sequence[Path] | None = None,
 ) -> pd.DataFrame:
     """Fit a model on every fold and predict the fold's test patients.
 
@@ -38,6 +38,7 @@ def refit(
     ----------
     model : one that needs no other model.
     patients, folds, slides, expression : as `fusion_fold.run_fold` takes them, with shuffled labels and their folds.
+    summary, projected : as of `fusion_fold.fold_patients`, the second a file for each fold.
 
     Returns
     -------
@@ -50,11 +51,19 @@ def refit(
         for patients that the model cannot be fitted on.
     """
     info = catalog.get(model)
-    everyone = PatientSet.of(patients, slides=slides, expression=expression, classes=classes)
     tables = []
     for k in range(len(folds[["repeat", "fold"]].drop_duplicates())):
         repeat, fold, roles = fold_roles(folds, k)
-        able = patients_by_role(everyone, roles, info)
+        able = fold_patients(
+            roles,
+            info,
+            patients=patients,
+            slides=slides,
+            expression=expression,
+            classes=classes,
+            summary=summary,
+            projected=None if projected is None else projected[k],
+        )
         own_seed = fold_seed(seed, model, k)
         table = tested(model, able, classes=classes, settings=settings, seed=own_seed, device=device)
         tables.append(table.assign(repeat=repeat, fold=fold, role="test"))
@@ -81,45 +90,3 @@ def relabelled(patients: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """The patients with the labels of one shuffle (`patient`, `label`); those that were not shuffled keep theirs."""
     shuffled = patients["patient"].map(labels.set_index("patient")["label"])
     return patients.assign(label=shuffled.where(shuffled.notna(), patients["label"]))
-
-
-def smaller_bags(slides: pd.DataFrame, folder: Path, *, n_patients: int, seed: int) -> pd.DataFrame:
-    """A bag of few tiles for every patient, so that a hundred fits do not read all tiles a hundred times.
-
-    A patient with more than `KEPT_TILES` / `n_patients` tiles keeps that many, all shifted by one vector that gives them
-    the mean of all the patient's tiles: models of a patient's mean tile see what they would see in the whole bag. That is
-    about as many as the transform of the image draws per patient. Other patients keep theirs as they are.
-
-    Parameters
-    ----------
-    slides : `cohort/slides.parquet`. folder : where the feature files are written.
-
-    Returns
-    -------
-    The same table with one usable slide per patient, whose `features` name the new files.
-    """
-    most = max(1, KEPT_TILES // max(n_patients, 1))
-    bags, rows = BagStore(slides, max_bytes=0), []
-    usable = slides[slides["status"] == "ok"].sort_values(["patient", "slide"]).drop_duplicates("patient")
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, row in enumerate(usable.to_dict("records")):
-        tiles = bags.load(row["patient"])
-        if len(tiles) > most:
-            rng = np.random.default_rng([seed, number])
-            drawn = tiles[np.sort(rng.choice(len(tiles), size=most, replace=False))]
-            tiles = drawn + (tiles.mean(axis=0, dtype=np.float64) - drawn.mean(axis=0, dtype=np.float64))
-        path = folder / f"{number}.h5"
-        with h5py.File(path, "w") as file:
-            file["features"] = tiles.astype(np.float32)
-        rows.append(row | {"features": str(path)})
-    return pd.DataFrame(rows, columns=list(slides.columns))
-
-
-def refit_reference(
-    model: str, *, patients: pd.DataFrame, slides: pd.DataFrame, folder: Path, seed: int, **how: Any
-) -> pd.DataFrame:
-    """`refit_shuffles` of a model without a network; one that reads the image gets `smaller_bags`, written to `folder`."""
-    if IMAGE in catalog.get(model).modalities:
-        n_patients = int((patients["included"] & patients["has_image"]).sum())
-        slides = smaller_bags(slides, folder, n_patients=n_patients, seed=seed)
-    return refit_shuffles(model, patients=patients, slides=slides, seed=seed, device="cpu", **how)

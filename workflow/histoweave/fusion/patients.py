@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import torch
 
 from histoweave.errors import InputError
 from histoweave.fusion.bags import BagStore
-from histoweave.fusion.catalog import EXPRESSION, ModelInfo
-from histoweave.fusion.models.base import Batch
-from histoweave.fusion.transforms import Transforms
+from histoweave.fusion.catalog import ModelInfo
+from histoweave.fusion.projected import FoldTiles
 
 
 @dataclass(frozen=True)
@@ -26,17 +24,30 @@ class PatientSet:
         `has_expression` (bool).
     slides : `slide`, `patient`, `status`, `features` of these patients only.
     expression : patients × genes, log2, rows of these patients only; None if the cohort has no RNA.
+    means : mean tile (D,) float64 of these patients only; None where no summary was made: they are read then.
+    tiles : projected tiles of these patients only, of one fold; None outside the folds.
     """
 
     table: pd.DataFrame
     slides: pd.DataFrame
     expression: pd.DataFrame | None
+    means: dict[str, np.ndarray] | None = None
+    tiles: FoldTiles | None = None
 
     @classmethod
     def of(
-        cls, patients: pd.DataFrame, *, slides: pd.DataFrame, expression: pd.DataFrame | None, classes: list[str]
+        cls,
+        patients: pd.DataFrame,
+        *,
+        slides: pd.DataFrame,
+        expression: pd.DataFrame | None,
+        classes: list[str],
+        means: dict[str, np.ndarray] | None = None,
+        tiles: FoldTiles | None = None,
     ) -> PatientSet:
         """From the cohort's tables: the included patients.
+
+        means : mean tiles (`tile_summary.read_means`). tiles : of the fold that is asked about.
 
         Raises
         ------
@@ -51,7 +62,7 @@ class PatientSet:
         table = included[["has_image", "has_expression"]].astype(bool).assign(code=codes.astype(np.int64))
         if expression is not None:
             expression = expression.set_index("patient")
-        return cls(table, slides, expression).subset(table.index)
+        return cls(table, slides, expression, means, tiles).subset(table.index)
 
     def subset(self, patients: Iterable[str]) -> PatientSet:
         """Only these patients: their rows of every table are copied, the others' are gone."""
@@ -60,7 +71,9 @@ class PatientSet:
         expression = self.expression
         if expression is not None:
             expression = expression.loc[table.index[table["has_expression"]]].copy()
-        return replace(self, table=table, slides=slides, expression=expression)
+        means = None if self.means is None else {p: self.means[p] for p in table.index if p in self.means}
+        tiles = None if self.tiles is None else self.tiles.subset(table.index)
+        return replace(self, table=table, slides=slides, expression=expression, means=means, tiles=tiles)
 
     def handled_by(self, info: ModelInfo) -> PatientSet:
         """The patients that a model can predict."""
@@ -81,83 +94,9 @@ class PatientSet:
         """Ids of the patients with a modality, sorted."""
         return list(self.table.index[self.table[f"has_{modality}"]])
 
-
-class Batcher:
-    """Patients of a set after fitted transforms, as padded batches."""
-
-    def __init__(self, patients: PatientSet, transforms: Transforms):
-        self.ids, self.codes = patients.ids, torch.from_numpy(patients.codes)
-        self.bags = BagStore(patients.slides, transform=transforms.image)
-        with_image = patients.having("image") if transforms.image else []
-        if lost := [patient for patient in with_image if patient not in self.bags]:
-            raise InputError(
-                f"patient {lost[0]}: has_image is true, but no slide has the status ok; make the cohort again"
-            )
-        self._with_image = frozenset(with_image)
-        self._genes: dict[str, np.ndarray] = {}
-        self._n_genes, self._n_values = 1, 1
-        if transforms.image:
-            self._n_values = transforms.image.width
-        if transforms.expression:
-            self._n_genes = len(transforms.expression.kept_genes)
-            ids = patients.having(EXPRESSION)
-            assert patients.expression is not None
-            self._genes = dict(zip(ids, transforms.expression(patients.expression.loc[ids]), strict=True))
-
-    def has_image(self, patient: str) -> bool:
-        """True if the patient has tiles that the transforms apply to."""
-        return patient in self._with_image
-
-    def genes(self) -> np.ndarray:
-        """(n,G) float32 of all patients, who must all have expression."""
-        return np.stack([self._genes[patient] for patient in self.ids])
-
-    def complete(self) -> list[str]:
-        """Ids of the patients with tiles and genes that the transforms apply to, sorted."""
-        return [patient for patient in self.ids if self.has_image(patient) and patient in self._genes]
-
-    def pooled(self, patients: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean tiles (n,k) float32, genes (n,G) float32 and label codes (n,) of patients who are `complete`."""
-        codes = dict(zip(self.ids, self.codes.numpy(), strict=True))
-        means = np.stack([self.bags.mean(patient) for patient in patients]).astype(np.float32)
-        genes = np.stack([self._genes[patient] for patient in patients])
-        return means, genes, np.array([codes[patient] for patient in patients])
-
-    def batch(
-        self,
-        image_of: list[str],
-        expression_of: list[str],
-        *,
-        rng: np.random.Generator | None = None,
-        max_tiles: int | None = None,
-    ) -> Batch:
-        """Pad the tiles of `image_of[i]` and join them with the genes of `expression_of[i]`.
-
-        rng, max_tiles : as in `BagStore.load`.
-        """
-        empty = np.zeros((0, self._n_values), dtype=np.float32)
-        bags = [
-            self.bags.load(patient, rng=rng, max_tiles=max_tiles) if self.has_image(patient) else empty
-            for patient in image_of
-        ]
-        nothing = np.zeros(self._n_genes, dtype=np.float32)
-        genes = np.stack([self._genes.get(patient, nothing) for patient in expression_of])
-        tiles, mask = collate(bags)
-        return Batch(
-            tiles,
-            mask,
-            torch.from_numpy(genes),
-            torch.tensor([self.has_image(patient) for patient in image_of]),
-            torch.tensor([patient in self._genes for patient in expression_of]),
-        )
-
-
-def collate(bags: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bags of (N_i,k) to padded tiles (B,N,k) float32 and their mask (B,N) bool; N is the largest N_i, at least 1."""
-    n_tiles = max(1, *(len(bag) for bag in bags))
-    tiles = torch.zeros(len(bags), n_tiles, bags[0].shape[1])
-    mask = torch.zeros(len(bags), n_tiles, dtype=torch.bool)
-    for row, bag in enumerate(bags):
-        tiles[row, : len(bag)] = torch.from_numpy(bag)
-        mask[row, : len(bag)] = True
-    return tiles, mask
+    def mean_tiles(self, patients: Iterable[str]) -> np.ndarray:
+        """Mean features of all tiles of each of these patients, (n,D) float64."""
+        if self.means is not None:
+            return np.stack([self.means[patient] for patient in patients])
+        bags = BagStore(self.slides)
+        return np.stack([bags.mean(patient) for patient in patients])

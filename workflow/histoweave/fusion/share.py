@@ -7,10 +7,10 @@ import copy
 import numpy as np
 import torch
 
+from histoweave.fusion.batcher import Batcher
 from histoweave.fusion.models.joint import Joint, mixed
 from histoweave.fusion.models.linear import validation_loss
 from histoweave.fusion.models.products import fit_products
-from histoweave.fusion.patients import Batcher
 
 # Never all: a class that the products rule out keeps a probability, and the attention a model that it belongs to.
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
@@ -33,16 +33,16 @@ def fit_share(module: Joint, *, train: Batcher, val: Batcher, device: str) -> No
     module.cpu().eval()
     fit_products(copy.deepcopy(module.products), module.products, train=known, val=asked)
     module.to(device)
-    logits, others = _logits(module, val, device=device)
+    logits, others = _logits(module, val)
     losses = [validation_loss(mixed(logits, others, torch.tensor([[share]])).numpy(), asked[2]) for share in SHARES]
     module.share.fill_(SHARES[int(np.argmin(losses))])
 
 
-def _logits(module: Joint, patients: Batcher, *, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _logits(module: Joint, patients: Batcher) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the networks and of the products, (n,C) each, for the patients with both modalities."""
     pairs = []
     for patient in patients.complete():
-        batch = patients.batch([patient], [patient]).to(device)
+        batch = patients.batch([patient], [patient])
         pairs.append([part(*batch).logits.double().cpu() for part in (module.networks, module.products)])
     logits, others = zip(*pairs, strict=True)
     return torch.cat(logits), torch.cat(others)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
-from histoweave.fusion.fusion_fold import fold_roles, fold_seed, patients_by_role, tested
-from histoweave.fusion.patients import PatientSet
+from histoweave.fusion.folds import fold_roles
+from histoweave.fusion.fusion_fold import fold_patients, tested
+from histoweave.fusion.seeds import fold_seed
 from histoweave.settings.fusion import Fusion
 
 _HEAD = {
@@ -28,6 +31,8 @@ def site_fold(
     settings: Fusion,
     seed: int,
     device: str,
+    summary: Path | None = None,
+    projected: Path | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Test predictions of a fold (columns of `predictions.parquet`), and why there are none (empty if there are).
 
@@ -40,7 +45,16 @@ def site_fold(
         return nothing, "whole sites do not fill the folds"
     info = catalog.get(model)
     repeat, fold, roles = fold_roles(folds, k)
-    able = patients_by_role(PatientSet.of(patients, slides=slides, expression=expression, classes=classes), roles, info)
+    able = fold_patients(
+        roles,
+        info,
+        patients=patients,
+        slides=slides,
+        expression=expression,
+        classes=classes,
+        summary=summary,
+        projected=projected,
+    )
     if not able["test"].ids:
         return nothing, "no test patient has what the model reads"
     own_seed = fold_seed(seed, model, k)

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from histoweave.fusion.bags import BagStore
+from histoweave.fusion.batcher import Batcher
 from histoweave.fusion.catalog import ModelInfo
 from histoweave.fusion.models import build
 from histoweave.fusion.models.base import Shape
-from histoweave.fusion.patients import Batcher, PatientSet
+from histoweave.fusion.patients import PatientSet
 from histoweave.fusion.transforms import ExpressionTransform, Transforms, fit_expression
 from histoweave.settings.fusion import Fusion
 
@@ -99,9 +99,3 @@ class Fit:
     history: pd.DataFrame | None = None
     settings: Fusion | None = None
     record: dict[str, Any] = field(default_factory=dict)
-
-
-def mean_tiles(patients: PatientSet) -> np.ndarray:
-    """Mean tile features of the patients, (n,D) float64."""
-    bags = BagStore(patients.slides)
-    return np.stack([bags.mean(patient) for patient in patients.ids])

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from histoweave.fusion.patients import Batcher
+from histoweave.fusion.batcher import Batcher
 from histoweave.mechanics.eager import eager
 from histoweave.settings.fusion import Fusion
 
@@ -64,7 +64,7 @@ def train(
         losses = []
         for chosen in np.array_split(rng.permutation(len(train.ids)), steps):
             ids = [train.ids[i] for i in chosen]
-            batch = train.batch(ids, ids, rng=rng, max_tiles=settings.max_tiles).to(device)
+            batch = train.batch(ids, ids, rng=rng, max_tiles=settings.max_tiles)
             with torch.autocast(device, dtype=half, enabled=device == "cuda"):
                 logits = module(*batch).logits
             loss = nn.functional.cross_entropy(logits.float(), train.codes[chosen].to(device), weight=weight)
@@ -101,7 +101,7 @@ def _cosine(total: int) -> Callable[[int], float]:
 
 @torch.no_grad()
 def _loss(module: nn.Module, patients: Batcher, *, weight: Tensor, device: str) -> float:
-    """Class-weighted cross-entropy over all tiles; one patient at a time bounds the memory."""
+    """Class-weighted cross-entropy on the fixed sample of tiles; one patient at a time bounds the memory."""
     module.eval()
-    logits = torch.cat([module(*patients.batch([p], [p]).to(device)).logits for p in patients.ids])
+    logits = torch.cat([module(*patients.batch([p], [p], sample=True)).logits for p in patients.ids])
     return nn.functional.cross_entropy(logits.float(), patients.codes.to(device), weight=weight).item()

@@ -12,7 +12,6 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from histoweave.errors import InputError
-from histoweave.fusion.bags import BagStore
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
 from histoweave.fusion.genes import groups_from_sets, learned_groups, read_gmt
 from histoweave.fusion.ranks import standardised_ranks, within_patient_ranks
@@ -20,7 +19,6 @@ from histoweave.settings.fusion import Fusion
 from histoweave.storage.files import write_table
 from histoweave.storage.given_tables import Kind, read_given_table
 
-_SAMPLED_TILES = 8192
 _COLUMNS: dict[str, Kind] = {
     "modality": "text", "feature": "text", "kept": "flag", "mean": "measure", "scale": "measure", "fill": "measure",
     "group": "whole", "loadings": "numbers",
@@ -46,6 +44,12 @@ class ImageTransform:
     def width(self) -> int:
         """Number of values per tile after the transform."""
         return len(self.mean) if self.loadings is None else self.loadings.shape[1]
+
+    def equals(self, other: ImageTransform) -> bool:
+        """Whether both hold the same numbers."""
+        one, two = self.loadings, other.loadings
+        same = one is two is None or (one is not None and two is not None and np.array_equal(one, two))
+        return same and np.array_equal(self.mean, other.mean) and np.array_equal(self.scale, other.scale)
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(N,D) features to (N,k) float32, infinite beyond its range; ValueError if D is not the fitted one."""
@@ -107,20 +111,6 @@ class Transforms:
 def _positive(scale: np.ndarray) -> np.ndarray:
     """Scales with 1 in place of (numerically) zero, so that a constant feature becomes 0."""
     return np.where(scale > 1e-12, scale, 1.0)
-
-
-def fit_image(bags: BagStore, patients: list[str], *, components: int | None, seed: int) -> ImageTransform:
-    """Fit on tiles of `patients`: a bounded sample with the same upper number of tiles from each patient.
-
-    Parameters
-    ----------
-    bags : raw features of the training patients.
-    components : wanted number of principal components, capped by tiles and features; None for no PCA.
-    """
-    rng = np.random.default_rng(seed)
-    share = max(1, _SAMPLED_TILES // len(patients))
-    tiles = np.concatenate([bags.load(patient, rng=rng, max_tiles=share) for patient in patients]).astype(np.float64)
-    return fit_components(tiles, components=components, seed=seed)
 
 
 def fit_components(rows: np.ndarray, *, components: int | None, seed: int) -> ImageTransform:

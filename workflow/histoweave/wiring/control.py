@@ -27,12 +27,17 @@ class ControlWiring:
         """Number of shuffles that are drawn."""
         return max(self._settings.shuffles, self._settings.network_shuffles)
 
-    def inputs(self, cohort: str, model: str, n: str = "") -> dict[str, str]:
+    def inputs(self, cohort: str, model: str, n: str = "") -> dict[str, str | list[str]]:
         """What refitting a model reads: on all shuffles, or on the `n`-th."""
-        inputs = self._wiring.fold_inputs(cohort, "fusion", model, "0")
+        arm, needs = f"control/shuffle{n}", catalog.get(model).needs
+        inputs: dict[str, str | list[str]] = dict(self._wiring.fit_inputs(cohort, arm, model))
         inputs |= all_at(paths.CONTROL_LABELS, cohort=cohort)
-        needs = catalog.get(model).needs
-        return inputs | {f"needs_{name}": at(paths.CONTROL_NETWORK, cohort=cohort, model=name, n=n) for name in needs}
+        if needs:
+            found = {name: at(paths.CONTROL_NETWORK, cohort=cohort, model=name, n=n) for name in needs}
+            return inputs | {f"needs_{name}": path for name, path in found.items()}
+        if self._wiring.reads_tiles(cohort, model):
+            inputs["projected"] = [at(path, cohort=cohort, arm=arm) for path in self._wiring.projected_files()]
+        return inputs
 
     def refits(self, cohort: str) -> list[str]:
         """Predictions on shuffled labels, by model, then shuffle."""

@@ -77,6 +77,9 @@ class ExplainWiring:
         }
         if self.wiring.tables[cohort].cohort.expression:
             inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
+        if self.wiring.reads_tiles(cohort, model):
+            tiles = at(paths.PROJECTED, cohort=cohort, arm="fusion")
+            inputs |= {"projected": at(tiles, k=k), "other_projected": at(tiles, k=other)}
         return inputs
 
     def fold_tables(self, cohort: str, model: str, name: str) -> list[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
+from snakemake.io import ancient, temp
+
 from histoweave.fusion import catalog
 from histoweave.wiring.fingerprint import code_hash
+
+_MAPPED = frozenset({"projected", "other_projected"})
 
 
 def by_wildcards(function: Callable[..., Any], *names: str) -> Callable[[Any], Any]:
@@ -26,11 +31,40 @@ def model_code(*modules: str) -> Callable[[Any], str]:
     return by_wildcards(lambda model: code_hash(*modules, *catalog.modules_of(model)))
 
 
+def mapped(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """For `by_wildcards`: the same inputs, where projected tiles that were removed and made again are no news.
+
+    They follow from the cohort's tables, the settings and the code, which each of their readers has as inputs and params too.
+    """
+
+    @functools.wraps(function)
+    def marked(*arguments: str) -> dict[str, Any]:
+        inputs = function(*arguments)
+        return inputs | {name: ancient(inputs[name]) for name in _MAPPED & inputs.keys()}
+
+    return marked
+
+
+def kept_if(kept: bool, pattern: str) -> Any:
+    """For `output`: a file that is removed once no job needs it, unless it is to be kept."""
+    return pattern if kept else temp(pattern)
+
+
 def memory(megabytes: int, *, per_input_mb: float = 0) -> Callable[..., int]:
     """For `mem_mb`: so much, and so much more per MB of input; as much again with each attempt."""
     if not per_input_mb:
         return lambda wildcards, attempt: megabytes * attempt
-    return lambda wildcards, input, attempt: int(megabytes + per_input_mb * input.size_mb) * attempt
+    return lambda wildcards, input, attempt: int(megabytes + per_input_mb * _read_mb(input)) * attempt
+
+
+def _read_mb(files: Any) -> float:
+    """Size of a job's inputs that are read as a whole; of those that are mapped only a few rows are in memory."""
+    mapped_files = set()
+    for name in _MAPPED & set(files.keys()):
+        named = getattr(files, name)
+        mapped_files |= {named} if isinstance(named, str) else set(named)
+    sizes = zip(files, files.size_files, strict=True)
+    return sum(size for path, size in sizes if path not in mapped_files) / 1024**2
 
 
 def minutes(number: int) -> Callable[..., int]:

@@ -34,6 +34,7 @@ EXPRESSION = _tables(f"{ROOT}/expression", ("expression", "samples", "genes"))
 EXPRESSION_REPORT = f"{ROOT}/expression/report.json"
 COHORT = _tables(f"{ROOT}/cohort", ("patients", "slides", "flow", "read"))
 PATIENTS, SLIDES = COHORT["patients"], COHORT["slides"]
+TILE_SUMMARY = f"{ROOT}/cohort/tile_summary.h5"
 FOLDS, HOW_FOLDED = f"{ROOT}/folds.parquet", f"{ROOT}/folds.json"
 SIMULATED = f"{ROOT}/simulated"
 TRUTH, TRUTH_OF_SLIDE = f"{SIMULATED}/truth.parquet", f"{SIMULATED}/truth/{{slide}}.parquet"
@@ -44,6 +45,8 @@ FITTED = {"model": f"{FOLD}/model.safetensors", "config": f"{FOLD}/config.json"}
     FOLD, ("transforms", "history", "predictions", "modality_use", "attention")
 )
 FITTED_MODEL = ("model", "config", "transforms")  # what a fitted model is read from
+# The tiles that the models of a fold read; `arm`: fusion, sites or control/shuffle<n>.
+PROJECTED = f"{ROOT}/{{arm}}/projected/fold{{k}}.h5"
 EVALUATION = _tables(
     ROOT,
     (

@@ -177,13 +177,51 @@ class Wiring:
         """Number of folds over all repeats."""
         return self.config.folds.n_folds * self.config.folds.repeats
 
+    def folds(self, cohort: str, arm: str) -> str:
+        """The folds of an arm: `fusion`, `sites` or `control/shuffle<n>`."""
+        of_arm = {"fusion": paths.FOLDS, "sites": paths.SITE_FOLDS, "control": paths.CONTROL_LABELS["folds"]}
+        return at(of_arm[arm.split("/")[0]], cohort=cohort)
+
+    def summary_inputs(self, cohort: str) -> dict[str, str]:
+        """What the summary of the tiles reads."""
+        return all_at({"patients": paths.PATIENTS, "slides": paths.SLIDES}, cohort=cohort)
+
+    def summary(self, cohort: str) -> dict[str, str]:
+        """The summary of the tiles, where the cohort has images."""
+        return {"summary": at(paths.TILE_SUMMARY, cohort=cohort)} if self.tables[cohort].cohort.slides else {}
+
+    def project_inputs(self, cohort: str, arm: str) -> dict[str, str]:
+        """What projecting the tiles of an arm's folds reads."""
+        slides = at(paths.SLIDES, cohort=cohort)
+        return {"slides": slides, "folds": self.folds(cohort, arm), **self.summary(cohort)}
+
+    def projected_files(self) -> list[str]:
+        """The projected tiles of every fold, as patterns of cohort and arm."""
+        return [at(paths.PROJECTED, k=k) for k in range(self.n_splits())]
+
+    def reads_tiles(self, cohort: str, model: str) -> bool:
+        """Whether a model reads projected tiles: a network that looks at the image, or one that is made of such."""
+        info = catalog.get(model)
+        return bool(self.tables[cohort].cohort.slides) and catalog.IMAGE in info.modalities and not info.pooled
+
     def fold_inputs(self, cohort: str, arm: str, model: str, k: str) -> dict[str, str]:
         """What fitting one model on one fold reads."""
+        inputs = self.fit_inputs(cohort, arm, model)
+        if self.reads_tiles(cohort, model):
+            inputs["projected"] = at(paths.PROJECTED, cohort=cohort, arm=arm, k=k)
+        for needed in catalog.get(model).needs:
+            inputs[f"needs_{needed}"] = at(paths.FITTED["model"], cohort=cohort, arm=arm, model=needed, k=k)
+        return inputs
+
+    def fit_inputs(self, cohort: str, arm: str, model: str) -> dict[str, str]:
+        """What fitting a model reads on any fold of an arm."""
         inputs = {
             "patients": at(paths.PATIENTS, cohort=cohort),
-            "folds": at({"fusion": paths.FOLDS, "sites": paths.SITE_FOLDS}[arm], cohort=cohort),
+            "folds": self.folds(cohort, arm),
             "slides": at(paths.SLIDES, cohort=cohort),
         }
+        if catalog.IMAGE in catalog.get(model).modalities:
+            inputs |= self.summary(cohort)
         if self.tables[cohort].cohort.expression:
             inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
         if self.config.fusion.gene_sets:
@@ -191,8 +229,6 @@ class Wiring:
         for key in catalog.get(model).own_settings:
             if given := getattr(self.config.fusion, key):
                 inputs[key] = given
-        for needed in catalog.get(model).needs:
-            inputs[f"needs_{needed}"] = at(paths.FITTED["model"], cohort=cohort, arm=arm, model=needed, k=k)
         return inputs
 
     def fold_settings(self, model: str) -> dict:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from histoweave.fusion.transforms import Transforms
 
@@ -44,6 +44,48 @@ class Output(NamedTuple):
     logits: Tensor
     tile_attention: Tensor | None = None
     cross_attention: Tensor | None = None
+
+
+class Network(nn.Module):
+    """A model in two steps, of which the first knows nothing of the genes: many genes, or many masks, can be tried on one look.
+
+    Subclasses write `see(tiles, tile_mask, has_image)`, which returns nested tuples of tensors, and `answer`.
+    """
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
+        """The output for what `see` returned. One patient's look (batch of 1) goes with many masks or genes (batch of B)."""
+        raise NotImplementedError
+
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> Any:
+        """All that follows from the image alone."""
+        raise NotImplementedError
+
+    def forward(
+        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
+    ) -> Output:
+        seen = self.see(tiles, tile_mask, has_image)
+        return self.answer(seen, tile_mask, has_image, genes, has_expression)
+
+
+class OneStep(Network):
+    """A module of the common signature as a `Network` that looks at the image anew for each answer."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> Any:
+        return tiles
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
+        n = max(len(tile_mask), len(genes))
+        parts = (seen, tile_mask, genes, has_image, has_expression)
+        return self.module(*(part.expand(n, *part.shape[1:]) for part in parts))
+
+
+def two_steps(module: nn.Module) -> Network:
+    """The module itself if it has two steps, otherwise as `OneStep`."""
+    return module if isinstance(module, Network) else OneStep(module)
 
 
 @dataclass(frozen=True)

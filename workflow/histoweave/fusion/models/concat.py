@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from histoweave.fusion.layers import GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens
-from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.base import Network, Output, Shape
 from histoweave.fusion.models.joint import Joint
 from histoweave.settings.fusion import Fusion
 
 
-class Concat(nn.Module):
+class Concat(Network):
     """Both modalities are pooled without seeing each other; a small perceptron joins them."""
 
     def __init__(self, shape: Shape, settings: Fusion):
@@ -30,13 +32,19 @@ class Concat(nn.Module):
         )
         self.shortcut = GeneShortcut(len(groups), n_classes=shape.n_classes, dropout=settings.dropout)
 
-    def forward(
-        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
-    ) -> Output:
-        image, attention = self.tile_pool(self.tile_tokens(tiles, tile_mask), tile_mask)
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Tile tokens (B,N,width) and their scores (B,N)."""
+        tokens = self.tile_tokens(tiles, tile_mask)
+        return tokens, self.tile_pool.scores(tokens)
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
+        tile_tokens, scores = seen
+        image, attention = self.tile_pool(tile_tokens, tile_mask, scores)
         tokens = self.gene_tokens(genes)
         rna, _ = self.gene_pool(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
-        return Output(self.head(torch.cat([image, rna], dim=-1)) + self.shortcut(genes), attention)
+        n = max(len(image), len(rna))
+        both = torch.cat([image.expand(n, -1), rna.expand(n, -1)], dim=-1)
+        return Output(self.head(both) + self.shortcut(genes), attention)
 
 
 def build(shape: Shape, settings: Fusion) -> Joint:

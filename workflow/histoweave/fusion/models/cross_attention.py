@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneShortcut, GeneTokens, TileTokens, head
-from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.layers import (
+    CrossAttention,
+    GatedAttentionPool,
+    GeneShortcut,
+    GeneTokens,
+    TileTokens,
+    head,
+    mask_or_first,
+)
+from histoweave.fusion.models.base import Network, Output, Shape
 from histoweave.fusion.models.joint import Joint
 from histoweave.settings.fusion import Fusion
 
 MODALITY_DROPOUT = 0.05
 
 
-class CrossAttentionFusion(nn.Module):
+class CrossAttentionFusion(Network):
     """Genes look at tiles, tiles look at genes, both keep their residual, both are pooled.
 
     A patient without a modality gets learned tokens in its place: one tile token, or one token per gene group.
@@ -43,15 +53,27 @@ class CrossAttentionFusion(nn.Module):
     ) -> Output:
         if self.training:
             has_image, has_expression = self._drop(has_image, has_expression)
-        first = torch.arange(tiles.shape[1], device=tiles.device) == 0
-        tile_mask = torch.where(has_image[:, None], tile_mask, first)
-        tile_tokens = torch.where(has_image[:, None, None], self.tile_tokens(tiles, tile_mask), self.absent_image)
+        return super().forward(tiles, tile_mask, genes, has_image, has_expression)
+
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> tuple[Any, ...]:
+        """Tile tokens (B,N,width), their scores (B,N), what they are asked by and ask with; the learned token in place of
+        an absent image."""
+        mask = mask_or_first(tile_mask, has_image)
+        tokens = torch.where(has_image[:, None, None], self.tile_tokens(tiles, mask), self.absent_image)
+        asked = self.genes_on_tiles.keys_values(tokens)
+        return tokens, self.tile_pool.scores(tokens), asked, self.tiles_on_genes.queries(tokens)
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
+        tile_tokens, scores, asked, asking = seen
+        tile_mask = mask_or_first(tile_mask, has_image)
         gene_tokens = torch.where(has_expression[:, None, None], self.gene_tokens(genes), self.absent_expression)
-        gene_mask = torch.ones(gene_tokens.shape[:2], dtype=torch.bool, device=tiles.device)
-        seen_genes, cross = self.genes_on_tiles(gene_tokens, tile_tokens, tile_mask)
-        seen_tiles, _ = self.tiles_on_genes(tile_tokens, gene_tokens, gene_mask)
-        image, attention = self.tile_pool(seen_tiles, tile_mask, keys=tile_tokens)
-        rna, _ = self.gene_pool(seen_genes, gene_mask)
+        gene_mask = torch.ones(gene_tokens.shape[:2], dtype=torch.bool, device=gene_tokens.device)
+        queries = self.genes_on_tiles.queries(gene_tokens)
+        seen_genes, cross = self.genes_on_tiles.attend(gene_tokens, queries, asked, tile_mask)
+        told = self.tiles_on_genes.keys_values(gene_tokens)
+        seen_tiles, _ = self.tiles_on_genes.attend(tile_tokens, asking, told, gene_mask)
+        image, attention = self.tile_pool(seen_tiles, tile_mask, scores)
+        rna, _ = self.gene_pool(seen_genes, gene_mask.expand(len(seen_genes), -1))
         shortcut = self.shortcut(genes) * has_expression[:, None]
         return Output(self.image_head(image) + self.gene_head(rna) + shortcut, attention, cross)
 

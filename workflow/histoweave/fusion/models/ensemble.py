@@ -7,25 +7,29 @@ and in its attention (Lakshminarayanan et al., "Deep ensembles", NeurIPS 2017).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.base import Network, Output, Shape, two_steps
 from histoweave.settings.fusion import Fusion
 
 
-class Ensemble(nn.Module):
+class Ensemble(Network):
     """`settings.members` networks made by `builder`; probabilities and attention are averaged."""
 
     def __init__(self, builder: Callable[[Shape, Fusion], nn.Module], shape: Shape, settings: Fusion):
         super().__init__()
         self.members = nn.ModuleList(builder(shape, settings) for _ in range(settings.members))
 
-    def forward(
-        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
-    ) -> Output:
-        outputs = [member(tiles, tile_mask, genes, has_image, has_expression) for member in self.members]
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> list[Any]:
+        """What each network sees."""
+        return [two_steps(member).see(tiles, tile_mask, has_image) for member in self.members]
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
+        rest = (tile_mask, has_image, genes, has_expression)
+        outputs = [two_steps(member).answer(part, *rest) for member, part in zip(self.members, seen, strict=True)]
         log_probabilities = torch.stack([output.logits.log_softmax(-1) for output in outputs])
         mean = log_probabilities.logsumexp(0) - torch.tensor(float(len(outputs))).log()
         return Output(mean, *(_mean([output[i] for output in outputs]) for i in (1, 2)))

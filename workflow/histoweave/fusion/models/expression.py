@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from histoweave.fusion.layers import GeneShortcut, GeneTokens, head
-from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.base import Network, Output, Shape
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.settings.fusion import Fusion
 
 
-class Expression(nn.Module):
+class Expression(Network):
     """The flattened gene tokens through a linear head, plus a linear path from all genes."""
 
     def __init__(self, shape: Shape, settings: Fusion):
@@ -21,9 +23,11 @@ class Expression(nn.Module):
         self.head = head(width, n_classes=shape.n_classes, dropout=settings.dropout)
         self.shortcut = GeneShortcut(len(groups), n_classes=shape.n_classes, dropout=settings.dropout)
 
-    def forward(
-        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
-    ) -> Output:
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> tuple[()]:
+        """Nothing of the image."""
+        return ()
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
         return Output(self.head(self.tokens(genes).flatten(1)) + self.shortcut(genes))
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from histoweave.fusion.layers import GatedAttentionPool, TileTokens, head
-from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.base import Network, Output, Shape
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.settings.fusion import Fusion
 
 
-class Image(nn.Module):
+class Image(Network):
     """Tile tokens, gated attention pooling, a linear head."""
 
     def __init__(self, shape: Shape, settings: Fusion):
@@ -19,10 +21,14 @@ class Image(nn.Module):
         self.pool = GatedAttentionPool(settings.width)
         self.head = head(settings.width, n_classes=shape.n_classes, dropout=settings.dropout)
 
-    def forward(
-        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
-    ) -> Output:
-        pooled, attention = self.pool(self.tokens(tiles, tile_mask), tile_mask)
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (B,N,width) and their scores (B,N)."""
+        tokens = self.tokens(tiles, tile_mask)
+        return tokens, self.pool.scores(tokens)
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
+        tokens, scores = seen
+        pooled, attention = self.pool(tokens, tile_mask, scores)
         return Output(self.head(pooled), attention)
 
 

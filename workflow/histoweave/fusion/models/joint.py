@@ -8,17 +8,18 @@ how much of the answer is taken from which.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.models.base import Network, Output, Shape
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.products import Products
 from histoweave.settings.fusion import Fusion
 
 
-class Joint(nn.Module):
+class Joint(Network):
     """(1 - share) · probability of the networks + share · probability from the products, for who has both modalities.
 
     Who lacks one gets the networks' answer. Attention is the networks'.
@@ -37,13 +38,16 @@ class Joint(nn.Module):
         """The networks, which are trained one after the other."""
         return self.networks.members
 
-    def forward(
-        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
-    ) -> Output:
-        arguments = (tiles, tile_mask, genes, has_image, has_expression)
-        output = self.networks(*arguments)
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> tuple[Any, Tensor]:
+        """What the networks see, and the tiles (B,N,k), of which the products take the mean."""
+        return self.networks.see(tiles, tile_mask, has_image), tiles
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
+        networks, tiles = seen
+        output = self.networks.answer(networks, tile_mask, has_image, genes, has_expression)
+        products = self.products(tiles, tile_mask, genes, has_image, has_expression).logits
         share = torch.where(has_image & has_expression, self.share, torch.zeros_like(self.share)).unsqueeze(1)
-        return output._replace(logits=mixed(output.logits, self.products(*arguments).logits, share))
+        return output._replace(logits=mixed(output.logits, products, share))
 
 
 def mixed(logits: Tensor, others: Tensor, share: Tensor) -> Tensor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
-from histoweave.fusion.models.base import Output, Shape
+from histoweave.fusion.layers import mask_or_first
+from histoweave.fusion.models.base import Network, Output, Shape
 from histoweave.fusion.models.ensemble import Ensemble
 from histoweave.fusion.models.expression import Expression
 from histoweave.fusion.models.image import Image
@@ -18,7 +20,7 @@ from histoweave.fusion.transforms import Transforms
 from histoweave.settings.fusion import Fusion
 
 
-class LateMean(nn.Module):
+class LateMean(Network):
     """Mean of the probabilities of the image and the expression model; the one alone where the other is missing."""
 
     def __init__(self, shape: Shape, settings: Fusion):
@@ -26,15 +28,17 @@ class LateMean(nn.Module):
         self.image = Ensemble(Image, shape, settings)
         self.expression = Ensemble(Expression, shape, settings)
 
-    def forward(
-        self, tiles: Tensor, tile_mask: Tensor, genes: Tensor, has_image: Tensor, has_expression: Tensor
-    ) -> Output:
+    def see(self, tiles: Tensor, tile_mask: Tensor, has_image: Tensor) -> tuple[Any, Any]:
+        """What the networks of the image and those of the genes see."""
+        mask = mask_or_first(tile_mask, has_image)
+        return self.image.see(tiles, mask, has_image), self.expression.see(tiles, mask, has_image)
+
+    def answer(self, seen: Any, tile_mask: Tensor, has_image: Tensor, genes: Tensor, has_expression: Tensor) -> Output:
         # A patient without image has no tile to pool; its dummy tile gets weight 0 below.
-        first = torch.arange(tiles.shape[1], device=tiles.device) == 0
-        tile_mask = torch.where(has_image[:, None], tile_mask, first)
-        arguments = (tiles, tile_mask, genes, has_image, has_expression)
-        probabilities = torch.stack([model(*arguments).logits.softmax(-1) for model in (self.image, self.expression)])
-        weights = torch.stack([has_image, has_expression]).to(probabilities.dtype).unsqueeze(-1)
+        rest = (mask_or_first(tile_mask, has_image), has_image, genes, has_expression)
+        outputs = [model.answer(part, *rest) for model, part in zip((self.image, self.expression), seen, strict=True)]
+        probabilities = torch.stack(torch.broadcast_tensors(*(output.logits.softmax(-1) for output in outputs)))
+        weights = torch.stack(torch.broadcast_tensors(has_image, has_expression)).to(probabilities.dtype).unsqueeze(-1)
         return Output(((weights * probabilities).sum(0) / weights.sum(0)).log())
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from histoweave.fusion.layers import masked_mean
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.linear import Linear, fit_logistic
-from histoweave.fusion.task import Fit, Task, mean_tiles
+from histoweave.fusion.task import Fit, Task
 from histoweave.fusion.transforms import Transforms, fit_components
 from histoweave.settings.fusion import Fusion
 
@@ -30,8 +30,8 @@ build = LinearImage
 
 
 def fit(task: Task) -> Fit:
-    """The penalty is chosen by validation patients; see `fit_logistic`. Every tile is read once."""
-    train_means, val_means = mean_tiles(task.train), mean_tiles(task.val)
+    """The penalty is chosen by validation patients; see `fit_logistic`."""
+    train_means, val_means = (part.mean_tiles(part.ids) for part in (task.train, task.val))
     image = fit_components(train_means, components=task.components, seed=task.seed)
     transforms = Transforms(image, None)
     module = task.build(transforms)

@@ -62,6 +62,8 @@ class Products(Linear):
     def terms(self, mean_tiles: Tensor, genes: Tensor) -> Tensor:
         """Mean tiles (B,k) and genes (B,G) to what the logits are linear in, (B,T+S+T·S)."""
         tile, gene = self.of_tiles(mean_tiles), self.of_genes(genes)
+        n = max(len(tile), len(gene))
+        tile, gene = tile.expand(n, -1), gene.expand(n, -1)
         return torch.cat([tile, gene, (tile.unsqueeze(2) * gene.unsqueeze(1)).flatten(1)], dim=1)
 
     def forward(
