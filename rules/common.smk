@@ -29,6 +29,7 @@ from histoweave.wiring.provenance import ProvenanceWiring
 from histoweave.wiring.report import ReportWiring
 from histoweave.wiring.run import lend_library_to_jobs, load
 from histoweave.wiring.scheduling import start_jobs_without_delay
+from histoweave.wiring.simulate import SimulateWiring
 from histoweave.wiring.sites import SiteWiring
 from histoweave.wiring.tissue import Wiring
 from histoweave.wiring.validation import check_training
@@ -48,6 +49,7 @@ try:
     CONFIG, TABLES = load(config, check_paths=workflow.is_main_process)
     PRIVACY = privacy_params(CONFIG.privacy, required=workflow.is_main_process)
     WIRING = Wiring(CONFIG, TABLES)
+    SIMULATE = SimulateWiring(WIRING)
     CONTROL = ControlWiring(CONFIG, WIRING)
     DECIDE = DecideWiring(CONFIG, WIRING)
     SITES = SiteWiring(CONFIG, WIRING)
@@ -73,7 +75,7 @@ except InputError as error:
 
 
 if UNTRUE:
-    LOST = [slide for slides in UNTRUE.values() for slide in slides]
+    LOST = list(dict.fromkeys(slide for slides in UNTRUE.values() for slide in slides))
     print(
         f"{len(LOST)} slides or pictures have changed or lost files since they were processed, or cannot be used in a run "
         f"with on_error: stop, first '{LOST[0]}': they will be processed again",

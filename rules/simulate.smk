@@ -2,25 +2,24 @@
 # seconds each, so that a cluster's queue would cost more than they do.
 
 
-rule simulate_slide:
+rule simulate_slides:
     output:
-        slide="results/{cohort}/simulated/slides/{slide}.tiff",
-        truth=paths.TRUTH_OF_SLIDE,
+        paths.SIMULATED_SLIDES,
     log:
-        "results/{cohort}/logs/simulate/{slide}.log",
+        "results/{cohort}/logs/simulate/{shard}.log",
     benchmark:
-        "results/{cohort}/benchmarks/simulate/{slide}.tsv"
+        "results/{cohort}/benchmarks/simulate/{shard}.tsv"
     localrule: True
     conda:
         "../envs/simulate.yaml"
     resources:
         mem_mb=memory(1000),
-        runtime=minutes(10),
+        runtime=minutes(WIRING.shard_minutes(1)),
     params:
-        slide=by_wildcards(WIRING.simulated_slide),
-        code=code_hash("histoweave.simulate.slide"),
+        slides=by_wildcards(SIMULATE.slides),
+        code=code_hash("histoweave.simulate.simulate_slides"),
     script:
-        "../workflow/scripts/simulate_slide.py"
+        "../workflow/scripts/simulate_slides.py"
 
 
 rule simulate_expression:
@@ -38,8 +37,8 @@ rule simulate_expression:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        patients=by_wildcards(WIRING.simulated_patients),
-        settings=by_wildcards(WIRING.expression_settings),
+        patients=by_wildcards(SIMULATE.patients),
+        settings=by_wildcards(SIMULATE.expression_settings),
         code=code_hash("histoweave.simulate.expression"),
     script:
         "../workflow/scripts/simulate_expression.py"
@@ -54,7 +53,7 @@ rule score_truth:
             WIRING.attention_models(wildcards.cohort),
         ),
         slides=paths.SLIDES,
-        truth=by_wildcards(WIRING.truth_files),
+        simulated=by_wildcards(WIRING.simulated_indexes),
     output:
         paths.TRUTH,
     log:

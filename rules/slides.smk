@@ -4,8 +4,8 @@
 
 rule tile_slides:
     input:
-        slides=lambda wildcards: PLAN(
-            WIRING.simulated_slides(wildcards.cohort, wildcards.shard)
+        simulated=lambda wildcards: PLAN(
+            WIRING.simulated_index(wildcards.cohort, wildcards.shard)
         ),
     output:
         paths.TILES,

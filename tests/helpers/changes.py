@@ -141,6 +141,15 @@ SIMULATE: dict[str, Any] = {
 }
 
 
+# What is no key, of a simulated cohort.
+DRAWN: dict[str, Callable[[Run], None]] = {
+    "a drawn slide deleted": delete(f"{_RESULTS}/simulated/slides/S03.tiff"),
+    "a drawn slide cut short": cut_short(f"{_RESULTS}/simulated/slides/S03.tiff"),
+    "the truth of a drawn slide deleted": delete(f"{_RESULTS}/simulated/truth/S03.parquet"),
+    "code: `simulate/scene.py`": code("simulate/scene.py"),
+}
+
+
 # Keys that exclude each other.
 TOGETHER = {"features.encoder.plugin": {"features.encoder.weights": None}}
 
@@ -261,4 +270,5 @@ EVENTS: dict[str, Callable[[Run], None]] = {
     "`--cores`, `--set-threads`, `--set-resources`": arguments(
         "--cores", "1", "--set-threads", "tile_slides=1", "--set-resources", "extract_features:mem_mb=9000"
     ),
+    **DRAWN,
 }

@@ -7,6 +7,7 @@ from typing import ClassVar
 import pandas as pd
 import yaml
 from running import ROOT
+from stubs import wiring_in
 
 from histoweave.storage.files import sha256_of
 
@@ -36,10 +37,9 @@ class SmallRun:
 
 def simulated_files(folder):
     """The inputs that the workflow makes itself for the small demo in `folder`."""
-    slides = pd.read_csv(folder / "config/slides.tsv", sep="\t", dtype=str)["slide"]
-    made = "results/demo/simulated"
+    wiring = wiring_in(folder, yaml.safe_load((folder / "config/config.yaml").read_text()))
     cells = [f"results/{name}/simulated/cells.zip" for name in LABORATORIES]
-    return [*(f"{made}/slides/{slide}.tiff" for slide in slides), f"{made}/expression.tsv.gz", *cells]
+    return [*wiring.simulated_indexes("demo"), "results/demo/simulated/expression.tsv.gz", *cells]
 
 
 def small_demo(folder, *, patients_per_class=8, mechanics=None, **changes):

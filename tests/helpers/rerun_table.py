@@ -25,7 +25,7 @@ KEY = {"HISTOWEAVE_PSEUDONYM_KEY": "a key of the tests"}
 # Keys that no rule of slides and RNA reads.
 CELL_KEYS = re.compile(r"(cohorts\.<name>\.)?(cells|sae|concepts)\.|cohorts\.<name>\.role|mechanics\.cells_per_shard")
 TISSUE_RULES = {
-    "simulation": ("simulate_slide", "simulate_expression"),
+    "simulation": ("simulate_slides", "simulate_expression"),
     "tiles": ("tile_slides",),
     "features": ("extract_features",),
     "expression": ("expression",),

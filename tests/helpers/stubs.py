@@ -122,15 +122,15 @@ def pretend_done(folder: Path) -> None:
     """Stub artefacts of everything that a run would make, with the records of having made them."""
     write_outputs(folder)
     wiring = wiring_in(folder, yaml.safe_load((folder / "config.yaml").read_text()))
-    stages = {("h5", "geojson", "png"): wiring.tile_indexes(COHORT), ("h5",): wiring.feature_indexes(COHORT)}
-    for suffixes, indexes in stages.items():
-        for index in indexes:
-            _pretend_shard(folder, folder / index, wiring.shard(COHORT, Path(index).stem), suffixes)
+    stages = [
+        (wiring.simulated_indexes(COHORT), ("slides/{}.tiff", "truth/{}.parquet")),
+        (wiring.tile_indexes(COHORT), ("{}.h5", "{}.geojson", "{}.png")),
+        (wiring.feature_indexes(COHORT), ("{}.h5",)),
+    ]
+    for indexes, names in stages:
+        for index in map(Path, indexes):
+            _pretend_shard(folder, index, wiring.shard(COHORT, index.stem), names)
     record_as_made(folder)
-    # Simulated slides have been touched as well: the indexes get their new times, and keep their own.
-    for indexes in stages.values():
-        for index in indexes:
-            _stamp_again(folder, folder / index)
 
 
 def record_as_made(folder: Path) -> None:
@@ -138,26 +138,18 @@ def record_as_made(folder: Path) -> None:
     snakemake("--touch", "--forceall", "--cores", 1, "--quiet", "all", *CONFIG, directory=folder)
 
 
-def _pretend_shard(folder: Path, index: Path, slides: list[dict], suffixes: tuple[str, ...]) -> None:
-    place = index.parents[1]
+def _pretend_shard(folder: Path, index: Path, slides: list[dict], names: tuple[str, ...]) -> None:
+    place = folder / index.parents[1]
     records = []
     for given in slides:
-        files = [place / f"{given['slide']}.{suffix}" for suffix in suffixes]
-        for file in files:
-            file.write_bytes(b"stub")
-        sizes = {file.name: 4 for file in files}
+        sizes = {name.format(given["slide"]): 4 for name in names}
+        for name in sizes:
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_bytes(b"stub")
+        sources = {given["path"]} - {str(index.parents[1] / name) for name in sizes}  # what draws a slide reads none
         outcome = Outcome("ok", content=given["slide"])
-        records.append(asdict(Record(given["slide"], outcome, files=sizes, **_seen(folder, [given["path"]]))))
-    write_json(index, records)
-
-
-def _stamp_again(folder: Path, index: Path) -> None:
-    stat = index.stat()
-    records = yaml.safe_load(index.read_text())
-    for record in records:
-        record |= _seen(folder, record["sources"])
-    write_json(index, records)
-    os.utime(index, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        records.append(asdict(Record(given["slide"], outcome, files=sizes, **_seen(folder, sources))))
+    write_json(folder / index, records)
 
 
 def _seen(folder: Path, paths: Iterable[str]) -> dict[str, dict]:

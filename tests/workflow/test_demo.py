@@ -178,7 +178,7 @@ def test_a_changed_key_reruns_its_stage_and_what_follows(demo, path, value, firs
     (demo / "changed.yaml").write_text(yaml.safe_dump(raw))
     planned_jobs = dry(demo, config=("--configfile", "changed.yaml"))
     order = [
-        "simulate_slide", "simulate_expression", "tile_slides", "extract_features", "expression", "cohort",
+        "simulate_slides", "simulate_expression", "tile_slides", "extract_features", "expression", "cohort",
         "folds", "control_folds", "fusion_fold", "control_reference", "control_network", "evaluate", "evaluate_control",
         "score_truth", "report",
     ]  # fmt: skip
@@ -186,7 +186,7 @@ def test_a_changed_key_reruns_its_stage_and_what_follows(demo, path, value, firs
     jobs = [job for job in planned_jobs if job in order]
     assert first <= set(jobs)
     assert min(order.index(job) for job in jobs) == min(order.index(job) for job in first)
-    assert "simulate_slide" not in jobs and "report" in jobs
+    assert "simulate_slides" not in jobs and "report" in jobs
 
 
 def test_one_more_patient(demo):
@@ -201,7 +201,7 @@ def test_one_more_patient(demo):
     finally:
         for name, text in backup.items():
             (demo / "config/demo" / name).write_text(text)
-    assert (jobs["simulate_slide"], jobs["tile_slides"], jobs["extract_features"]) == (1, 1, 1)
+    assert (jobs["simulate_slides"], jobs["tile_slides"], jobs["extract_features"]) == (1, 1, 1)
     assert jobs["cohort"] == jobs["folds"] == 1 and jobs["fusion_fold"] == 5 * len(MODELS)
     assert dry(demo) == {}
 
@@ -222,7 +222,7 @@ def test_a_checkout_reruns_nothing_and_a_changed_function_its_rules(demo, tmp_pa
     source.write_text(changed)
     jobs = planned(snakemake("-n", *CONFIG, directory=demo, root=copy))
     assert {"folds", "control_folds", "fusion_fold", "report"} <= set(jobs)
-    assert not {"tile_slides", "extract_features", "expression", "simulate_slide"} & set(jobs)
+    assert not {"tile_slides", "extract_features", "expression", "simulate_slides"} & set(jobs)
 
 
 def test_bad_input_stops_before_any_job(demo):

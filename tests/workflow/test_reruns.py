@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cell_changes
 import pytest
-from changes import EVENTS, KEYS, SIMULATE, changed_run
+from changes import DRAWN, EVENTS, KEYS, SIMULATE, changed_run
 from dry_runs import dry_run
 from edits import NOTHING
 from rerun_table import (
@@ -63,7 +63,7 @@ def done(tmp_path_factory):
 
 def observe(done: dict[bool, Path], folder: Path, change: str) -> dict[str, str]:
     """What a dry run plans after a change."""
-    simulated = change in SIMULATE
+    simulated = change in SIMULATE or change in DRAWN
     run = changed_run(done[simulated], folder, change, simulated=simulated)
     try:
         dry = dry_run(*CONFIG, *run.arguments, directory=run.folder, root=run.root, variables=KEY)
@@ -88,8 +88,9 @@ def test_what_is_planned(observed, row, stage):
     assert observed[row].result().get(stage, "") == TABLE[row][stage]
 
 
-def test_nothing_is_planned_without_a_change(done):
-    dry = dry_run(*CONFIG, directory=done[False])
+@pytest.mark.parametrize("simulated", [False, True])
+def test_nothing_is_planned_without_a_change(done, simulated):
+    dry = dry_run(*CONFIG, directory=done[simulated])
     assert stages(dry) == {}
     assert "missing provenance" not in dry.stdout + dry.stderr
 

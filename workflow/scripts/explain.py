@@ -9,11 +9,14 @@ def main(smk):
         from histoweave.explain.tables import read_folds
         from histoweave.settings.evaluation import Evaluation
         from histoweave.settings.explain import Explain
+        from histoweave.simulate.truth import truth_files
         from histoweave.storage.files import read_table, write_table
 
         truth = None
-        if "truth" in smk.input.keys():
-            truth = Truth(read_table(smk.input.slides), smk.params.tile_um, read_folds(smk.input.truth))
+        if "simulated" in smk.input.keys():
+            truth = Truth(
+                read_table(smk.input.slides), smk.params.tile_um, read_folds(truth_files(smk.input.simulated))
+            )
         tables = summarise(
             **{name: read_folds(smk.input[name]) for name in ("tiles", "genes", "faithfulness", "stability")},
             predictions=read_folds(smk.input.predictions),

@@ -7,7 +7,7 @@ def main(smk):
     with job(smk):
         import pandas as pd
 
-        from histoweave.simulate.truth import score_attention
+        from histoweave.simulate.truth import score_attention, truth_files
         from histoweave.storage.files import read_table, write_table
 
         models = smk.params.models
@@ -17,7 +17,7 @@ def main(smk):
             pd.concat(parts, ignore_index=True),
             slides=read_table(smk.input.slides),
             tile_um=smk.params.tile_um,
-            truth=pd.concat([read_table(path) for path in smk.input.truth], ignore_index=True),
+            truth=pd.concat([read_table(path) for path in truth_files(smk.input.simulated)], ignore_index=True),
             bootstrap=smk.params.bootstrap,
             confidence=smk.params.confidence,
             seed=smk.params.seed,

@@ -195,7 +195,7 @@ def test_a_job_reads_the_tables_after_a_slide_has_vanished(cohort):
     config, tables = load(cohort, check_paths=False)
     shards = wiring.Wiring(config, tables)
     assert "p03.tiff" in {given["path"] for given in shards.shard("c", "0-of-1")}
-    assert shards.simulated_slides("c", "0-of-1") == []
+    assert shards.simulated_index("c", "0-of-1") == []
 
 
 @pytest.mark.parametrize("file", ["patients.tsv", "slides.tsv", "rna.tsv"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,9 +12,27 @@ from sklearn.metrics import roc_auc_score
 
 from histoweave.evaluation.bootstrap import bootstrap as over_patients
 from histoweave.evaluation.bootstrap import interval
+from histoweave.storage.records import read_index
 
 PLANTED_FROM = 0.5  # share of a tile's area; tiles between the two limits are left out
 UNPLANTED_BELOW = 0.1
+
+
+def truth_files(indexes: Iterable[str | Path]) -> list[Path]:
+    """Where the planted regions of the slides of some shards are: tables of `simulate.slide.write_slide`.
+
+    Raises
+    ------
+    InputError
+        if an index is damaged.
+    """
+    return [
+        Path(index).parents[1] / name
+        for index in indexes
+        for record in read_index(index)
+        for name in record.files
+        if name.startswith("truth/")
+    ]
 
 
 def planted_share(tiles_um: np.ndarray, *, tile_um: float, squares: pd.DataFrame) -> np.ndarray:

@@ -70,7 +70,7 @@ class SlideWork:
     ----------
     inputs: everything that decides the result, as plain values (see `fingerprint`).
     sources: files of the user that are read; their stamps decide too.
-    files: what `run` writes, in one folder.
+    files: what `run` writes, below the folder that holds `shards/`.
     run: does the work; returns the outcome after all files are whole.
     refuse: writes the same files for a slide on which `run` failed unexpectedly, given a status and a reason.
     stands: whether an outcome is also that of settings that are no inputs (a limit that only some slides come near).
@@ -193,7 +193,7 @@ def _work_on(work: SlideWork, *, key: str, folder: Path, on_error: OnError) -> R
         outcome=outcome,
         sources={path: found.stamp for path, found in sources.items()},
         looks=looks,
-        files={file.name: file.stat().st_size for file in work.files},
+        files={file.relative_to(folder).as_posix(): file.stat().st_size for file in work.files},
         seconds=round(time.monotonic() - started, 3),
         fingerprint=key,
         tries_left=0 if work.refused_before else _tries_left(outcome, before),

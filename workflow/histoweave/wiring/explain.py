@@ -104,7 +104,7 @@ class ExplainWiring:
         }
         inputs |= {"predictions": self.predictions(cohort, model), **self.gene_sets()}
         if self.wiring.tables[cohort].cohort.simulate:
-            inputs |= {"slides": at(paths.SLIDES, cohort=cohort), "truth": self.wiring.truth_files(cohort)}
+            inputs |= {"slides": at(paths.SLIDES, cohort=cohort), "simulated": self.wiring.simulated_indexes(cohort)}
         return inputs
 
     def concept_inputs(self, cohort: str, model: str) -> dict[str, str | list[str]]:

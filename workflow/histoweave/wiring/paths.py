@@ -37,7 +37,7 @@ PATIENTS, SLIDES = COHORT["patients"], COHORT["slides"]
 TILE_SUMMARY = f"{ROOT}/cohort/tile_summary.h5"
 FOLDS, HOW_FOLDED = f"{ROOT}/folds.parquet", f"{ROOT}/folds.json"
 SIMULATED = f"{ROOT}/simulated"
-TRUTH, TRUTH_OF_SLIDE = f"{SIMULATED}/truth.parquet", f"{SIMULATED}/truth/{{slide}}.parquet"
+SIMULATED_SLIDES, TRUTH = f"{SIMULATED}/shards/{{shard}}.json", f"{SIMULATED}/truth.parquet"
 
 # Fitted models, and what they are worth.
 FOLD = f"{ROOT}/{{arm}}/{{model}}/fold{{k}}"

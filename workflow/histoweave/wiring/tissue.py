@@ -8,7 +8,6 @@ from typing import Any
 from histoweave.errors import InputError
 from histoweave.fusion import catalog
 from histoweave.settings.config import Config
-from histoweave.simulate.factors import factors
 from histoweave.storage.records import untrue_indexes
 from histoweave.storage.shards import shards_of
 from histoweave.wiring import paths
@@ -38,7 +37,6 @@ class Wiring:
         }
         per_shard = config.mechanics.slides_per_shard
         self._shards = {name: shards_of(slides, slides_per_shard=per_shard) for name, slides in self._slides.items()}
-        self._labels = {name: table.patients.set_index("patient") for name, table in tables.items()}
 
     def classes(self, cohort: str) -> list[str]:
         """The classes of a cohort's label, the positive one last."""
@@ -70,13 +68,18 @@ class Wiring:
             for row in rows
         ]
 
-    def simulated_slides(self, cohort: str, shard: str) -> list[str]:
-        """The slides of a shard that a rule makes.
+    def simulated_index(self, cohort: str, shard: str) -> list[str]:
+        """The index of a shard's slides that a rule makes; none of a real cohort.
 
         The user's own are no inputs: a job whose input has vanished would end the run, and whether they changed is
         known from the records (`untrue_indexes`).
         """
-        return [row["path"] for row in self.shard(cohort, shard)] if self.tables[cohort].cohort.simulate else []
+        simulated = self.tables[cohort].cohort.simulate
+        return [at(paths.SIMULATED_SLIDES, cohort=cohort, shard=shard)] if simulated else []
+
+    def simulated_indexes(self, cohort: str) -> list[str]:
+        """The indexes of all simulated slides of a cohort."""
+        return [index for shard in self._shards[cohort] for index in self.simulated_index(cohort, shard)]
 
     def shard_minutes(self, per_slide: int) -> int:
         """Minutes that a shard's job may take at `per_slide` minutes a slide, and half an hour to be sure."""
@@ -123,7 +126,8 @@ class Wiring:
 
     def indexes(self) -> list[str]:
         """The indexes of all shards of all cohorts."""
-        return [path for name in self.tables for path in (*self.tile_indexes(name), *self.feature_indexes(name))]
+        kinds = (self.simulated_indexes, self.tile_indexes, self.feature_indexes)
+        return [path for name in self.tables for kind in kinds for path in kind(name)]
 
     def untrue_indexes(self) -> dict[Path, list[str]]:
         """The indexes of shards whose files have gone or whose slides have changed, and those slides.
@@ -295,37 +299,3 @@ class Wiring:
         """The code fingerprint of every stage."""
         models = {"fusion": catalog.modules(), "control": catalog.modules()}
         return {stage: code_hash(f"histoweave.{module}", *models.get(stage, ())) for stage, module in STAGES.items()}
-
-    def truth_files(self, cohort: str) -> list[str]:
-        """Where the planted regions of a simulated cohort are written."""
-        return [at(paths.TRUTH_OF_SLIDE, cohort=cohort, slide=slide) for slide in self._slides[cohort]]
-
-    def simulated_slide(self, cohort: str, slide: str) -> dict:
-        """Arguments of `simulate.slide.write_slide`, with only those settings that concern this slide."""
-        settings = self.tables[cohort].simulate
-        patient = self._slide(cohort, slide).patient
-        row = self._labels[cohort].loc[patient]
-        truth = factors(patient, positive=row["label"] == self.tables[cohort].classes[-1], seed=settings.seed)
-        own: dict = {"without_rna": [], "duplicate_aliquot": [], "library_scale": 1.0}
-        own |= {key: [slide] if slide in getattr(settings, key) else [] for key in ("no_mpp", "no_tissue", "truncated")}
-        return {
-            "slide": slide,
-            "patient": patient,
-            "site": row["site"],
-            "image_factor": truth.image,
-            "settings": settings.model_copy(update=own).model_dump(),
-        }
-
-    def simulated_patients(self, cohort: str) -> list[dict]:
-        """`patient`, `label`, `positive`, `site` of the simulated patients, in the order of the table."""
-        positive = self.tables[cohort].classes[-1]
-        table = self.tables[cohort].patients
-        return [
-            {"patient": row.patient, "label": row.label, "positive": row.label == positive, "site": row.site}
-            for row in table.itertuples(index=False)
-        ]
-
-    def expression_settings(self, cohort: str) -> dict:
-        """The simulation settings that concern the RNA."""
-        settings = self.tables[cohort].simulate
-        return settings.model_copy(update={"no_mpp": [], "no_tissue": [], "truncated": [], "stain": 0.0}).model_dump()
