@@ -21,6 +21,8 @@ rule confounding:
         classes=by_wildcards(WIRING.classes),
         settings=CONFIG.evaluation.model_dump(exclude={"permutations"}),
         seed=CONFIG.seed,
-        code=code_hash("histoweave.evaluation.confounding"),
+        code=code_hash(
+            "histoweave.evaluation.confounding", "histoweave.fusion.tile_summary"
+        ),
     script:
         "../workflow/scripts/confounding.py"

@@ -1,7 +1,7 @@
 # What every fit reads of the tiles. The features are read once for the summary, and once for all folds of an arm.
 rule summarise_tiles:
     input:
-        unpack(by_wildcards(WIRING.summary_inputs)),
+        unpack(by_wildcards(WIRING.projection.summary_inputs)),
     output:
         paths.TILE_SUMMARY,
     log:
@@ -22,11 +22,11 @@ rule summarise_tiles:
 
 rule project_tiles:
     input:
-        unpack(by_wildcards(WIRING.project_inputs)),
+        unpack(by_wildcards(WIRING.projection.inputs)),
     output:
         [
             kept_if(CONFIG.mechanics.keep_projected, path)
-            for path in WIRING.projected_files()
+            for path in WIRING.projection.files()
         ],
     log:
         "results/{cohort}/logs/{arm}/project_tiles.log",

@@ -44,7 +44,7 @@ class ConfoundingWiring:
         }
         if given.slides:
             inputs["slides"] = at(paths.SLIDES, cohort=cohort)
-            inputs |= self._wiring.summary(cohort)
+            inputs |= self._wiring.projection.summary(cohort)
         if given.expression:
             inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
         return inputs

@@ -35,8 +35,8 @@ class ControlWiring:
         if needs:
             found = {name: at(paths.CONTROL_NETWORK, cohort=cohort, model=name, n=n) for name in needs}
             return inputs | {f"needs_{name}": path for name, path in found.items()}
-        if self._wiring.reads_tiles(cohort, model):
-            inputs["projected"] = [at(path, cohort=cohort, arm=arm) for path in self._wiring.projected_files()]
+        if self._wiring.projection.reads_tiles(cohort, model):
+            inputs["projected"] = [at(path, cohort=cohort, arm=arm) for path in self._wiring.projection.files()]
         return inputs
 
     def refits(self, cohort: str) -> list[str]:

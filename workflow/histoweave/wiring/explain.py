@@ -77,7 +77,7 @@ class ExplainWiring:
         }
         if self.wiring.tables[cohort].cohort.expression:
             inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
-        if self.wiring.reads_tiles(cohort, model):
+        if self.wiring.projection.reads_tiles(cohort, model):
             tiles = at(paths.PROJECTED, cohort=cohort, arm="fusion")
             inputs |= {"projected": at(tiles, k=k), "other_projected": at(tiles, k=other)}
         return inputs

@@ -13,6 +13,7 @@ from histoweave.storage.shards import shards_of
 from histoweave.wiring import paths
 from histoweave.wiring.fingerprint import code_hash
 from histoweave.wiring.paths import all_at, at
+from histoweave.wiring.projection import ProjectionWiring, folds_of
 from histoweave.wiring.validation import CohortTables, models_of
 
 STAGES = {
@@ -32,6 +33,7 @@ class Wiring:
     def __init__(self, config: Config, tables: dict[str, CohortTables]):
         self.config = config
         self.tables = tables
+        self.projection = ProjectionWiring(config, tables)
         self._slides = {
             name: {row.slide: row for row in table.slides.itertuples(index=False)} for name, table in tables.items()
         }
@@ -181,37 +183,10 @@ class Wiring:
         """Number of folds over all repeats."""
         return self.config.folds.n_folds * self.config.folds.repeats
 
-    def folds(self, cohort: str, arm: str) -> str:
-        """The folds of an arm: `fusion`, `sites` or `control/shuffle<n>`."""
-        of_arm = {"fusion": paths.FOLDS, "sites": paths.SITE_FOLDS, "control": paths.CONTROL_LABELS["folds"]}
-        return at(of_arm[arm.split("/")[0]], cohort=cohort)
-
-    def summary_inputs(self, cohort: str) -> dict[str, str]:
-        """What the summary of the tiles reads."""
-        return all_at({"patients": paths.PATIENTS, "slides": paths.SLIDES}, cohort=cohort)
-
-    def summary(self, cohort: str) -> dict[str, str]:
-        """The summary of the tiles, where the cohort has images."""
-        return {"summary": at(paths.TILE_SUMMARY, cohort=cohort)} if self.tables[cohort].cohort.slides else {}
-
-    def project_inputs(self, cohort: str, arm: str) -> dict[str, str]:
-        """What projecting the tiles of an arm's folds reads."""
-        slides = at(paths.SLIDES, cohort=cohort)
-        return {"slides": slides, "folds": self.folds(cohort, arm), **self.summary(cohort)}
-
-    def projected_files(self) -> list[str]:
-        """The projected tiles of every fold, as patterns of cohort and arm."""
-        return [at(paths.PROJECTED, k=k) for k in range(self.n_splits())]
-
-    def reads_tiles(self, cohort: str, model: str) -> bool:
-        """Whether a model reads projected tiles: a network that looks at the image, or one that is made of such."""
-        info = catalog.get(model)
-        return bool(self.tables[cohort].cohort.slides) and catalog.IMAGE in info.modalities and not info.pooled
-
     def fold_inputs(self, cohort: str, arm: str, model: str, k: str) -> dict[str, str]:
         """What fitting one model on one fold reads."""
         inputs = self.fit_inputs(cohort, arm, model)
-        if self.reads_tiles(cohort, model):
+        if self.projection.reads_tiles(cohort, model):
             inputs["projected"] = at(paths.PROJECTED, cohort=cohort, arm=arm, k=k)
         for needed in catalog.get(model).needs:
             inputs[f"needs_{needed}"] = at(paths.FITTED["model"], cohort=cohort, arm=arm, model=needed, k=k)
@@ -221,11 +196,11 @@ class Wiring:
         """What fitting a model reads on any fold of an arm."""
         inputs = {
             "patients": at(paths.PATIENTS, cohort=cohort),
-            "folds": self.folds(cohort, arm),
+            "folds": folds_of(cohort, arm),
             "slides": at(paths.SLIDES, cohort=cohort),
         }
         if catalog.IMAGE in catalog.get(model).modalities:
-            inputs |= self.summary(cohort)
+            inputs |= self.projection.summary(cohort)
         if self.tables[cohort].cohort.expression:
             inputs["expression"] = at(paths.EXPRESSION["expression"], cohort=cohort)
         if self.config.fusion.gene_sets:
