@@ -31,7 +31,7 @@ TISSUE_RULES = {
     "expression": ("expression",),
     "cohort": ("cohort",),
     "folds": ("folds", "control_folds", "site_folds"),
-    "fusion": ("fusion_fold", "control_reference", "control_network", "site_fold"),
+    "fusion": ("summarise_tiles", "project_tiles", "fusion_fold", "control_reference", "control_network", "site_fold"),
     "evaluation": ("evaluate", "evaluate_control", "evaluate_sites", "score_truth", "confounding"),
     "explain": ("explain_fold", "explain", "explain_slides", "explain_morphology", "explain_concepts"),
     "decide": ("decide", "learning_fold", "learning_curve"),
