@@ -18,6 +18,8 @@ from histoweave.evaluation.confounding import confounding
 from histoweave.evaluation.evaluate import pool
 from histoweave.fusion import catalog
 from histoweave.fusion.fusion_fold import run_fold
+from histoweave.fusion.projection import project
+from histoweave.fusion.tile_summary import summarise, write_summary
 from histoweave.settings.evaluation import Evaluation
 from histoweave.settings.folds import Folds
 from histoweave.settings.fusion import Fusion
@@ -88,7 +90,7 @@ def fit_model(
     cohort: Cohort, model: str, folds: pd.DataFrame, *, settings: Fusion, out: Path, device: str = "cpu"
 ) -> pd.DataFrame:
     """A model's pooled test predictions on folds. Fitted folds that lie in `out` are read, new ones left there."""
-    parts = []
+    parts, tiles = [], projected_tiles(cohort, folds, settings=settings, out=out)
     for k in sorted(folds["fold"].unique()):
         fold = out / model / f"fold{k}"
         if not (fold / "predictions.parquet").is_file():
@@ -106,10 +108,22 @@ def fit_model(
                 permutations=1,
                 device=device,
                 out_dir=fold,
+                summary=out / "tile_summary.h5",
+                projected=None if catalog.get(model).pooled else tiles[int(k)],
                 needs={name: out / name / fold.name for name in catalog.get(model).needs},
             )
         parts.append((model, read_table(fold / "predictions.parquet")))
     return pool(parts)
+
+
+def projected_tiles(cohort: Cohort, folds: pd.DataFrame, *, settings: Fusion, out: Path) -> list[Path]:
+    """The tiles that the models read, of every fold; those that lie in `out` are left as they are."""
+    made = [out / "projected" / f"fold{k}.h5" for k in range(folds["fold"].max() + 1)]
+    if not all(path.is_file() for path in made):
+        summary = summarise(cohort.patients, cohort.slides, seed=SEED)
+        write_summary(out / "tile_summary.h5", summary)
+        project(summary, cohort.slides, folds, settings=settings, seed=SEED, out=made)
+    return made
 
 
 def conclusion_of(

@@ -15,8 +15,9 @@ from histoweave.fusion import catalog
 from histoweave.fusion.batcher import collate
 from histoweave.fusion.layers import CrossAttention, GatedAttentionPool, GeneTokens, masked_softmax
 from histoweave.fusion.models import build
-from histoweave.fusion.models.base import Batch, Shape
+from histoweave.fusion.models.base import Batch, Shape, two_steps
 from histoweave.fusion.models.best_gene import fit_best_gene
+from histoweave.fusion.models.joint import Joint
 from histoweave.fusion.models.linear import LinearExpression
 from histoweave.fusion.models.majority import fit_majority
 from histoweave.fusion.train import class_weights
@@ -129,6 +130,23 @@ def test_a_missing_modality_is_ignored_and_the_other_is_used(model):
         assert torch.equal(fusion(*case._replace(**{unused: getattr(other, unused)})).logits, plain)
         changed = fusion(*case._replace(**{used: getattr(other, used)})).logits
         assert (changed - plain).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("model", catalog.names())
+def test_one_look_at_the_image_goes_with_many_genes_and_many_masks(model):
+    batch, genes = random_batch((9,)), random_batch((2,) * 4, seed=3).genes
+    fusion = two_steps(network(model))
+    if isinstance(fusion, Joint):
+        fusion.share.fill_(0.5)
+    seen = fusion.see(batch.tiles, batch.tile_mask, batch.has_image)
+    there = torch.ones(4, dtype=torch.bool)
+    wanted = torch.cat([fusion(*batch._replace(genes=row[None])).logits for row in genes])
+    found = fusion.answer(seen, batch.tile_mask, batch.has_image, genes, there).logits
+    torch.testing.assert_close(found.expand(4, -1), wanted, atol=1e-5, rtol=0)
+    masks = torch.arange(9) < torch.tensor([[1], [4], [9]])
+    wanted = torch.cat([fusion(*batch._replace(tile_mask=mask[None])).logits for mask in masks])
+    found = fusion.answer(seen, masks, torch.ones(3, dtype=torch.bool), batch.genes, batch.has_expression).logits
+    torch.testing.assert_close(found.expand(3, -1), wanted, atol=1e-5, rtol=0)
 
 
 def test_late_mean_is_the_mean_of_the_two_probabilities():
