@@ -13,7 +13,8 @@ import torch
 from PIL import Image, ImageDraw
 from scipy.stats import rankdata
 
-from histoweave.concepts.activations import ImageActivations, encode_images
+from histoweave.concepts.activations import ImageActivations
+from histoweave.concepts.encode_images import encode_images
 from histoweave.pages.concepts.inputs import CohortFiles, ConceptReportInputs, Picture
 from histoweave.sae.format import save
 from histoweave.sae.model import SparseAutoencoder

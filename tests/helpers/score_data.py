@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from histoweave.concepts import linear
-from histoweave.concepts.activations import ImageActivations, encode_images
+from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.cohort_data import CohortImages, with_dictionary
+from histoweave.concepts.encode_images import encode_images
 from histoweave.concepts.representations import ImageData, token_means
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.tokens import Tokens, cell_blocks

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from histoweave.concepts import activations as module
-from histoweave.concepts.activations import ImageActivations, encode_images, patch_maps
+from histoweave.concepts import encode_images as module
+from histoweave.concepts.activations import ImageActivations
+from histoweave.concepts.encode_images import encode_images, patch_maps
 from histoweave.errors import InputError
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.tokens import Block, Tokens

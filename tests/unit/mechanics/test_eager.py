@@ -53,3 +53,11 @@ make_cohort(Path({str(tmp_path)!r}), seed=0, n=24, n_features=6, n_genes=10, n_f
 print("torch._dynamo" in sys.modules)
 """
     assert printed(code) == "False"
+    # A fitted model is built for its sizes first.
+    code = f"""
+import sys
+from histoweave.fusion.fitted import load_fold
+load_fold({str(tmp_path / "fold")!r})
+print({{"torch._dynamo", "sympy", "sklearn"}} & set(sys.modules))
+"""
+    assert printed(code) == "set()"

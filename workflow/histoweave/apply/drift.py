@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
+from scipy.special import betainc
 
 from histoweave.apply import reference
 from histoweave.apply.measures import (
@@ -161,7 +161,8 @@ def _outside(modality: str, feature: str, table: pd.DataFrame, limits: pd.DataFr
 
 def outside_half(n: int) -> float:
     """Probability that the median of n patients lies outside the quartiles of what they are drawn from (n odd)."""
-    return float(2 * binom.sf((n + 1) // 2 - 1, n, 0.25))
+    half = (n + 1) // 2  # at least so many on one side: the upper tail of a binomial distribution
+    return float(2 * betainc(half, n - half + 1, 0.25))
 
 
 def _judged(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from histoweave.concepts.activations import encode_images
+from histoweave.concepts.encode_images import encode_images
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.tokens import Tokens, slide_blocks
 

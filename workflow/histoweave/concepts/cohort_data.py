@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from histoweave.concepts.activations import ImageActivations, encode_images
+from histoweave.concepts.activations import ImageActivations
+from histoweave.concepts.encode_images import encode_images
 from histoweave.concepts.images import usable
 from histoweave.concepts.representations import ImageData, random_dictionary, token_means
 from histoweave.errors import InputError

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_matrix
-from scipy.stats import rankdata
 
 Matrix: TypeAlias = np.ndarray | csr_matrix
 
@@ -37,7 +37,7 @@ def column_auroc(matrix: Matrix, positive: np.ndarray) -> np.ndarray:
     if not pairs.any():
         return found
     for columns, block in dense_blocks(matrix):
-        rank_sum = rankdata(block, axis=0).T @ positive
+        rank_sum = pd.DataFrame(block).rank().to_numpy().T @ positive
         found[columns] = rank_sum - n_positive * (n_positive + 1) / 2
     with np.errstate(invalid="ignore"):
         return np.where(pairs > 0, found / np.where(pairs > 0, pairs, 1), np.nan)

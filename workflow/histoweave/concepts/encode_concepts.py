@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import h5py
 import torch
 
-from histoweave.concepts.activations import encode_images
+from histoweave.concepts.encode_images import encode_images
 from histoweave.errors import InputError
 from histoweave.sae import format
 from histoweave.sae.tokens import tokens_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
-from scipy.stats import norm
+from scipy.special import ndtr
 
 _VALUES_AT_ONCE = 1 << 20  # stored activations × classes
 
@@ -200,7 +200,7 @@ def _p_values(
     effect = np.maximum(spread[:, None] * (1 + rho[:, None] * (together - own) / own), 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = (auroc - 0.5) / np.sqrt(sum_squares[:, None] / (total * (total - 1) * m * n) * effect)
-    return np.where(n_patients > 1, 2 * norm.sf(np.abs(z)), np.nan)
+    return np.where(n_patients > 1, 2 * ndtr(-np.abs(z)), np.nan)
 
 
 def _intraclass_correlation(sum_squares: np.ndarray, between: np.ndarray, sizes: np.ndarray) -> np.ndarray:

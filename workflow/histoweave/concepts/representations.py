@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from sklearn.cluster import MiniBatchKMeans
 
 from histoweave.concepts.activations import ImageActivations
 from histoweave.concepts.columns import Matrix
@@ -165,6 +164,8 @@ def _kmeans(data: ImageData, train: np.ndarray, choice: Choice) -> Representatio
 
     As many clusters as latents, at most `MAX_CLUSTERS` and one per `_TOKENS_PER_CLUSTER` of the sampled tokens.
     """
+    from sklearn.cluster import MiniBatchKMeans
+
     rng = np.random.default_rng(choice.seed)
     sample = _sample_tokens(data.tokens, [data.tokens.blocks[row].image for row in train], rng)
     n = min(data.concepts.n_latents, MAX_CLUSTERS, max(1, len(sample) // _TOKENS_PER_CLUSTER))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import beta, t
+from scipy.special import betaincinv, stdtrit
 
 
 def clopper_pearson(successes: float, n: float, *, confidence: float) -> tuple[float, float]:
@@ -12,8 +12,8 @@ def clopper_pearson(successes: float, n: float, *, confidence: float) -> tuple[f
     `successes` need not be whole: over several repeats it is a mean.
     """
     tail = (1 - confidence) / 2
-    low = 0.0 if successes <= 0 else float(beta.ppf(tail, successes, n - successes + 1))
-    high = 1.0 if successes >= n else float(beta.ppf(1 - tail, successes + 1, n - successes))
+    low = 0.0 if successes <= 0 else float(betaincinv(successes, n - successes + 1, tail))
+    high = 1.0 if successes >= n else float(betaincinv(successes + 1, n - successes, 1 - tail))
     return low, high
 
 
@@ -42,7 +42,7 @@ def korn_graubard(successes: np.ndarray, n: np.ndarray, *, confidence: float) ->
     effective = min(total, float(clusters))
     if 0 < share < 1 and variance > 0:
         tail = (1 - confidence) / 2
-        few = (t.isf(tail, max(total - 1, 1)) / t.isf(tail, clusters - 1)) ** 2
+        few = (stdtrit(max(total - 1, 1), tail) / stdtrit(clusters - 1, tail)) ** 2
         effective = min(total, share * (1 - share) / variance * few)
     elif 0 < share < 1:
         effective = total

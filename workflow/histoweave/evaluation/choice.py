@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtrit
 
 from histoweave.evaluation.bootstrap import FEW_CLUSTERS, MAX_UNDEFINED
 from histoweave.evaluation.evaluate import pooled_scope
@@ -109,12 +108,12 @@ def simultaneous(
     if units < 2 or not known.any() or len(used) < 2:
         return half, spread, np.nan
     if student:
-        error = np.median(np.abs(used - estimate[known]), axis=0) / t.ppf(0.75, units - 1)
+        error = np.median(np.abs(used - estimate[known]), axis=0) / stdtrit(units - 1, 0.75)
     else:
         error = used.std(axis=0, ddof=1)
     spread[known] = error > _NO_SPREAD
     tail = (1 - confidence) / 2 / known.sum()
-    critical = t.isf(tail, units - 1) if student else norm.isf(tail)
+    critical = -stdtrit(units - 1, tail) if student else -ndtri(tail)
     if spread.any():
         within = spread[known]
         largest = (np.abs(used[:, within] - estimate[spread]) / error[within]).max(axis=1)
@@ -122,7 +121,7 @@ def simultaneous(
         # closed form. Bonferroni's value holds for any dependence, so nothing larger is needed.
         critical = min(np.quantile(largest, confidence), critical) if within.all() else critical
     if not student:
-        critical, error = t.isf(norm.sf(critical), units - 1), error * np.sqrt(units / (units - 1))
+        critical, error = -stdtrit(units - 1, ndtr(-critical)), error * np.sqrt(units / (units - 1))
     half[known] = critical * error
     return half, spread, float(critical)
 
@@ -134,6 +133,7 @@ def score_interval(estimate: float, n_positive: int, n_negative: int, critical: 
     N = (n_positive + n_negative) / 2 for both numbers in its bracket: V = theta (1 - theta) [1 + (N - 1) ((1 - theta) /
     (2 - theta) + theta / (1 + theta))] / (n_positive n_negative).
     """
+    from scipy.optimize import brentq
 
     def beyond(theta: float, of: float) -> float:
         mean = (n_positive + n_negative) / 2
@@ -151,7 +151,7 @@ def perfect_low(counts: Mapping[str, int], *, confidence: float, looked_at: int)
 
     NaN without two classes. At or below 0.5: so few patients that nothing can be told.
     """
-    return _score_intervals(1.0, counts, norm.isf((1 - confidence) / 2 / max(looked_at, 1)))[0]
+    return _score_intervals(1.0, counts, -ndtri((1 - confidence) / 2 / max(looked_at, 1)))[0]
 
 
 def _score_intervals(estimate: float, counts: Mapping[str, int], critical: float) -> tuple[float, float]:

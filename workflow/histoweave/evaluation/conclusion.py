@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from histoweave.evaluation.choice import perfect_low
 from histoweave.evaluation.chosen_scores import CHANCE, ChosenScores, Number, number_of
@@ -187,7 +187,7 @@ def _beyond(scores: ChosenScores, confounding: pd.DataFrame, told: Mapping, *, c
     best = [scores.best(m for m in scored if scores.models[m].modalities == group) for group in groups]
     rows = rows[rows["model"].isin(best)]
     tail = (1 - confidence) / 2
-    wider = norm.isf(tail / max(len(rows), 1)) / norm.isf(tail)
+    wider = ndtri(tail / max(len(rows), 1)) / ndtri(tail)
     shown = rows["estimate"] - wider * (rows["estimate"] - rows["ci_low"]) > CHANCE
     beyond = set(rows.loc[shown, "model"])
     model = scores.best(sorted(beyond or best))

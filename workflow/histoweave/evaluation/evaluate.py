@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve
 
 from histoweave.errors import InputError
 from histoweave.evaluation import bounds
@@ -231,6 +230,8 @@ def _curves(pooled: pd.DataFrame, *, models: list[str], classes: list[str]) -> p
 
     The closing point (recall 0, precision 1) has no threshold: NaN.
     """
+    from sklearn.metrics import precision_recall_curve
+
     tables = []
     for model in models:
         rows = pooled[pooled["model"] == model]

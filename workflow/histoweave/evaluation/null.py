@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from histoweave.evaluation.evaluate import pooled_scope
 from histoweave.evaluation.sample import probabilities
@@ -64,7 +64,7 @@ def stratified_auroc(y: np.ndarray, p: np.ndarray, strata: np.ndarray) -> tuple[
             n0 = n - n1
             if not n1 or not n0:
                 continue
-            wins += stats.rankdata(score)[positive].sum() - n1 * (n1 + 1) / 2
+            wins += pd.Series(score).rank().to_numpy()[positive].sum() - n1 * (n1 + 1) / 2
             ties = np.unique(score, return_counts=True)[1].astype(float)
             variance += n1 * n0 / 12 * (n + 1 - (ties**3 - ties).sum() / (n * (n - 1)))
             pairs += n1 * n0
@@ -172,11 +172,11 @@ def _against(score: float, null: pd.DataFrame, *, tail: float) -> dict[str, floa
     if not n:
         undefined = ("null_mean", "null_low", "null_high", "mean_low", "mean_high", "p")
         return dict.fromkeys(undefined, np.nan) | {"shuffles": 0}
-    mean, half = float(values.mean()), float(stats.norm.isf(tail) * np.sqrt((null["se"] ** 2).sum()) / n)
+    mean, half = float(values.mean()), float(-ndtri(tail) * np.sqrt((null["se"] ** 2).sum()) / n)
     low = high = np.nan
     if n >= MIN_SHUFFLES:
         low, high = np.quantile(values, [0.025, 0.975])
-        half = max(half, float(stats.t.isf(tail, n - 1) * values.std(ddof=1) / np.sqrt(n)))
+        half = max(half, float(-stdtrit(n - 1, tail) * values.std(ddof=1) / np.sqrt(n)))
     known = half > _ROUNDING
     return {
         "null_mean": mean, "null_low": low, "null_high": high,

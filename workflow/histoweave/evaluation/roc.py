@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_curve
 
 COLUMNS = ["model", "class", "false_positive_rate", "true_positive_rate", "threshold"]
 
@@ -20,6 +19,8 @@ def roc(pooled: pd.DataFrame, *, models: list[str], classes: list[str]) -> pd.Da
     Points on a straight line between two others are left out. The first point (0, 0) has no threshold: NaN. A class
     that no scored patient has, or that all have, has no curve.
     """
+    from sklearn.metrics import roc_curve
+
     tables = []
     for model in models:
         rows = pooled[pooled["model"] == model]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 from histoweave.evaluation.bootstrap import bootstrap, interval
 from histoweave.evaluation.metrics import concordance
@@ -94,7 +94,8 @@ def rank_auroc(y: np.ndarray, score: np.ndarray, stratum: np.ndarray) -> np.ndar
     won, pairs = np.zeros((len(y), len(columns))), np.zeros((len(y), len(columns)))
     for one in np.unique(stratum):
         of = np.flatnonzero(stratum == one)
-        ranks = rankdata(score[:, of][:, :, columns], axis=1)
+        own = score[:, of][:, :, columns].transpose(0, 2, 1)
+        ranks = pd.DataFrame(own.reshape(-1, len(of))).rank(axis=1).to_numpy().reshape(own.shape).transpose(0, 2, 1)
         is_class = y[:, of, None] == np.array(columns)
         positives = is_class.sum(axis=1)
         won += (ranks * is_class).sum(axis=1) - positives * (positives + 1) / 2

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from histoweave.errors import InputError
 from histoweave.expression.converted import refuse_converted
@@ -107,6 +106,8 @@ def learned_groups(profiles: np.ndarray, *, n_groups: int, seed: int) -> np.ndar
     -------
     (G,) int64, numbered by first appearance, without gaps.
     """
+    from sklearn.cluster import KMeans
+
     n_groups = min(n_groups, len(np.unique(profiles, axis=0)))
     labels = KMeans(n_clusters=n_groups, n_init=3, random_state=seed).fit_predict(profiles)
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)

@@ -8,6 +8,16 @@ import torch
 from torch import Tensor, nn
 
 
+def normal(*size: int, scale: float = 1.0) -> Tensor:
+    """Values to start from, normal with mean 0 and standard deviation `scale`, from torch's global generator.
+
+    On the device `meta`, where a model is built for its sizes alone, nothing is drawn: torch would import its compiler for
+    it, which takes up to a second of every job that loads a model.
+    """
+    values = torch.empty(size)
+    return values if values.is_meta else values.normal_().mul_(scale)
+
+
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
     """Softmax over the last axis that gives masked positions exactly 0; each row needs one unmasked position."""
     return torch.where(mask, scores, float("-inf")).softmax(dim=-1)
@@ -46,13 +56,17 @@ class GeneTokens(nn.Module):
 
     def __init__(self, groups: Sequence[int], *, width: int, dropout: float):
         super().__init__()
-        n_tokens, group = max(groups) + 1, torch.tensor(groups)
-        membership = (torch.arange(n_tokens).unsqueeze(1) == group).float()
+        n_tokens = max(groups) + 1
+        directions = normal(n_tokens, width)
+        membership, weight = torch.empty(n_tokens, len(groups)), torch.empty(len(groups), width)
+        if not weight.is_meta:  # as in `normal`
+            group = torch.tensor(groups)
+            membership = (torch.arange(n_tokens).unsqueeze(1) == group).float()
+            # The genes of a group start with one shared direction: the token begins as the group's mean, a metagene.
+            weight = directions[group] / membership.sum(dim=1)[group].unsqueeze(-1)
         self.register_buffer("membership", membership, persistent=False)
-        sizes = membership.sum(dim=1)[group]
-        # The genes of a group start with one shared direction: the token begins as the group's mean, a metagene.
-        self.weight = nn.Parameter(torch.randn(n_tokens, width)[group] / sizes.unsqueeze(-1))
-        self.bias = nn.Parameter(0.5 * torch.randn(n_tokens, width))
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(normal(n_tokens, width, scale=0.5))
         self.dropout = nn.Dropout(dropout)
         self.finish = nn.GELU()
 

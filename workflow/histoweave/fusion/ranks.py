@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 from histoweave.errors import InputError
 
@@ -23,7 +23,7 @@ def within_patient_ranks(values: np.ndarray) -> np.ndarray:
     (n,G) float64, NaN where missing.
     """
     known = np.maximum((~np.isnan(values)).sum(axis=1, keepdims=True), 1)
-    return (rankdata(values, axis=1, nan_policy="omit") - 0.5) / known
+    return (pd.DataFrame(values).rank(axis=1).to_numpy() - 0.5) / known
 
 
 def standardised_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

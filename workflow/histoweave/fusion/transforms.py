@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 
 from histoweave.errors import InputError
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
@@ -119,6 +118,8 @@ def fit_components(rows: np.ndarray, *, components: int | None, seed: int) -> Im
 
     components : at most as many as M - 1 and D; None for no PCA.
     """
+    from sklearn.decomposition import PCA
+
     mean, scale = rows.mean(axis=0), _positive(rows.std(axis=0))
     if components is None:
         return ImageTransform(mean, scale, None)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from histoweave.evaluation.bootstrap import bootstrap as over_patients
 from histoweave.evaluation.bootstrap import interval
@@ -61,6 +60,8 @@ def planted_share(tiles_um: np.ndarray, *, tile_um: float, squares: pd.DataFrame
 
 def _patient_auroc(tiles: pd.DataFrame) -> float:
     """AUROC of attention for planted against unplanted tiles of one patient, NaN without both kinds."""
+    from sklearn.metrics import roc_auc_score
+
     judged = tiles[(tiles["share"] >= PLANTED_FROM) | (tiles["share"] < UNPLANTED_BELOW)]
     planted = judged["share"] >= PLANTED_FROM
     if planted.nunique() < 2:

@@ -16,7 +16,7 @@ from concept_page import Page, write_page
 from concept_report_data import HOSTILE, LABELS, QUOTED, add_review, write_concept_run
 from PIL import Image
 
-from histoweave.concepts.activations import patch_maps
+from histoweave.concepts.encode_images import patch_maps
 from histoweave.pages.concepts import wording
 from histoweave.pages.concepts.cards import make_cards, ranked
 from histoweave.pages.concepts.figures import ALT

@@ -10,7 +10,7 @@ from concept_page import Page, write_page
 from concept_report_data import make_sae, write_concept_run
 from PIL import Image
 
-from histoweave.concepts.activations import patch_maps
+from histoweave.concepts.encode_images import patch_maps
 from histoweave.pages.concepts.cards import CELLS_PER_CARD
 from histoweave.pages.concepts.maps import MAX_SQUARES, token_maps
 from histoweave.pages.concepts.page import SECTIONS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
+import pandas as pd
 
 from histoweave.fusion.models.linear import LinearExpression, logistic
 from histoweave.fusion.task import Fit, Task
@@ -37,7 +37,7 @@ def gene_scores(genes: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
     genes : (n,G). labels : (n,) of two classes or more.
     """
-    ranks = rankdata(genes, axis=0)
+    ranks = pd.DataFrame(genes).rank().to_numpy()
     scores = [np.abs(auroc(ranks, labels == code) - 0.5) for code in np.unique(labels)]
     return np.mean(scores, axis=0).round(12)
 

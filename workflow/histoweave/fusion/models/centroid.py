@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from histoweave.fusion.centroids import check_genes, read_centroids
+from histoweave.fusion.layers import normal
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.task import Fit, Task
 from histoweave.fusion.transforms import Transforms
@@ -33,7 +32,7 @@ class Centroid(nn.Module):
 
     def __init__(self, shape: Shape, settings: Fusion):
         super().__init__()
-        self.register_buffer("centroids", torch.randn(shape.n_classes, len(shape.gene_tokens)))
+        self.register_buffer("centroids", normal(shape.n_classes, len(shape.gene_tokens)))
         self.register_buffer("slope", torch.tensor(LEAST_SLOPE))
         self.register_buffer("bias", torch.zeros(shape.n_classes))
 
@@ -98,7 +97,7 @@ def class_means(genes: np.ndarray, labels: np.ndarray, *, n_classes: int) -> tup
 
 def correlations(genes: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Spearman's correlation of patients (n,G) with centroids (C,G): (n,C)."""
-    rows, columns = (torch.from_numpy(rankdata(part, axis=1)) for part in (genes, centroids))
+    rows, columns = (_ranks(torch.from_numpy(part)) for part in (genes, centroids))
     return (_standardised(rows) @ _standardised(columns).T).numpy()
 
 
@@ -124,6 +123,8 @@ def fit_slope(found: np.ndarray, labels: np.ndarray) -> float:
     centroids tell nothing, probabilities are nearly equal and the order of the patients is kept. Patients without a
     correlation (NaN) do not count.
     """
+    from scipy.optimize import minimize_scalar
+
     known = ~np.isnan(found).any(axis=1)
     found, labels = found[known], labels[known]
     finite = np.where(np.isfinite(found), found, -1e9)

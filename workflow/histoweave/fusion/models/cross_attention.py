@@ -15,6 +15,7 @@ from histoweave.fusion.layers import (
     TileTokens,
     head,
     mask_or_first,
+    normal,
 )
 from histoweave.fusion.models.base import Network, Output, Shape
 from histoweave.fusion.models.joint import Joint
@@ -38,8 +39,8 @@ class CrossAttentionFusion(Network):
         groups, width = shape.gene_tokens, settings.width
         self.tile_tokens = TileTokens(shape.tile_width, width=width, dropout=settings.dropout)
         self.gene_tokens = GeneTokens(groups, width=width, dropout=settings.dropout)
-        self.absent_image = nn.Parameter(0.02 * torch.randn(width))
-        self.absent_expression = nn.Parameter(0.02 * torch.randn(self.gene_tokens.n_tokens, width))
+        self.absent_image = nn.Parameter(normal(width, scale=0.02))
+        self.absent_expression = nn.Parameter(normal(self.gene_tokens.n_tokens, width, scale=0.02))
         self.genes_on_tiles = CrossAttention(width, heads=settings.heads, dropout=settings.dropout)
         self.tiles_on_genes = CrossAttention(width, heads=settings.heads, dropout=settings.dropout)
         self.tile_pool = GatedAttentionPool(width)

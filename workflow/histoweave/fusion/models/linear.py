@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
+from histoweave.fusion.layers import normal
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.settings.fusion import Fusion
 
@@ -23,7 +22,7 @@ class Linear(nn.Module):
 
     def __init__(self, width: int, n_classes: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(n_classes, width))
+        self.weight = nn.Parameter(normal(n_classes, width))
         self.bias = nn.Parameter(torch.zeros(n_classes))
 
     def set(self, weight: np.ndarray, bias: np.ndarray) -> None:
@@ -50,6 +49,8 @@ def logistic(values: np.ndarray, labels: np.ndarray, *, inverse: float, n_classe
 
     A class without patients gets bias -inf.
     """
+    from sklearn.linear_model import LogisticRegression
+
     codes, counts = np.unique(labels, return_counts=True)
     # The class weights of the neural models: halfway between none and "balanced".
     class_weight = dict(zip(codes, np.sqrt(len(labels) / (len(codes) * counts)), strict=True))
@@ -89,5 +90,7 @@ def fit_logistic(
 
 def validation_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Log loss of logits (n,C) on label codes (n,)."""
+    from sklearn.metrics import log_loss
+
     scores = torch.from_numpy(logits).softmax(-1).numpy()
     return log_loss(labels, scores, labels=np.arange(logits.shape[1]))

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from histoweave.fusion.layers import masked_mean
+from histoweave.fusion.layers import masked_mean, normal
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.linear import Linear, fit_logistic
 from histoweave.settings.fusion import Fusion
@@ -32,10 +31,12 @@ class Components(nn.Module):
     def __init__(self, n_values: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_values))
-        self.register_buffer("loadings", torch.randn(n_values, min(COMPONENTS, n_values)))
+        self.register_buffer("loadings", normal(n_values, min(COMPONENTS, n_values)))
 
     def fit(self, values: np.ndarray) -> None:
         """Fit on the values (n,K) of n ≥ 2 training patients."""
+        from sklearn.decomposition import PCA
+
         values = values.astype(np.float64)
         with np.errstate(invalid="ignore"):  # shares of a variance of 0, which nobody reads
             pca = PCA(min(self.loadings.shape[1], len(values) - 1), svd_solver="full").fit(values)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import torch
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from histoweave.errors import InputError
+from histoweave.fusion.layers import normal
 from histoweave.fusion.models.base import Output, Shape
 from histoweave.fusion.models.best_gene import auroc
 from histoweave.fusion.models.linear import logistic, validation_loss
@@ -42,7 +43,7 @@ class TopPairs(nn.Module):
         n_classes = shape.n_classes
         self.register_buffer("pairs", torch.zeros(n_classes, MOST_PAIRS, 2, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(n_classes, MOST_PAIRS))
-        self.weight = nn.Parameter(torch.randn(n_classes, n_classes))
+        self.weight = nn.Parameter(normal(n_classes, n_classes))
         self.bias = nn.Parameter(torch.zeros(n_classes))
 
     def forward(
@@ -93,7 +94,7 @@ def candidates(ranks: np.ndarray, is_class: np.ndarray) -> np.ndarray:
 
     ranks : (n,G). is_class : (n,) bool.
     """
-    statistic = np.abs(auroc(rankdata(ranks, axis=0), is_class) - 0.5)
+    statistic = np.abs(auroc(pd.DataFrame(ranks).rank().to_numpy(), is_class) - 0.5)
     return np.sort(np.argsort(-statistic, kind="stable")[:CANDIDATES])
 
 
@@ -155,7 +156,7 @@ def fit_top_pairs(
     pairs = np.zeros((n_classes, MOST_PAIRS, 2), dtype=np.int64)
     most, there = 0, np.zeros((n_classes, MOST_PAIRS))
     present = np.unique(labels)
-    ranks = rankdata(train[0], axis=1)
+    ranks = pd.DataFrame(train[0]).rank(axis=1).to_numpy()
     # With two classes the pairs against the one are those for the other.
     for code in present[-1:] if len(present) == 2 else present:
         found = best_pairs(ranks, labels == code)

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from histoweave.concepts.activations import patch_maps
+from histoweave.concepts.encode_images import patch_maps
 from histoweave.pages.concepts.inputs import CohortFiles
 from histoweave.sae.model import SparseAutoencoder
 from histoweave.sae.tokens import Tokens, cell_blocks, slide_blocks
