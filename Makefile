@@ -7,7 +7,7 @@ INSTALL := $(PIP) --no-build-isolation --require-hashes
 # Warnings, such as a broken link, are errors. The variable turns off a notice on mkdocs' successor, not a warning.
 SITE := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.PHONY: help demo test lint docs test-fast test-fuzz test-faults test-cluster bench lock clean
+.PHONY: help demo test lint docs test-fast test-fuzz test-faults test-cluster test-gpu bench lock clean
 
 # What a run needs, here or on a cluster. Setuptools comes first: what has no wheel is built with it, not with another that
 # is fetched in passing.
@@ -53,6 +53,9 @@ test: lint ## Lint, then every test but the cluster's, the whole demo included
 
 test-fast: .venv/dev ## Run the unit tests alone
 	$(BIN)/python -m pytest -n auto tests/unit
+
+test-gpu: ## Run the tests and benchmarks of a GPU, 8 minutes at most; says so where there is none
+	$(BIN)/python benchmarks/gpu.py
 
 # Damaged files of every kind, twenty times as many as CI draws, and others in every run.
 test-fuzz: .venv/dev ## Run the tests on damaged files, with twenty times as many files

@@ -21,6 +21,7 @@ from typing import Any
 from common import alone, machine, show
 from sae_trainers import HELD_OUT, TRAINERS, evaluate, histoweave, make_tokens, repeat_tokens
 
+ON_CPU_ALONE = "SAELens SAETrainer"
 SEPARATE = {"TQDM_DISABLE": "1", "SPARSIFY_DISABLE_TRITON": "1", "HF_HUB_OFFLINE": "1"}
 
 
@@ -34,14 +35,17 @@ def installed(package: str | None) -> bool:
 def compare(options: argparse.Namespace, folder: Path) -> int:
     about = machine()
     alone(make_tokens, folder, options.tokens, options.dim, 4 * options.dim)
-    names = ("batch", "epochs", "expansion", "k", "learning_rate", "threads")
+    names = ("batch", "epochs", "expansion", "k", "learning_rate", "threads", "device")
     task = {name: getattr(options, name) for name in names}
     task |= {name: str(folder / f"{name}.h5") for name in ("train", "held")}
     task["directions"] = str(folder / "directions.npy")
     n_seen = round(options.epochs * (options.tokens - round(HELD_OUT * options.tokens)))
     figures: dict[str, Any] = {}
-    absent = [name for name, (_, package) in TRAINERS.items() if not installed(package)]
-    order = [name for name in TRAINERS if name not in absent]
+    trainers = {
+        name: package for name, (_, package) in TRAINERS.items() if options.device == "cpu" or name != ON_CPU_ALONE
+    }
+    absent = [name for name, package in trainers.items() if not installed(package)]
+    order = [name for name in trainers if name not in absent]
     for name in [*order, "histoweave"]:  # ours before and after the others
         out = str(folder / name.replace(" ", "-"))
         spent = alone(TRAINERS[name][0], task, out, **SEPARATE)
@@ -56,7 +60,7 @@ def compare(options: argparse.Namespace, folder: Path) -> int:
             figures[name][f"{key}_over_histoweave"] = figures[name][key] / ours[key]
     versions = [
         f"{package} {importlib.metadata.version(package)}"
-        for _, package in TRAINERS.values()
+        for package in trainers.values()
         if package and installed(package)
     ]
     rows = [
@@ -93,6 +97,7 @@ def memory(options: argparse.Namespace, folder: Path) -> int:
     alone(make_tokens, folder, options.tokens, options.dim, 4 * options.dim)
     # A small dictionary and one pass: what is asked is how much of the file is held.
     task = {"batch": 4096, "epochs": 1.0, "expansion": 2, "k": 32, "learning_rate": 1e-3, "threads": options.threads}
+    task["device"] = options.device
     figures: dict[str, Any] = {}
     for times in (1, 10):
         path = folder / f"{times}.h5"
@@ -122,6 +127,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--memory", action="store_true", help="measure the peak memory instead")
     parser.add_argument("--json")
     options = parser.parse_args()

@@ -92,8 +92,12 @@ def _prepared(task: dict[str, Any]) -> None:
 
 
 def _timed(train: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    import torch
+
     wall, cpu = time.perf_counter(), time.process_time()
     result = train()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return result, {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
 
 
@@ -108,7 +112,9 @@ def histoweave(task: dict[str, Any], out: str) -> dict[str, Any]:
 
     tokens = Tokens(cell_blocks(task["train"]))
     settings = settings_of(task)
-    (sae, _), spent = _timed(lambda: fit(tokens, settings=settings, seed=MODEL_SEED, device=torch.device("cpu")))
+    (sae, _), spent = _timed(
+        lambda: fit(tokens, settings=settings, seed=MODEL_SEED, device=torch.device(task["device"]))
+    )
     save(sae, out)
     return spent
 
@@ -127,7 +133,7 @@ def _in_memory(task: dict[str, Any]) -> tuple[Any, Any, Iterator[Any]]:
         while left:
             for rows in torch.randperm(len(tokens), generator=generator)[:left].split(task["batch"]):
                 left -= len(rows)
-                yield tokens[rows]
+                yield tokens[rows].to(task["device"])
 
     return tokens, tokens.mean(dim=0), batches()
 
@@ -143,6 +149,7 @@ def dense(task: dict[str, Any], out: str) -> dict[str, Any]:
     tokens, mean, batches = _in_memory(task)
     w_dec = torch.nn.functional.normalize(torch.randn(task["expansion"] * tokens.shape[1], tokens.shape[1]), dim=1)
     weights = {"w_enc": w_dec.T.clone(), "b_enc": torch.zeros(len(w_dec)), "w_dec": w_dec, "b_dec": mean.clone()}
+    weights = {name: value.to(task["device"]) for name, value in weights.items()}
     w_enc, b_enc, w_dec, b_dec = (value.requires_grad_() for value in weights.values())
     adam = torch.optim.Adam(weights.values(), lr=task["learning_rate"])
 
@@ -159,7 +166,7 @@ def dense(task: dict[str, Any], out: str) -> dict[str, Any]:
                 w_dec.div_(w_dec.norm(dim=1, keepdim=True))
 
     _, spent = _timed(train)
-    weights = {name: value.detach() for name, value in weights.items()}
+    weights = {name: value.detach().cpu() for name, value in weights.items()}
     save(SparseAutoencoder(architecture="topk", k=task["k"], **weights), out)
     return spent
 
@@ -173,6 +180,7 @@ def sparsify(task: dict[str, Any], out: str) -> dict[str, Any]:
     tokens, mean, batches = _in_memory(task)
     coder = SparseCoder(tokens.shape[1], SparseCoderConfig(expansion_factor=task["expansion"], k=task["k"]))
     coder.b_dec.data = mean.clone()
+    coder = coder.to(task["device"])
     adam = torch.optim.Adam(coder.parameters(), lr=task["learning_rate"])
 
     def train() -> None:
@@ -209,7 +217,7 @@ def saelens(task: dict[str, Any], out: str) -> dict[str, Any]:
     return spent
 
 
-# Name → trainer, package that it needs.
+# Name → trainer, package that it needs. SAELens runs on the CPU alone here.
 TRAINERS: dict[str, tuple[Callable[..., dict[str, Any]], str | None]] = {
     "histoweave": (histoweave, None),
     "dense PyTorch loop": (dense, None),

@@ -124,6 +124,7 @@ KEYS: dict[str, Any] = {
     "mechanics.tile_batch": 8,
     "mechanics.read_workers": 1,
     "mechanics.jobs_per_gpu": 2,
+    "mechanics.keep_projected": False,
     "mechanics.slides_per_shard": 4,
 }
 SIMULATE: dict[str, Any] = {

@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from histoweave.fusion import catalog
 from histoweave.fusion.fusion_fold import run_fold
+from histoweave.fusion.patients import PatientSet
 from histoweave.fusion.projection import project
 from histoweave.fusion.tile_summary import summarise, write_summary
 from histoweave.settings.fusion import Fusion
@@ -31,6 +32,10 @@ class Cohort:
     folds: pd.DataFrame
     classes: list[str]
     planted: dict[str, np.ndarray]
+
+    def everyone(self) -> PatientSet:
+        """All included patients."""
+        return PatientSet.of(self.patients, slides=self.slides, expression=self.expression, classes=self.classes)
 
     def run(self, model: str, k: int, out: Path, *, settings: Fusion = FAST, **changes) -> Path:
         """Project the tiles, run one fold into `out` and return it."""
