@@ -106,7 +106,7 @@ def test_nothing_is_fitted(home, applied, tmp_path, monkeypatch):
     for name in ("sklearn.decomposition.PCA.fit", "sklearn.cluster.KMeans.fit", "torch.Tensor.backward",
                  "sklearn.linear_model.LogisticRegression.fit", "numpy.linalg.svd", "numpy.linalg.lstsq"):  # fmt: skip
         monkeypatch.setattr(name, refuse)
-    for module in ("transforms.fit_image", "transforms.fit_expression", "fit.fit"):
+    for module in ("transforms.fit_components", "transforms.fit_expression", "fit.fit"):
         monkeypatch.setattr(f"histoweave.fusion.{module}", refuse)
     found = others.apply(bundle, tmp_path)
     pd.testing.assert_frame_equal(found["predictions"], applied["predictions"])

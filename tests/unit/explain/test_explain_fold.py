@@ -16,7 +16,8 @@ from histoweave.settings.config import parse_config
 from histoweave.settings.evaluation import Evaluation
 from histoweave.settings.explain import Explain
 from histoweave.simulate.expression import LOWERED, RAISED
-from histoweave.storage.files import read_table, sha256_of, write_table
+from histoweave.storage.files import read_table, sha256_of, write_json, write_table
+from histoweave.storage.records import Outcome, Record
 from histoweave.wiring.cells import CellWiring
 from histoweave.wiring.explain import ExplainWiring
 from histoweave.wiring.paths import EXPLAIN_MORPHOLOGY
@@ -65,8 +66,10 @@ def inputs(cohort, tmp_path_factory):
     """The files that the rules name."""
     folder = tmp_path_factory.mktemp("inputs")
     tables = {name: getattr(cohort, name) for name in ("patients", "folds", "slides", "expression")}
-    for name, table in (tables | {"truth": squares(cohort)}).items():
+    for name, table in (tables | {"truth/S": squares(cohort)}).items():
         write_table(folder / f"{name}.parquet", table)
+    drawn = Record("S", Outcome("ok"), sources={}, files={"truth/S.parquet": 0})
+    write_json(folder / "shards/0-of-1.json", [dataclasses.asdict(drawn)])
     for model in ("cross_attention", "expression", "image"):
         for k in range(N_FOLDS):
             settings = SETTINGS if model == "cross_attention" else FAST
@@ -104,7 +107,7 @@ def explain(inputs, out, *, model="cross_attention", truth=True):
     given = {name: [out / f"fold{k}" / f"{name}.parquet" for k in range(N_FOLDS)] for name in FOLD_TABLES}
     given["predictions"] = [inputs / model / f"fold{k}" / "predictions.parquet" for k in range(N_FOLDS)]
     if truth:
-        given |= {"slides": inputs / "slides.parquet", "truth": [inputs / "truth.parquet"]}
+        given |= {"slides": inputs / "slides.parquet", "simulated": [inputs / "shards/0-of-1.json"]}
     run(
         "explain",
         log=[str(out / "summary.log")],

@@ -76,7 +76,7 @@ def train(
             scaler.update()
             schedule.step()
             losses.append(loss.item())
-        val_loss = _loss(module, val, weight=weight, device=device)
+        val_loss = _loss(module, val, weight=weight, device=device, at_once=settings.batch_patients)
         rows.append({"member": member, "epoch": epoch, "train_loss": float(np.mean(losses)), "val_loss": val_loss})
         if val_loss < best_loss:
             best_loss, best_epoch, best_state = val_loss, epoch, copy.deepcopy(module.state_dict())
@@ -100,8 +100,9 @@ def _cosine(total: int) -> Callable[[int], float]:
 
 
 @torch.no_grad()
-def _loss(module: nn.Module, patients: Batcher, *, weight: Tensor, device: str) -> float:
-    """Class-weighted cross-entropy on the fixed sample of tiles; one patient at a time bounds the memory."""
+def _loss(module: nn.Module, patients: Batcher, *, weight: Tensor, device: str, at_once: int) -> float:
+    """Class-weighted cross-entropy on the fixed sample of tiles; as many patients at a time as in training."""
     module.eval()
-    logits = torch.cat([module(*patients.batch([p], [p], sample=True)).logits for p in patients.ids])
+    parts = [patients.ids[first : first + at_once] for first in range(0, len(patients.ids), at_once)]
+    logits = torch.cat([module(*patients.batch(part, part, sample=True)).logits for part in parts])
     return nn.functional.cross_entropy(logits.float(), patients.codes.to(device), weight=weight).item()
