@@ -5,6 +5,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave.errors import InputError
+from histoweave.expression.size import memory_mb
 from histoweave.fusion import catalog
 from histoweave.storage.files import check_writable
 from histoweave.wiring import paths, planning
@@ -16,7 +17,7 @@ from histoweave.wiring.control import ControlWiring
 from histoweave.wiring.decide import DecideWiring
 from histoweave.wiring.explain import ExplainWiring
 from histoweave.wiring.fingerprint import code_hash
-from histoweave.wiring.functions import by_wildcards, memory, minutes, model_code
+from histoweave.wiring.functions import by_wildcards, memory, memory_of, minutes, model_code
 from histoweave.wiring.privacy import check_columns, privacy_params
 from histoweave.wiring.provenance import ProvenanceWiring
 from histoweave.wiring.report import ReportWiring

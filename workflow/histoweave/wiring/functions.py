@@ -33,6 +33,11 @@ def memory(megabytes: int, *, per_input_mb: float = 0) -> Callable[..., int]:
     return lambda wildcards, input, attempt: int(megabytes + per_input_mb * input.size_mb) * attempt
 
 
+def memory_of(name: str, needed_mb: Callable[[str], int]) -> Callable[..., int]:
+    """For `mem_mb`: what `needed_mb` says of the input of that name; as much again with each attempt."""
+    return lambda wildcards, input, attempt: needed_mb(input[name]) * attempt
+
+
 def minutes(number: int) -> Callable[..., int]:
     """For `runtime`: so many minutes; as many again with each attempt."""
     return lambda wildcards, attempt: number * attempt
