@@ -11,8 +11,7 @@ rule expression:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: max(2000, int(40 * input.size_mb))
-        * attempt,
+        mem_mb=memory_of("matrix", memory_mb),
         runtime=minutes(30),
     params:
         source=by_wildcards(WIRING.expression_source),

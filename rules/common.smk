@@ -5,6 +5,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.current_basedir).parent / "workflow"))
 
 from histoweave.errors import InputError
+from histoweave.expression.size import memory_mb
 from histoweave.fusion import catalog
 from histoweave.storage.files import check_writable
 from histoweave.wiring import paths, planning
@@ -21,6 +22,7 @@ from histoweave.wiring.functions import (
     kept_if,
     mapped,
     memory,
+    memory_of,
     minutes,
     model_code,
 )

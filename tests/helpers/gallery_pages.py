@@ -32,7 +32,7 @@ def save(page: Page, to: Path) -> list[dict[str, str]]:
 
 def answer(page: Page, concept: int, *, name: str = "", verdict: str = "", comment: str = "") -> None:
     """Answer in the form of a concept."""
-    form = page.locator(f"#concept-{concept} form.review")
+    form = page.locator(f"#concept-{concept} .review")
     form.scroll_into_view_if_needed()
     for field, text in (("name", name), ("comment", comment)):
         if text:

@@ -17,7 +17,7 @@ FLOORS = {
     "interop": "settings storage slides",
     "tiles": "settings storage slides interop",
     "features": "settings storage mechanics slides interop encoders",
-    "expression": "settings storage tabular",
+    "expression": "settings storage tabular mechanics",
     "cohort": "settings storage tabular expression",
     "cells": "settings storage tabular mechanics encoders cohort",
     "sae": "settings storage mechanics",

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from snakemake.io import is_flagged
 from snakemake.iocontainers import Namedlist
 
-from histoweave.wiring.functions import by_wildcards, kept_if, mapped, memory, minutes
+from histoweave.wiring.functions import by_wildcards, kept_if, mapped, memory, memory_of, minutes
 
 
 class Files(Namedlist):
@@ -50,3 +50,8 @@ def test_projected_tiles_that_were_made_again_are_no_news():
     assert not is_flagged(found["slides"], "ancient") and is_flagged(found["other_projected"], "ancient")
     assert all(is_flagged(path, "ancient") for path in found["projected"])
     assert kept_if(True, "x") == "x" and is_flagged(kept_if(False, "x"), "temp")
+
+
+def test_memory_of_an_input_is_asked_by_its_name():
+    job = {"matrix": "rna.tsv", "sample_sheet": "sheet.tsv"}
+    assert memory_of("matrix", {"rna.tsv": 700}.__getitem__)(None, input=job, attempt=2) == 1400

@@ -64,4 +64,7 @@ def log_normalise(values: pd.DataFrame, *, unit: str) -> pd.DataFrame:
     if unit in ("counts", "fpkm"):
         total = values.sum(axis=1, skipna=True)
         values = values.mul(1e6 / total.where(total > 0), axis=0)
-    return np.log2(values + 1.0)
+    raised = values + 1.0
+    del values  # the scaled counts: one copy less in memory while logarithms are taken
+    array = raised.to_numpy()
+    return pd.DataFrame(np.log2(array, out=array), raised.index, raised.columns)

@@ -16,6 +16,7 @@ from histoweave.expression.identifiers import has_version, kinds
 from histoweave.expression.normalise import FORMULAS, log_normalise, merge_genes, merged_names
 from histoweave.expression.readers import Matrix, read_expression
 from histoweave.expression.samples import RULE, choose_samples
+from histoweave.mechanics.memory import give_back_freed_memory
 from histoweave.storage.files import write_json, write_table
 
 if TYPE_CHECKING:
@@ -36,35 +37,42 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
     `expression` (patient + genes, float64 log2, sorted by patient and by gene), `samples`, `genes`, `report`.
     """
     matrix = read_expression(source, patients=patients, tcga=tcga)
+    give_back_freed_memory()
+    orientation, reading, names_from = matrix.orientation, matrix.reading, matrix.names_from
     given, left_out = _genes_alone(matrix, unit=source.unit)
+    del matrix  # each step keeps its own values alone: all of them are six times as much
     samples = choose_samples(given.index, patients=patients, tcga=tcga)
     # The sequencing depth, which a normalised table does not tell any more; log values have none.
     total = given.sum(axis=1) if source.unit != "log2" else pd.Series(np.nan, index=given.index)
     samples["total"] = total.reindex(samples["sample"]).to_numpy(np.float64)
     kept = samples[samples["kept"]].sort_values("patient")
-    names, used = current_names(given.columns)
+    written = given.columns
+    names, used = current_names(written)
     values = given.loc[kept["sample"]].astype(np.float64)
+    del given
     merged = merged_names(values, names)
-    values = merge_genes(values, names, unit=source.unit).set_axis(kept["patient"].to_list(), axis=0)
+    values = merge_genes(values, names, unit=source.unit)
+    values = values.set_axis(kept["patient"].to_list(), axis=0)
     values = values[sorted(values.columns)]
-    genes = _gene_table(values, given.columns, names, unit=source.unit)
-    normalised = _usable(log_normalise(values, unit=source.unit), samples)
+    genes = _gene_table(values, written, names, unit=source.unit)
+    values = log_normalise(values, unit=source.unit)
+    values = _usable(values, samples)
     report = {
         "source": Path(source.path).name,
         "unit": source.unit,
         "formula": FORMULAS[source.unit],
-        "orientation": matrix.orientation,
-        "read": matrix.reading.to_dict(),
+        "orientation": orientation,
+        "read": reading.to_dict(),
         "sample_rule": RULE,
         "n_samples": len(samples),
-        "n_patients": len(normalised),
+        "n_patients": len(values),
         "n_genes": int(values.shape[1]),
         "n_genes_all_zero": int(genes["all_zero"].sum()),
         "n_genes_with_missing": int((genes["n_missing"] > 0).sum()),
         "n_missing_values": int(genes["n_missing"].sum()),
         "identifiers": kinds(values.columns),
-        "n_versions_removed": sum(map(has_version, given.columns)),
-        "names_from": matrix.names_from or "the first column or row",
+        "n_versions_removed": sum(map(has_version, written)),
+        "names_from": names_from or "the first column or row",
         "not_genes": listed(left_out),
         "n_not_genes": sum(map(len, left_out.values())),
         "n_merged_names": len(names) - len(set(names)),
@@ -73,8 +81,8 @@ def prepare_expression(source: ExpressionInput, *, patients: set[str], tcga: boo
         "pam50_missing": missing_pam50(values.columns),
         "panel_only": source.unit in ("counts", "fpkm") and values.shape[1] < WHOLE_TRANSCRIPTOME_GENES,
     }
-    expression = normalised.rename_axis("patient").reset_index()
-    return {"expression": expression, "samples": samples, "genes": genes, "report": report}
+    values.index.name = "patient"
+    return {"expression": values.reset_index(), "samples": samples, "genes": genes, "report": report}
 
 
 def _gene_table(values: pd.DataFrame, given: Iterable[str], names: Sequence[str], *, unit: str) -> pd.DataFrame:
@@ -98,14 +106,14 @@ def _usable(normalised: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
         (normalised.isna().all(axis=1), "no usable value: the sample's values are all zero or missing"),
         # A log2 value of 1000 is 10^301 reads: the file is damaged there, and networks compute in float32.
         (
-            (normalised.abs() > MAX_LOG2).any(axis=1),
+            ((normalised > MAX_LOG2) | (normalised < -MAX_LOG2)).any(axis=1),
             f"holds a log2 value beyond {MAX_LOG2:g}: no measurement is so large",
         ),
     ):
         lost = normalised.index.isin(unusable.index[unusable])
         rows = samples["patient"].isin(normalised.index[lost]) & samples["kept"]
         samples.loc[rows, ["kept", "reason"]] = [False, reason]
-        normalised = normalised[~lost]
+        normalised = normalised[~lost] if lost.any() else normalised
     return normalised
 
 
@@ -131,5 +139,6 @@ def run_expression(source: ExpressionInput, *, patients: set[str], tcga: bool, o
     for reason, names in report["not_genes"].items():
         _log.info("not used as genes (%s): %s", reason, ", ".join(names))
     write_json(out["report"], made["report"])
+    give_back_freed_memory()
     for name in ("samples", "genes", "expression"):
         write_table(out[name], made[name])

@@ -20,3 +20,16 @@ def keep_freed_memory() -> None:
     if libc is not None and hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_back_freed_memory() -> None:
+    """Hand what the process has freed back to the operating system.
+
+    glibc and Arrow keep it: after a matrix was read from text, that is as much again as the matrix.
+    """
+    import pyarrow as pa  # takes half a second, and only some who import this module need it
+
+    pa.default_memory_pool().release_unused()
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is not None and hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)

@@ -22,6 +22,7 @@ from histoweave.tabular.text import read_text_file
 
 MAX_MATRIX_BYTES = 8 << 30
 _CHUNK_LINES = 4096
+_CHUNK_VALUES = 1 << 22
 _CORNERS = frozenset(
     {
         "", "gene", "genes", "gene_id", "gene_ids", "gene_name", "gene_names", "gene_symbol", "geneid", "genename",
@@ -200,25 +201,15 @@ def _chunk(
     rests: Sequence[str], numbers: Sequence[int], names: Sequence[str], lines: Grid, columns: Sequence[str]
 ) -> np.ndarray:
     """Values of some lines: by pandas where all are plain numbers, else field by field, which names the wrong one."""
-    try:
-        table = pd.read_csv(
-            io.BytesIO("\n".join(rests).encode()),
-            sep=lines.delimiter,
-            header=None,
-            names=range(len(columns)),
-            index_col=False,
-            low_memory=False,
-            na_values=SPELLINGS,
-            keep_default_na=False,
-            quoting=3,  # none: quoted fields have been taken apart
-            skip_blank_lines=False,
-            float_precision="round_trip",
-        )
-        # Types are only a way to be fast here: names have been taken out, and whole numbers are parsed four times as fast.
-        if table.shape == (len(rests), len(columns)) and all(kind.kind in "iuf" for kind in table.dtypes):
-            return table.to_numpy(np.float64)
-    except (ValueError, OverflowError):
-        pass
+    # Few lines at once where they are long. Columns lie in one piece, as pandas has them: sums depend on it in the last bit.
+    step, values = max(1, _CHUNK_VALUES // len(columns)), np.empty((len(rests), len(columns)), order="F")
+    for at in range(0, len(rests), step):
+        part = _plain_numbers(rests[at : at + step], lines.delimiter, len(columns))
+        if part is None:
+            break
+        values[at : at + step] = part
+    else:
+        return values
     return np.stack(
         [
             parse_numbers(
@@ -229,6 +220,30 @@ def _chunk(
             for number, name, rest in zip(numbers, names, rests, strict=True)
         ]
     )
+
+
+def _plain_numbers(rests: Sequence[str], delimiter: str, n_columns: int) -> np.ndarray | None:
+    """(R, C) float64; None where not every field is a plain number or missing."""
+    try:
+        table = pd.read_csv(
+            io.BytesIO("\n".join(rests).encode()),
+            sep=delimiter,
+            header=None,
+            names=range(n_columns),
+            index_col=False,
+            low_memory=False,
+            na_values=SPELLINGS,
+            keep_default_na=False,
+            quoting=3,  # none: quoted fields have been taken apart
+            skip_blank_lines=False,
+            float_precision="round_trip",
+        )
+    except (ValueError, OverflowError):
+        return None
+    # Types are only a way to be fast here: names have been taken out, and whole numbers are parsed four times as fast.
+    if table.shape == (len(rests), n_columns) and all(kind.kind in "iuf" for kind in table.dtypes):
+        return table.to_numpy(np.float64)
+    return None
 
 
 def check_unique(names: Iterable[str], *, file: str, what: str) -> None:

@@ -61,19 +61,24 @@ def read_parquet(path: Path, *, may_be_words: Callable[[str], bool]) -> NamedMat
     kept = [at for at in range(table.num_columns) if at not in left_out]
     if not kept:
         raise InputError(f"{path}: no values beside the names; give a matrix of genes and samples")
-    columns, values, words = [], [], {}
-    for at in kept:
-        name, column = clean(table.column_names[at]), table.column(at)
-        if may_be_words(name) or _holds_words(column):
-            words[name] = ["" if value is None else str(value) for value in column.to_pylist()]
-        else:
-            columns.append(name)
-            values.append(_numbers(column, name, path))
+    headings = table.column_names  # made anew each time it is asked for
+    named = [(clean(headings[at]), table.column(at)) for at in kept]
+    of_words = [may_be_words(name) or _holds_words(column) for name, column in named]
+    words = {
+        name: ["" if value is None else str(value) for value in column.to_pylist()]
+        for (name, column), is_words in zip(named, of_words, strict=True)
+        if is_words
+    }
+    numbers = [pair for pair, is_words in zip(named, of_words, strict=True) if not is_words]
+    columns = [name for name, _ in numbers]
     if not columns:
         raise InputError(f"{path}: holds no numbers, only words; give a matrix of genes and samples")
+    values = np.empty((table.num_rows, len(columns)))  # filled in place: a list of columns would be a copy more
+    for at, (name, column) in enumerate(numbers):
+        values[:, at] = _numbers(column, name, path)
     reading = Reading(str(path), "parquet", table.num_rows, len(columns), notes="; ".join(notes))
     names = _as_names(table.column(names_at), table.column_names[names_at], path)
-    return NamedMatrix(np.stack(values, axis=1), names, columns, corner, reading, words=words)
+    return NamedMatrix(values, names, columns, corner, reading, words=words)
 
 
 def read_h5ad(path: Path) -> NamedMatrix:

@@ -73,6 +73,7 @@ def read_text_file(path: str | os.PathLike, *, max_bytes: int) -> TextFile:
     if _WEB_PAGE.match(data):
         raise InputError(f"{path}: this is a web page and not a table; download the file itself")
     text, encoding = _decoded(data, path)
+    del data  # as large as the text
     if not text.strip():
         raise InputError(f"{path}: is empty; copy or export it again")
     if "\0" in text:

@@ -67,6 +67,11 @@ def _read_mb(files: Any) -> float:
     return sum(size for path, size in sizes if path not in mapped_files) / 1024**2
 
 
+def memory_of(name: str, needed_mb: Callable[[str], int]) -> Callable[..., int]:
+    """For `mem_mb`: what `needed_mb` says of the input of that name; as much again with each attempt."""
+    return lambda wildcards, input, attempt: needed_mb(input[name]) * attempt
+
+
 def minutes(number: int) -> Callable[..., int]:
     """For `runtime`: so many minutes; as many again with each attempt."""
     return lambda wildcards, attempt: number * attempt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,32 +101,26 @@ def make_cards(tables: ConceptTables, *, most: int) -> list[Card]:
     concepts = tables.training.concepts
     reviewed = concepts.index[(concepts[["name", "verdict", "comment"]] != "").any(axis=1)]
     shown = [concept for place, concept in enumerate(order) if place < most or concept in reviewed]
-    associations = _by_concept(stronger(tables.training.associations), shown)
-    tops = [_by_concept(cohort.top_images, shown) for cohort in tables.cohorts]
-    alive = [set(cohort.alive) for cohort in tables.externals]
+    associations = _associations(stronger(tables.training.associations), shown)
     counts = _cells_per_cohort(len(tables.cohorts))
+    images = [_images(cohort, shown, count) for cohort, count in zip(tables.cohorts, counts, strict=True)]
+    alive = [set(cohort.alive) for cohort in tables.externals]
     cards = []
     for rank, concept in enumerate(shown):
         row = concepts.loc[concept]
         groups = tuple(
-            _group(cohort, concept, top.get(concept), count, external=place > 0)
-            for place, (cohort, top, count) in enumerate(zip(tables.cohorts, tops, counts, strict=True))
+            _group(cohort, concept, of_cohort.get(concept, ()), external=place > 0)
+            for place, (cohort, of_cohort) in enumerate(zip(tables.cohorts, images, strict=True))
         )
-        found = _associations(associations.get(concept))
         cards.append(
             Card(
                 concept=int(concept), name=row["name"], verdict=row["verdict"], comment=row["comment"],
-                facts=_facts(row, tables.stability_of.get(concept)), associations=found, groups=groups,
-                order=_order(tables, concept, rank),
+                facts=_facts(row, tables.stability_of.get(concept)), associations=associations.get(concept, ()),
+                groups=groups, order=_order(tables, concept, rank),
                 alive_in=tuple(place for place, living in enumerate(alive) if concept in living),
             )
         )  # fmt: skip
     return cards
-
-
-def _by_concept(table: pd.DataFrame, concepts: list[int]) -> dict[int, pd.DataFrame]:
-    """The rows of each of `concepts` that has any, in their order."""
-    return dict(iter(table[table["concept"].isin(concepts)].groupby("concept")))
 
 
 def _cells_per_cohort(n_cohorts: int) -> list[int]:
@@ -164,22 +159,27 @@ def _shift(cohort: CohortTables, concept: int, column: str = "cohort_auroc") -> 
     return None if table is None or concept not in table.index else float(table.at[concept, column])
 
 
-def _group(cohort: CohortTables, concept: int, top: pd.DataFrame | None, count: int, *, external: bool) -> Group:
+def _group(cohort: CohortTables, concept: int, images: Sequence[Shown], *, external: bool) -> Group:
     facts = [Fact("active in", _share(cohort.concepts["firing_rate"].get(concept, np.nan)))]
     if external:
         facts.append(Fact("cohort AUROC", _text(_shift(cohort, concept))))
         within = _shift(cohort, concept, "cohort_auroc_within_label")
         if within is not None and np.isfinite(within):
             facts.append(Fact("within a class", _text(within)))
-    rows = () if top is None else top.head(count).itertuples(index=False)
-    shown = []
-    for row in rows:
-        image = cohort.images.loc[row.image]
-        label, of_patient, patient = (
-            "" if pd.isna(image[column]) else str(image[column]) for column in ("label", "patient_label", "patient")
-        )
-        shown.append(Shown(row.image, label or of_patient, patient, float(row.activation)))
-    return Group(cohort.name, tuple(facts), tuple(shown))
+    return Group(cohort.name, tuple(facts), tuple(images))
+
+
+def _images(cohort: CohortTables, concepts: Sequence[int], count: int) -> dict[int, list[Shown]]:
+    """The first `count` images of each of `concepts` that has any. Tables are read as a whole: a look per image is slow."""
+    rows = cohort.top_images[cohort.top_images["concept"].isin(concepts)].groupby("concept").head(count)
+    of_image = cohort.images.loc[rows["image"].unique(), ["label", "patient_label", "patient"]]
+    texts = of_image.astype(object).where(of_image.notna(), "").astype(str)
+    about = dict(zip(texts.index, texts.itertuples(index=False, name=None), strict=True))
+    found: dict[int, list[Shown]] = {}
+    for concept, image, activation in zip(rows["concept"], rows["image"], rows["activation"], strict=True):
+        label, of_patient, patient = about[image]
+        found.setdefault(concept, []).append(Shown(image, label or of_patient, patient, float(activation)))
+    return found
 
 
 def stronger(associations: pd.DataFrame) -> pd.DataFrame:
@@ -188,16 +188,16 @@ def stronger(associations: pd.DataFrame) -> pd.DataFrame:
     return up.sort_values(["q", "auroc", "target", "value"], ascending=[True, False, True, True])
 
 
-def _associations(rows: pd.DataFrame | None) -> tuple[Association, ...]:
-    if rows is None:
-        return ()
-    return tuple(
-        Association(
+def _associations(rows: pd.DataFrame, concepts: Sequence[int]) -> dict[int, tuple[Association, ...]]:
+    """Of each of `concepts` that has any, in the order of the rows."""
+    found: dict[int, list[Association]] = {}
+    for row in rows[rows["concept"].isin(concepts)].itertuples(index=False):
+        one = Association(
             target=row.target, value=str(row.value), auroc=number(row.auroc, digits=2), q=q_cell(row.q),
             positive=number(row.n_positive), significant=bool(row.q < SIGNIFICANT_Q),
-        )
-        for row in rows.itertuples(index=False)
-    )  # fmt: skip
+        )  # fmt: skip
+        found.setdefault(row.concept, []).append(one)
+    return {concept: tuple(of_concept) for concept, of_concept in found.items()}
 
 
 def q_cell(q: float | None) -> Cell:

@@ -70,8 +70,9 @@ function leave(card) {
 const watcher = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
     const card = cardOf.get(target);
+    const wasNear = card.near;
     card.near = isIntersecting;
-    if (isIntersecting) show(card); else leave(card);
+    if (isIntersecting) show(card); else if (wasNear) leave(card);
   }
 }, { rootMargin: "600px" });
 for (const card of cards) watcher.observe(card.element);

@@ -27,6 +27,15 @@ function recall() {
   return pending.size;
 }
 
+// The fields of a card: two texts, and the choices of the verdict.
+function fieldsOf(card) {
+  const box = card.element.querySelector(".review");
+  return {
+    name: box.querySelector("input[name=name]"), comment: box.querySelector("textarea"),
+    choices: box.querySelectorAll("input[type=radio]"),
+  };
+}
+
 function mark(card) {
   const answer = answerOf(card.concept);
   const { element } = card;
@@ -37,10 +46,10 @@ function mark(card) {
 
 function fill(card) {
   const answer = answerOf(card.concept);
-  const { elements } = card.element.querySelector("form.review");
-  elements.name.value = answer.name;
-  elements.comment.value = answer.comment;
-  for (const radio of elements.verdict) radio.checked = radio.value === answer.verdict;
+  const { name, comment, choices } = fieldsOf(card);
+  name.value = answer.name;
+  comment.value = answer.comment;
+  for (const choice of choices) choice.checked = choice.value === answer.verdict;
   mark(card);
 }
 
@@ -51,8 +60,9 @@ function progress() {
 }
 
 function read(card) {
-  const { elements } = card.element.querySelector("form.review");
-  const answer = { name: elements.name.value.trim(), verdict: elements.verdict.value, comment: elements.comment.value.trim() };
+  const { name, comment, choices } = fieldsOf(card);
+  const verdict = Array.from(choices).find((choice) => choice.checked)?.value ?? "";
+  const answer = { name: name.value.trim(), verdict, comment: comment.value.trim() };
   answers[card.concept] = answer;
   unsaved.add(String(card.concept));
   mark(card);
@@ -101,11 +111,7 @@ if (list) {
   refresh();
   openLinked();
   if (back) say(`${plural(back, "unsaved answer")} restored from an earlier visit. Save the review to keep ${back === 1 ? "it" : "them"}.`);
-  list.addEventListener("submit", (event) => event.preventDefault());
-  list.addEventListener("input", (event) => {
-    const form = event.target.closest("form.review");
-    if (form) read(cardOf.get(form.closest(".concept")));
-  });
+  list.addEventListener("input", (event) => read(cardOf.get(event.target.closest(".concept"))));
   control("save").addEventListener("click", save);
   control("load").addEventListener("change", (event) => {
     if (event.target.files.length) load(event.target.files[0]);
