@@ -77,6 +77,6 @@ def test_a_rule_asks_for_memory_time_and_gpu(rule):
     for key in ("mem_mb", "runtime"):
         asked = re.search(rf"^        {key}=(.+(?:\n(?!        \w+=).+)*)", text, re.MULTILINE)
         assert asked, f"rule {rule} lacks {key}"
-        grows = re.match(r"memory\(|minutes\(", asked.group(1)) or "attempt" in asked.group(1)
+        grows = re.match(r"memory(_of)?\(|minutes\(", asked.group(1)) or "attempt" in asked.group(1)
         assert grows, f"rule {rule}: {key} does not grow when a failed job is tried again"
     assert bool(re.search(r"^        gpu=", text, re.MULTILINE)) == (rule in USES_GPU)
