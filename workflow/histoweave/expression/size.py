@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from histoweave.expression.star import files_under
 
-# Measured (docs/performance.md): beside Python and its packages four copies of the matrix, and the text once.
+# Beside Python and its packages four copies of the matrix, and the text once: tests/unit/expression/test_size.py measures it.
 _BASE_MB, _COPIES, _VALUE_BYTES = 600, 4, 8
 _HEAD_BYTES = 8 << 20  # a header of 60,000 genes takes one
 _GZIP = b"\x1f\x8b"
