@@ -20,7 +20,6 @@ from histoweave.wiring.fingerprint import code_hash
 from histoweave.wiring.functions import (
     by_wildcards,
     kept_if,
-    mapped,
     memory,
     memory_of,
     minutes,

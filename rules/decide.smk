@@ -35,7 +35,7 @@ rule decide:
 rule learning_fold:
     input:
         unpack(
-            lambda wildcards: mapped(WIRING.fold_inputs)(
+            lambda wildcards: WIRING.fold_inputs(
                 wildcards.cohort, "fusion", wildcards.model, wildcards.k
             )
         ),

@@ -4,7 +4,7 @@
 
 rule explain_fold:
     input:
-        unpack(by_wildcards(mapped(EXPLAIN.fold_inputs))),
+        unpack(by_wildcards(EXPLAIN.fold_inputs)),
     output:
         **paths.EXPLAIN_FOLD,
     log:

@@ -49,7 +49,7 @@ rule project_tiles:
 
 rule fusion_fold:
     input:
-        unpack(by_wildcards(mapped(WIRING.fold_inputs))),
+        unpack(by_wildcards(WIRING.fold_inputs)),
     output:
         **paths.FITTED,
     log:
@@ -138,7 +138,7 @@ rule control_reference:
 
 rule control_network:
     input:
-        unpack(by_wildcards(mapped(CONTROL.inputs))),
+        unpack(by_wildcards(CONTROL.inputs)),
     output:
         predictions=paths.CONTROL_NETWORK,
     log:

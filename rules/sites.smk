@@ -31,7 +31,7 @@ rule site_folds:
 rule site_fold:
     input:
         unpack(
-            lambda wildcards: mapped(WIRING.fold_inputs)(
+            lambda wildcards: WIRING.fold_inputs(
                 wildcards.cohort, "sites", wildcards.model, wildcards.k
             )
         ),

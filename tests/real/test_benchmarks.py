@@ -69,6 +69,7 @@ def test_planning_a_large_cohort(tmp_path):
     assert (more.pop("fusion_fold"), more.pop("explain_fold"), more.pop("learning_fold")) == (5 * len(names()), 5, 10)
     networks = sum(get(name).neural or bool(get(name).needs) for name in names())
     assert more.pop("control_network") == networks
+    assert more.pop("project_tiles") == 2  # of the folds, and of those of the control
     # The prevalence is not shuffled.
     assert more.pop("control_reference") == len(names()) - networks - 1
     # What is drawn on slides follows the models, which a new patient may change.

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from snakemake.io import is_flagged
 from snakemake.iocontainers import Namedlist
 
-from histoweave.wiring.functions import by_wildcards, kept_if, mapped, memory, memory_of, minutes
+from histoweave.wiring.functions import by_wildcards, kept_if, memory, memory_of, minutes
 
 
 class Files(Namedlist):
@@ -37,18 +37,7 @@ def test_memory_does_not_grow_with_what_is_mapped():
     assert memory(2000, per_input_mb=20)(None, input=files, attempt=2) == 2 * 2202
 
 
-def test_projected_tiles_that_were_made_again_are_no_news():
-    def inputs(cohort: str) -> dict:
-        return {
-            "slides": f"{cohort}/s",
-            "projected": [f"{cohort}/p0", f"{cohort}/p1"],
-            "other_projected": f"{cohort}/o",
-        }
-
-    found = by_wildcards(mapped(inputs))(SimpleNamespace(cohort="demo"))
-    assert found == inputs("demo")
-    assert not is_flagged(found["slides"], "ancient") and is_flagged(found["other_projected"], "ancient")
-    assert all(is_flagged(path, "ancient") for path in found["projected"])
+def test_an_output_is_kept_or_removed():
     assert kept_if(True, "x") == "x" and is_flagged(kept_if(False, "x"), "temp")
 
 

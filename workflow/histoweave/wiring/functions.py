@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from snakemake.io import ancient, temp
+from snakemake.io import temp
 
 from histoweave.fusion import catalog
 from histoweave.wiring.fingerprint import code_hash
@@ -29,20 +28,6 @@ def by_wildcards(function: Callable[..., Any], *names: str) -> Callable[[Any], A
 def model_code(*modules: str) -> Callable[[Any], str]:
     """For `params`: the code of `modules` and of the job's `model`, which those import by its name (`catalog.modules_of`)."""
     return by_wildcards(lambda model: code_hash(*modules, *catalog.modules_of(model)))
-
-
-def mapped(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """For `by_wildcards`: the same inputs, where projected tiles that were removed and made again are no news.
-
-    They follow from the cohort's tables, the settings and the code, which each of their readers has as inputs and params too.
-    """
-
-    @functools.wraps(function)
-    def marked(*arguments: str) -> dict[str, Any]:
-        inputs = function(*arguments)
-        return inputs | {name: ancient(inputs[name]) for name in _MAPPED & inputs.keys()}
-
-    return marked
 
 
 def kept_if(kept: bool, pattern: str) -> Any:
