@@ -108,7 +108,16 @@ def wired(monkeypatch, **evaluation):
 
 def test_the_rule_reads_what_the_cohort_has(monkeypatch):
     found = wired(monkeypatch, confounders=["age"])[0].inputs("demo")
-    assert set(found) == {"predictions", "patients", "folds", "folds_json", "whole_sites", "slides", "summary", "expression"}
+    assert set(found) == {
+        "predictions",
+        "patients",
+        "folds",
+        "folds_json",
+        "whole_sites",
+        "slides",
+        "summary",
+        "expression",
+    }
 
 
 def test_a_column_that_nobody_has_is_refused(monkeypatch):
