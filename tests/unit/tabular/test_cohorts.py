@@ -98,6 +98,14 @@ def as_text(value, missing):
     return missing if np.isnan(value) else repr(value)
 
 
+def reads_as_number(name):
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
+
+
 @fuzz(150)
 @drawn(cohort=cohorts(), turned=st.booleans(), quirks=QUIRKS)
 def test_every_patient_gets_their_own_rna_from_a_text(tmp_path, cohort, turned, quirks):
@@ -109,9 +117,9 @@ def test_every_patient_gets_their_own_rna_from_a_text(tmp_path, cohort, turned, 
     found = check_values(path, cohort)
     if isinstance(found, str):
         # Hidden: R's form by a delimiter at the end of the header or a last column of missing values. Refused: lines that
-        # are only numbered, or names that read so: whole numbers.
+        # are only numbered, or names of which one reads as a number.
         hidden = quirks["trailing"] in ("header", "both") or table.iloc[:, -1].isna().any()
-        numbers = all(name.isdecimal() for name in table.index)
+        numbers = any(reads_as_number(name) for name in table.index[:5])  # the lines that tell the form
         assert quirks["header"] == "R" and (hidden or numbers), found
 
 
