@@ -25,12 +25,18 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 
 def make_slide(path: Path, *, edge_px: int, source: Path = SOURCE, levels: int = 3) -> Path:
-    """Mirror a real slide's level 0 until it fills `edge_px` x `edge_px`; write it as a JPEG pyramid of 256 px tiles."""
+    """Mirror a piece of tissue until it fills `edge_px` x `edge_px`; write it as a JPEG pyramid of 256 px tiles.
+
+    The piece is a real slide's level 0, or drawn where that is not there.
+    """
     if path.is_file():
         return path
-    with openslide.OpenSlide(source) as slide:
-        mpp = float(slide.properties[openslide.PROPERTY_NAME_MPP_X])
-        piece = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    if source != SOURCE or source.is_file():
+        with openslide.OpenSlide(source) as slide:
+            mpp = float(slide.properties[openslide.PROPERTY_NAME_MPP_X])
+            piece = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    else:
+        mpp, piece = 0.5, drawn_tissue()
     strips = [np.flip(piece, axis=1) if column % 2 else piece for column in range(-(-edge_px // piece.shape[1]))]
     strip = np.concatenate(strips, axis=1)[:, :edge_px]
     whole = [np.flip(strip, axis=0) if row % 2 else strip for row in range(-(-edge_px // piece.shape[0]))]
@@ -53,6 +59,22 @@ def make_slide(path: Path, *, edge_px: int, source: Path = SOURCE, levels: int =
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     partial.rename(path)
     return path
+
+
+def drawn_tissue(edge_px: int = 3000) -> np.ndarray:
+    """Pink stroma, purple nuclei and glass with detail of many sizes, (E,E,3) uint8: in place of a real slide."""
+    rng = np.random.default_rng(0)
+
+    def smooth(cells: int, channels: int = 1) -> np.ndarray:
+        noise = rng.normal(size=(cells, cells, channels)).astype(np.float32)
+        return cv2.resize(noise, (edge_px, edge_px), interpolation=cv2.INTER_CUBIC).reshape(edge_px, edge_px, channels)
+
+    image = np.array([215.0, 150.0, 190.0], np.float32) + sum(9 * smooth(cells, 3) for cells in (8, 40, 200, 900))
+    nuclei = 1 / (1 + np.exp(-8 * (smooth(220) - 0.9)))
+    image += nuclei * (np.array([95.0, 60.0, 130.0], np.float32) - image)
+    glass = 1 / (1 + np.exp(-30 * (smooth(5) - 0.6)))
+    image += glass * (np.array([240.0, 240.0, 242.0], np.float32) - image)
+    return (image + rng.normal(0, 3, image.shape)).clip(0, 255).astype(np.uint8)
 
 
 def alone(function: Callable[..., dict[str, Any]], *arguments: Any, **environment: str) -> dict[str, Any]:

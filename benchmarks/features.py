@@ -2,7 +2,8 @@
 
     python benchmarks/features.py [--encoder resnet50] [--json FILE]
 
-Without --weights, `resnet50` gets random weights: the speed is the same and no file is needed.
+Without --weights, networks other than those of a package get random weights: the speed is the same and no file is needed.
+Where no slide is given and the shared one is not there, one is drawn.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from common import SOURCE, alone, machine, make_slide, seconds_of, show
 
+WITH_WEIGHTS = ("efficientnet_lite0",)  # that a package carries
 TILE_BATCH, READ_WORKERS, PLAIN_BATCH = 32, 2, 64
 FURTHER_SLIDES, FURTHER_EDGE_PX = 8, 4_000
 
@@ -46,7 +48,7 @@ def make_weights(encoder: str, path: Path) -> str:
     import torch
 
     torch.manual_seed(0)
-    network = timm.create_model(encoder, num_classes=0)
+    network = timm.create_model(encoder.removeprefix("timm:"), num_classes=0)
     state = network.state_dict()
     for name, value in state.items():
         if name.endswith("running_mean"):
@@ -57,7 +59,9 @@ def make_weights(encoder: str, path: Path) -> str:
     return str(path)
 
 
-def ours(slide: str, tiles_h5: str, out_h5: str, encoder: str, weights: str | None, threads: int) -> dict[str, Any]:
+def ours(
+    slide: str, tiles_h5: str, out_h5: str, encoder: str, weights: str | None, threads: int, device: str
+) -> dict[str, Any]:
     import torch
 
     from histoweave.encoders.inference import TileEncoder
@@ -66,7 +70,7 @@ def ours(slide: str, tiles_h5: str, out_h5: str, encoder: str, weights: str | No
     ready: list[TileEncoder] = []
     loaded = [load(encoder, weights, threads)]
     preparation = seconds_of(
-        lambda: ready.append(TileEncoder(loaded.pop(), device=torch.device("cpu"), arithmetic="auto"))
+        lambda: ready.append(TileEncoder(loaded.pop(), device=torch.device(device), arithmetic="auto"))
     )
     settings = {"precision": "float32", "max_failed_share": 0.0, "on_error": "stop"}
     mechanics = {"tile_batch": TILE_BATCH, "read_workers": READ_WORKERS}
@@ -78,16 +82,16 @@ def ours(slide: str, tiles_h5: str, out_h5: str, encoder: str, weights: str | No
     return {"seconds": seconds, "preparation": preparation, "arithmetic": ready[0].arithmetic, "path": ready[0].path}
 
 
-def shard(slide: str, folder: str, encoder: str, weights: str | None, threads: int) -> dict[str, Any]:
+def shard(slide: str, folder: str, encoder: str, weights: str | None, threads: int, device: str) -> dict[str, Any]:
     """Seconds that a further slide costs in a shard, from a shard of one and one of `1 + FURTHER_SLIDES` copies."""
     import torch
 
     torch.set_num_threads(threads)
-    (first, _), (many, n_tiles) = (_shard(slide, folder, encoder, weights, n) for n in (1, 1 + FURTHER_SLIDES))
+    (first, _), (many, n_tiles) = (_shard(slide, folder, encoder, weights, n, device) for n in (1, 1 + FURTHER_SLIDES))
     return {"per_further_slide_s": (many - first) / FURTHER_SLIDES, "n_tiles": n_tiles}
 
 
-def _shard(slide: str, folder: str, encoder: str, weights: str | None, n_slides: int) -> tuple[float, int]:
+def _shard(slide: str, folder: str, encoder: str, weights: str | None, n_slides: int, device: str) -> tuple[float, int]:
     """Seconds to extract the features of a shard of copies of a slide, loading included; tiles of a slide."""
     from histoweave.features.extract_features import extract_shard
     from histoweave.settings.encoder import Encoder
@@ -100,7 +104,7 @@ def _shard(slide: str, folder: str, encoder: str, weights: str | None, n_slides:
     tiles_index, index = root / "tiles/shards/0-of-1.json", root / "features/shards/0-of-1.json"
     how = {"on_error": "stop", "code": ""}
     tiled = tile_shard(slides, index=tiles_index, settings=Tiles(), workers=2, **how)
-    settings = {"arithmetic": "auto", "precision": "float32", "tiles": Tiles(), "device": "cpu"}
+    settings = {"arithmetic": "auto", "precision": "float32", "tiles": Tiles(), "device": device}
     mechanics = {"tile_batch": TILE_BATCH, "read_workers": READ_WORKERS}
     network = Encoder(name=encoder, weights=weights)
     started = time.perf_counter()
@@ -108,7 +112,9 @@ def _shard(slide: str, folder: str, encoder: str, weights: str | None, n_slides:
     return time.perf_counter() - started, tiled[0].outcome.n_tiles
 
 
-def plain(slide: str, tiles_h5: str, n_tiles: int, out: str, encoder: str, weights: str | None, threads: int) -> dict:
+def plain(
+    slide: str, tiles_h5: str, n_tiles: int, out: str, encoder: str, weights: str | None, threads: int, device: str
+) -> dict[str, Any]:
     """What everyone writes first: one read per tile, Pillow, torchvision, float32."""
     import h5py
     import numpy as np
@@ -119,7 +125,7 @@ def plain(slide: str, tiles_h5: str, n_tiles: int, out: str, encoder: str, weigh
     from histoweave.slides.store import read_tiles
 
     loaded = load(encoder, weights, threads)
-    tiles = read_tiles(tiles_h5)
+    tiles, network = read_tiles(tiles_h5), loaded.module.to(device)
     transform = transforms.Compose(
         [
             transforms.Resize((loaded.input_px, loaded.input_px)),
@@ -138,13 +144,13 @@ def plain(slide: str, tiles_h5: str, n_tiles: int, out: str, encoder: str, weigh
                 transform(handle.read_region((int(x), int(y)), level, (edge, edge)).convert("RGB"))
                 for x, y in chosen[first : first + PLAIN_BATCH]
             ]
-            rows.append(loaded.module(torch.stack(batch)).numpy())
+            rows.append(network(torch.stack(batch).to(device)).cpu().numpy())
     with h5py.File(out, "w") as file:
         file["features"] = np.concatenate(rows)
     return {"seconds": time.perf_counter() - started, "n_tiles": len(chosen)}
 
 
-def parts(slide: str, tiles_h5: str, encoder: str, weights: str | None, threads: int) -> dict[str, Any]:
+def parts(slide: str, tiles_h5: str, encoder: str, weights: str | None, threads: int, device: str) -> dict[str, Any]:
     """Seconds per tile of each step alone, and the bare forward pass on random tensors."""
     import numpy as np
     import tifffile
@@ -157,7 +163,7 @@ def parts(slide: str, tiles_h5: str, encoder: str, weights: str | None, threads:
     from histoweave.slides.tile_reader import TileReader
 
     loaded = load(encoder, weights, threads)
-    ready = TileEncoder(loaded, device=torch.device("cpu"), arithmetic="auto")
+    ready = TileEncoder(loaded, device=torch.device(device), arithmetic="auto")
     tiles = read_tiles(tiles_h5)
     blocks = blocks_of(tiles.coords, edge_lv0=tiles.attributes["patch_size_level0"])
     with tifffile.TiffFile(slide) as file:
@@ -178,7 +184,13 @@ def parts(slide: str, tiles_h5: str, encoder: str, weights: str | None, threads:
     n_read = sum(len(part) for part in images)
     found["decode"] = max(0.0, taken / n_read - found["read"])
     batch = np.concatenate(images)[:TILE_BATCH]
-    found["transform"] = statistics.median(seconds_of(lambda: ready.transform(batch)) for _ in range(9)) / len(batch)
+
+    def transform() -> None:
+        ready.transform(batch)
+        if device == "cuda":
+            torch.cuda.synchronize()  # the copy to the GPU goes on when the call has returned
+
+    found["transform"] = statistics.median(seconds_of(transform) for _ in range(9)) / len(batch)
     random = ready.transform(np.random.default_rng(0).integers(0, 256, batch.shape, np.uint8))
     for _ in range(3):
         ready.forward(random)
@@ -219,6 +231,7 @@ def main() -> None:
     parser.add_argument("--edge-px", type=int, default=12_000)
     parser.add_argument("--plain-tiles", type=int, default=1024, help="tiles that the plain loop encodes")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--work", type=Path, help="folder that keeps the slides between runs")
     parser.add_argument("--json")
     options = parser.parse_args()
@@ -227,9 +240,9 @@ def main() -> None:
         folder = options.work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         weights = options.weights
-        if weights is None and options.encoder == "resnet50":
-            weights = make_weights("resnet50", folder / "resnet50.safetensors")
-        network = (options.encoder, weights, options.threads)
+        if weights is None and options.encoder not in WITH_WEIGHTS:
+            weights = make_weights(options.encoder, folder / f"{options.encoder.replace(':', '-')}.safetensors")
+        network = (options.encoder, weights, options.threads, options.device)
         sizes = (options.edge_px // 2, options.edge_px)
         slides = [make_slide(folder / f"mirrored-{edge}.tiff", edge_px=edge, source=options.source) for edge in sizes]
         # As the rule's job has it; the two references keep the default, which is the faster one for them.

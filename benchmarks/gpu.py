@@ -23,7 +23,7 @@ import torch
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("encoders/test_inference.py", "mechanics/test_lease.py", "fusion/test_cuda.py")
-ENCODERS = ("resnet50", "vit_small_patch16_224", "vit_large_patch16_224")
+ENCODERS = ("resnet50", "timm:vit_small_patch16_224", "timm:vit_large_patch16_224")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ STEPS = (
     *(
         Step(
             f"features, {encoder}",
-            ("benchmarks/features.py", "--device", "cuda", "--encoder", encoder),
+            ("benchmarks/features.py", "--device", "cuda", "--edge-px", "8000", "--encoder", encoder),
             60,
             ("tiles_per_s", "speedup_over_plain_loop"),
         )

@@ -130,6 +130,16 @@ def test_memory_is_bounded_by_taking_few_steps_at_once(monkeypatch):
     np.testing.assert_allclose(whole.genes, parts.genes, atol=1e-6)
 
 
+@pytest.mark.parametrize(("all_steps_to", "asked", "taken"), [(N, 16, 16), (3, 32, 32 * 3 // N), (1, 32, 8), (1, 4, 4)])
+def test_a_large_bag_takes_fewer_points_in_proportion(monkeypatch, all_steps_to, asked, taken):
+    monkeypatch.setattr(attribution, "TILES_OF_ALL_STEPS", all_steps_to)
+    found = attribute(network(), patient(), steps=asked)
+    monkeypatch.setattr(attribution, "TILES_OF_ALL_STEPS", N)
+    np.testing.assert_array_equal(found.tiles, attribute(network(), patient(), steps=taken).tiles)
+    other = attribute(network(), patient(), steps=2 * taken)
+    assert not np.array_equal(found.tiles, other.tiles)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_one_class_alone_is_explained_as_with_the_others(n_classes):
     every, one = (attribute(network(n_classes=n_classes), patient(), steps=8, only=only) for only in (None, 1))

@@ -11,11 +11,13 @@ from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from histoweave.fusion.catalog import EXPRESSION, IMAGE
-from histoweave.fusion.fitted import TILES_AT_ONCE, FittedModel
+from histoweave.fusion.fitted import FittedModel
 from histoweave.fusion.models.base import Batch
 
-# Points of the quadrature times tiles of a patient: a larger bag gets fewer points, though never fewer than the least.
-TILE_STEPS, LEAST_STEPS = 1 << 17, 8
+# Tiles that go through the network at once (steps or masks × tiles of the patient); a larger bag goes alone.
+TILES_AT_ONCE = 8192
+# A bag of more tiles gets fewer points of the quadrature in proportion, so that its time does not grow, down to the least.
+TILES_OF_ALL_STEPS, LEAST_STEPS = 4096, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +75,10 @@ def attribute(fitted: FittedModel, batch: Batch, *, steps: int, only: int | None
     ----------
     fitted : with a module in evaluation mode on `fitted.device`.
     batch : of this patient alone, on `fitted.device`.
-    steps : points of the quadrature; fewer for a bag of many tiles, see `TILE_STEPS`. `Attribution.error` says how exact it is.
+    steps : points of the quadrature; fewer for a bag of many tiles, see `TILES_OF_ALL_STEPS`. `Attribution.error` says how exact it is.
     only : the one class that is wanted; attributions for the others are NaN then.
     """
-    steps = min(steps, max(LEAST_STEPS, TILE_STEPS // batch.tiles.shape[1]))
+    steps = min(steps, max(LEAST_STEPS, steps * TILES_OF_ALL_STEPS // batch.tiles.shape[1]))
     read = read_modalities(fitted, batch)
     inputs = tuple({IMAGE: batch.tiles, EXPRESSION: batch.genes}[name] for name in read)
 

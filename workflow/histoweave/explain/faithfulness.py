@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from histoweave.explain.attribution import Attribution, read_modalities
+from histoweave.explain.attribution import TILES_AT_ONCE, Attribution, read_modalities
 from histoweave.explain.gains import ATTENTION, ATTRIBUTION, DELETION, DIRECTIONS, RANDOM
 from histoweave.fusion.catalog import IMAGE
-from histoweave.fusion.fitted import TILES_AT_ONCE, FittedModel
+from histoweave.fusion.fitted import FittedModel
 from histoweave.fusion.models.base import Batch, two_steps
 
 SHARES = np.linspace(0, 1, 11)

@@ -25,8 +25,6 @@ from histoweave.storage.files import atomic_path, write_json
 from histoweave.storage.strict_json import read_object
 from histoweave.storage.tensors import not_finite, read_tensors
 
-# Tiles (times partners) that go through a network at once; a larger bag goes alone.
-TILES_AT_ONCE = 8192
 _MEND = "copy the folder again, or fit the model again"
 _MAX_MEMBERSHIP = 1 << 28  # gene groups × genes
 
@@ -96,13 +94,9 @@ class FittedModel:
             partners = [expression for other, expression in pairs if other == image]
             own = batcher.batch([image], partners[:1], sample=True)
             seen = network.see(own.tiles, own.tile_mask, own.has_image)
-            at_once = max(1, TILES_AT_ONCE // own.tiles.shape[1])
-            for some in (partners[first : first + at_once] for first in range(0, len(partners), at_once)):
-                genes, there = batcher.expression(some)
-                logits = network.answer(seen, own.tile_mask, own.has_image, genes, there).logits
-                # A model that reads no expression gives one answer for all.
-                values = logits.double().softmax(-1).expand(len(some), -1).cpu().numpy()
-                found |= {(image, expression): row for expression, row in zip(some, values, strict=True)}
+            for expression in partners:  # one at a time: the same digits as without an exchange
+                logits = network.answer(seen, own.tile_mask, own.has_image, *batcher.expression([expression])).logits
+                found[image, expression] = logits[0].double().softmax(-1).cpu().numpy()
         return np.array([found[pair] for pair in pairs]).reshape(-1, len(self.classes))
 
     def save(self, folder: Path, *, record: dict[str, Any]) -> None:

@@ -15,7 +15,13 @@ class Explain(Section):
         description="Models to explain; null: the last neural model of `fusion.models` that uses image and RNA, "
         "otherwise all neural models.",
     )
-    steps: int = Field(32, ge=2, le=1000, description="Number of steps along the path of integrated gradients.")
+    steps: int = Field(
+        32,
+        ge=2,
+        le=1000,
+        description="Number of steps along the path of integrated gradients; for a patient with more than 4,096 tiles fewer in "
+        "proportion, down to 8.",
+    )
     random_orders: int = Field(
         5, ge=1, le=100, description="Random orders that deletion and insertion are compared with."
     )
